@@ -1,0 +1,1 @@
+//! Deterministic simulator and helpers for the tests.
