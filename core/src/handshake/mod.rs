@@ -287,6 +287,7 @@ impl Handshake {
             return Err(HandshakeError::Internal);
         }
         self.peer_key = Some(self.taps.peer().ok_or(HandshakeError::NoPeerKey)?);
+        self.incoming = Vec::new();
         Ok(())
     }
 

@@ -404,7 +404,10 @@ proptest! {
 
     #[test]
     fn spliced_flights_never_panic(
-        splices in prop::collection::vec((any::<u8>(), 0usize..400, 0usize..8, any::<[u8; 8]>()), 1..4),
+        splices in prop::collection::vec(
+            (any::<u8>(), 0usize..400, 0usize..8, any::<[u8; 8]>()),
+            1..4,
+        ),
         len in 1usize..300,
     ) {
         let (mut a, mut b) = (initiator().start(), responder().start());
