@@ -1,1 +1,563 @@
-//! broker
+//! The broker: enrols nodes, knows which are online and where, and introduces one to another.
+//!
+//! Owns links (one authenticated connection of one node), presence and the fresh keys of
+//! introductions. Does not own connections (`node` does), nor storage: what must outlive the process
+//! is asked for with [`Query`] and comes back through [`Broker::handle_answer`], in any order.
+//!
+//! Invariants: a key has at most one link, the newest. Every list is bounded by [`Limits`]. What one
+//! node sends can close its own link and no other. After any call, drain `poll_output` and
+//! `poll_event`. A contact key is in the two offers that carry it and nowhere else.
+
+mod link;
+
+#[cfg(all(test, any(feature = "ring", feature = "rustcrypto")))]
+mod tests;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use zeroize::Zeroizing;
+
+use self::link::{Link, Standing};
+use crate::base::{ContactId, Path, PublicKey, Rng, Side, Time};
+use crate::crypto::Provider;
+use crate::wire::message::{ContactKey, Message, RefuseReason};
+
+/// Names a link; the caller numbers its connections and never uses a number twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkId(pub u64);
+
+/// Names a question to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AskId(pub u64);
+
+/// What the store is asked. The wall clock is the store's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// Is this key enrolled?
+    Lookup {
+        /// The node's key.
+        key: PublicKey,
+    },
+    /// Use up this code and enrol this key, both or neither.
+    Enrol {
+        /// The node's key.
+        key: PublicKey,
+        /// [`code_hash`] of the code.
+        code_hash: [u8; 32],
+    },
+}
+
+/// What the store says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To a lookup: whether the key is enrolled. To an enrolment: whether it is now, because the
+    /// code existed, unused and unexpired, or because it was before.
+    Enrolled(bool),
+    /// The store failed; nothing changed.
+    Failed,
+}
+
+/// What the caller has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send this.
+    Send {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        message: Message,
+    },
+    /// Close the link once what was sent is delivered; the broker has forgotten it already.
+    Close {
+        /// Which.
+        link: LinkId,
+        /// Why; the node was told in a `Refused` before.
+        reason: RefuseReason,
+    },
+    /// Ask the store.
+    Ask {
+        /// Comes back with the answer.
+        id: AskId,
+        /// What to ask.
+        query: Query,
+    },
+}
+
+/// What happened, for people and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokerEvent {
+    /// An enrolled node said hello.
+    NodeOnline {
+        /// Its key.
+        key: PublicKey,
+        /// Where it is seen.
+        path: Path,
+    },
+    /// It has no link any more.
+    NodeOffline {
+        /// Its key.
+        key: PublicKey,
+    },
+    /// It was taken in.
+    Enrolled {
+        /// Its key.
+        key: PublicKey,
+    },
+    /// Two nodes were given each other's contact.
+    Introduced {
+        /// Asked for it.
+        initiator: PublicKey,
+        /// The device.
+        responder: PublicKey,
+    },
+}
+
+/// What one broker bears. Reaching a limit refuses that one thing.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Links at once.
+    pub links: usize,
+    /// Of these, links of nodes that are not enrolled.
+    pub strangers: usize,
+    /// Questions to the store without an answer yet, those about links now gone included.
+    pub asks: usize,
+    /// The same, of one link.
+    pub asks_per_link: usize,
+    /// Messages of one link that wait for its lookup.
+    pub waiting_per_link: usize,
+    /// Devices whose coming and going one link is told; the oldest is forgotten first.
+    pub watched_per_link: usize,
+    /// Introductions one link may ask for at once; each second gives one more.
+    pub connects: u32,
+    /// Wrong codes on one link.
+    pub bad_codes: u32,
+    /// How long a node that is not enrolled may stay.
+    pub enrol_time: Duration,
+    /// How long the contact of an introduction may be used.
+    pub contact_lifetime_s: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            // What one instance is planned for; an idle link costs about 1 KB here.
+            links: 100_000,
+            strangers: 1_000,
+            // After a restart all nodes come back at once, each with one lookup.
+            asks: 100_000,
+            asks_per_link: 8,
+            waiting_per_link: 8,
+            watched_per_link: 16,
+            connects: 32,
+            bad_codes: 3,
+            // A person types no code at the device: it comes with the first connection.
+            enrol_time: Duration::from_secs(30),
+            // Minutes of life, as a first packet may be lost, but no more than a try needs.
+            contact_lifetime_s: 120,
+        }
+    }
+}
+
+/// The hash under which the store knows an enrol code. Case, hyphens and spaces do not matter.
+pub fn code_hash(provider: &dyn Provider, code: &str) -> [u8; 32] {
+    let is_significant = |b: &u8| !matches!(b, b'-' | b' ');
+    let bytes = code.bytes().filter(is_significant).map(|b| b.to_ascii_uppercase());
+    let canonical: Zeroizing<Vec<u8>> = Zeroizing::new(bytes.collect());
+    provider.sha256(&[b"rit/1 enrol code", &canonical])
+}
+
+enum Ask {
+    Lookup { link: LinkId },
+    Enrol { link: LinkId },
+    Device { link: LinkId, request: u32, device: PublicKey },
+}
+
+impl Ask {
+    fn link(&self) -> LinkId {
+        match self {
+            Ask::Lookup { link } | Ask::Enrol { link } | Ask::Device { link, .. } => *link,
+        }
+    }
+}
+
+/// The state machine.
+pub struct Broker {
+    provider: &'static dyn Provider,
+    limits: Limits,
+    rng: Rng,
+    links: BTreeMap<LinkId, Link>,
+    by_key: BTreeMap<PublicKey, LinkId>,
+    watchers: BTreeMap<PublicKey, BTreeSet<LinkId>>,
+    /// When strangers must be gone.
+    deadlines: BTreeSet<(Time, LinkId)>,
+    asks: BTreeMap<AskId, Ask>,
+    next_ask: u64,
+    output: VecDeque<Output>,
+    events: VecDeque<BrokerEvent>,
+}
+
+impl Broker {
+    /// A broker without links.
+    pub fn new(provider: &'static dyn Provider, limits: Limits, rng: Rng) -> Self {
+        Broker {
+            provider,
+            limits,
+            rng,
+            links: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            asks: BTreeMap::new(),
+            next_ask: 1,
+            output: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// A connection is up whose peer proved to hold `key`.
+    pub fn on_connected(&mut self, link: LinkId, key: PublicKey, observed: Path, now: Time) {
+        if let Some(older) = self.by_key.get(&key).copied() {
+            self.close(older, RefuseReason::Replaced);
+        }
+        if self.links.len() >= self.limits.links {
+            self.refuse(link, 0, RefuseReason::Limit);
+            self.output.push_back(Output::Close { link, reason: RefuseReason::Limit });
+            return;
+        }
+        self.links.insert(link, Link::new(key, observed, self.limits.connects, now));
+        self.by_key.insert(key, link);
+        if !self.ask(link, Ask::Lookup { link }, Query::Lookup { key }) {
+            self.close(link, RefuseReason::Limit);
+        }
+    }
+
+    /// The node is seen at another address now.
+    pub fn on_observed(&mut self, link: LinkId, observed: Path, _now: Time) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.observed = observed;
+        }
+    }
+
+    /// The node sent `message`.
+    pub fn on_message(&mut self, link: LinkId, message: Message, now: Time) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        match message {
+            Message::Hello { services, candidates, .. } => {
+                state.services = services;
+                state.candidates = candidates;
+                state.has_hello = true;
+                self.update_presence(link);
+            }
+            Message::Candidates { candidates } => state.candidates = candidates,
+            Message::Enrol { .. } | Message::Connect { .. }
+                if state.standing == Standing::Unknown =>
+            {
+                self.wait(link, message);
+            }
+            Message::Enrol { code } => self.on_enrol(link, &code.0),
+            Message::Connect { request, device } => self.on_connect(link, request, device, now),
+            Message::Welcome { .. }
+            | Message::Enrolled
+            | Message::Refused { .. }
+            | Message::Offer { .. }
+            | Message::Presence { .. } => self.on_malformed(link, now),
+        }
+    }
+
+    /// The node sent what is no message. Closes its link.
+    pub fn on_malformed(&mut self, link: LinkId, _now: Time) {
+        self.close(link, RefuseReason::Malformed);
+    }
+
+    /// The connection is gone.
+    pub fn on_disconnected(&mut self, link: LinkId, _now: Time) {
+        self.forget(link);
+    }
+
+    /// The store answered; `wall_unix_s` is the wall clock, which nodes are told.
+    pub fn handle_answer(&mut self, id: AskId, answer: Answer, wall_unix_s: u64, now: Time) {
+        let Some(ask) = self.asks.remove(&id) else { return };
+        let Some(state) = self.links.get_mut(&ask.link()) else { return };
+        state.asks = state.asks.saturating_sub(1);
+        match (ask, answer) {
+            (Ask::Lookup { link }, Answer::Enrolled(is_enrolled)) => {
+                self.on_looked_up(link, is_enrolled, wall_unix_s, now);
+            }
+            (Ask::Lookup { link }, Answer::Failed) => self.close(link, RefuseReason::Unavailable),
+            (Ask::Enrol { link }, Answer::Enrolled(true)) => self.on_enrolled(link),
+            (Ask::Enrol { link }, Answer::Enrolled(false)) => self.on_bad_code(link),
+            (Ask::Enrol { link }, Answer::Failed) => {
+                self.refuse(link, 0, RefuseReason::Unavailable);
+            }
+            (Ask::Device { link, request, device }, Answer::Enrolled(is_enrolled)) => {
+                self.on_device_looked_up(link, request, device, is_enrolled);
+            }
+            (Ask::Device { link, request, .. }, Answer::Failed) => {
+                self.refuse(link, request, RefuseReason::Unavailable);
+            }
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.output.pop_front()
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<BrokerEvent> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`Broker::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Sends strangers away whose time is over.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(&(at, link)) = self.deadlines.first() {
+            if at > now {
+                return;
+            }
+            self.deadlines.pop_first();
+            self.close(link, RefuseReason::NotEnrolled);
+        }
+    }
+
+    /// How many links there are.
+    pub fn links(&self) -> usize {
+        self.links.len()
+    }
+
+    fn on_looked_up(&mut self, link: LinkId, is_enrolled: bool, wall_unix_s: u64, now: Time) {
+        let strangers = self.deadlines.len();
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let welcome = Message::Welcome {
+            observed: state.observed,
+            enrolled: is_enrolled,
+            time_unix_s: wall_unix_s,
+        };
+        let waiting = core::mem::take(&mut state.waiting);
+        if is_enrolled {
+            state.standing = Standing::Enrolled;
+        } else if strangers >= self.limits.strangers {
+            return self.close(link, RefuseReason::Limit);
+        } else {
+            let deadline = now + self.limits.enrol_time;
+            state.standing = Standing::Stranger { deadline };
+            self.deadlines.insert((deadline, link));
+        }
+        self.send(link, welcome);
+        self.update_presence(link);
+        for message in waiting {
+            self.on_message(link, message, now);
+        }
+    }
+
+    /// Keeps a message until the store says who sends it.
+    fn wait(&mut self, link: LinkId, message: Message) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        if state.waiting.len() < self.limits.waiting_per_link {
+            return state.waiting.push(message);
+        }
+        let request = if let Message::Connect { request, .. } = message { request } else { 0 };
+        self.refuse(link, request, RefuseReason::Limit);
+    }
+
+    fn on_enrol(&mut self, link: LinkId, code: &str) {
+        let Some(state) = self.links.get(&link) else { return };
+        if state.standing == Standing::Enrolled {
+            // The code stays good for another node.
+            return self.send(link, Message::Enrolled);
+        }
+        let query = Query::Enrol { key: state.key, code_hash: code_hash(self.provider, code) };
+        if !self.ask(link, Ask::Enrol { link }, query) {
+            self.refuse(link, 0, RefuseReason::Limit);
+        }
+    }
+
+    fn on_enrolled(&mut self, link: LinkId) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let key = state.key;
+        if let Standing::Stranger { deadline } = state.standing {
+            self.deadlines.remove(&(deadline, link));
+            self.events.push_back(BrokerEvent::Enrolled { key });
+        }
+        state.standing = Standing::Enrolled;
+        self.send(link, Message::Enrolled);
+        self.update_presence(link);
+    }
+
+    fn on_bad_code(&mut self, link: LinkId) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        state.bad_codes += 1;
+        if state.bad_codes >= self.limits.bad_codes {
+            self.close(link, RefuseReason::BadCode);
+        } else {
+            self.refuse(link, 0, RefuseReason::BadCode);
+        }
+    }
+
+    fn on_connect(&mut self, link: LinkId, request: u32, device: PublicKey, now: Time) {
+        let connects = self.limits.connects;
+        let Some(state) = self.links.get_mut(&link) else { return };
+        if state.standing != Standing::Enrolled {
+            return self.refuse(link, request, RefuseReason::NotEnrolled);
+        }
+        if !state.take_connect(connects, now) {
+            return self.refuse(link, request, RefuseReason::Limit);
+        }
+        if state.key == device {
+            return self.refuse(link, request, RefuseReason::Unknown);
+        }
+        if let Some(online) = self.online(&device) {
+            return self.introduce(link, request, online);
+        }
+        let ask = Ask::Device { link, request, device };
+        if !self.ask(link, ask, Query::Lookup { key: device }) {
+            self.refuse(link, request, RefuseReason::Limit);
+        }
+    }
+
+    fn on_device_looked_up(&mut self, link: LinkId, request: u32, device: PublicKey, known: bool) {
+        if let Some(online) = self.online(&device) {
+            self.introduce(link, request, online);
+        } else if known {
+            self.watch(link, device);
+            self.refuse(link, request, RefuseReason::Offline);
+        } else {
+            self.refuse(link, request, RefuseReason::Unknown);
+        }
+    }
+
+    /// Gives both ends a fresh contact: the responder first, so that it listens when it is called.
+    fn introduce(&mut self, initiator: LinkId, request: u32, responder: LinkId) {
+        let Some(from) = self.links.get(&initiator) else { return };
+        let Some(to) = self.links.get(&responder) else { return };
+        let contact_id = ContactId(self.rng.array());
+        let contact_key = ContactKey(self.rng.array());
+        let lifetime_s = self.limits.contact_lifetime_s;
+        let offer_responder = Message::Offer {
+            request: 0,
+            role: Side::Responder,
+            contact_id,
+            contact_key: contact_key.clone(),
+            lifetime_s,
+            peer: from.key,
+            candidates: from.all_candidates(),
+            services: Vec::new(),
+        };
+        let offer_initiator = Message::Offer {
+            request,
+            role: Side::Initiator,
+            contact_id,
+            contact_key,
+            lifetime_s,
+            peer: to.key,
+            candidates: to.all_candidates(),
+            services: to.services.clone(),
+        };
+        let (from_key, to_key) = (from.key, to.key);
+        self.send(responder, offer_responder);
+        self.send(initiator, offer_initiator);
+        self.watch(initiator, to_key);
+        self.events.push_back(BrokerEvent::Introduced { initiator: from_key, responder: to_key });
+    }
+
+    /// The link of a key that may be introduced.
+    fn online(&self, key: &PublicKey) -> Option<LinkId> {
+        let link = self.by_key.get(key)?;
+        self.links.get(link).filter(|state| state.is_online).map(|_| *link)
+    }
+
+    /// A node is online from when it is enrolled and has said hello.
+    fn update_presence(&mut self, link: LinkId) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        if state.is_online || !state.has_hello || state.standing != Standing::Enrolled {
+            return;
+        }
+        state.is_online = true;
+        let (key, path) = (state.key, state.observed);
+        self.events.push_back(BrokerEvent::NodeOnline { key, path });
+        self.tell_watchers(key, true);
+    }
+
+    fn tell_watchers(&mut self, key: PublicKey, online: bool) {
+        let watchers = self.watchers.get(&key).into_iter().flatten();
+        let message = Message::Presence { key, online };
+        let told = watchers.map(|link| Output::Send { link: *link, message: message.clone() });
+        self.output.extend(told);
+    }
+
+    fn watch(&mut self, link: LinkId, device: PublicKey) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        if state.watched.contains(&device) || self.limits.watched_per_link == 0 {
+            return;
+        }
+        let oldest = if state.watched.len() >= self.limits.watched_per_link {
+            state.watched.pop_front()
+        } else {
+            None
+        };
+        state.watched.push_back(device);
+        self.watchers.entry(device).or_default().insert(link);
+        if let Some(oldest) = oldest {
+            self.unwatch(link, &oldest);
+        }
+    }
+
+    fn unwatch(&mut self, link: LinkId, device: &PublicKey) {
+        let Some(watchers) = self.watchers.get_mut(device) else { return };
+        watchers.remove(&link);
+        if watchers.is_empty() {
+            self.watchers.remove(device);
+        }
+    }
+
+    /// Asks the store for a link; `false`: too many questions are open.
+    fn ask(&mut self, link: LinkId, ask: Ask, query: Query) -> bool {
+        let Some(state) = self.links.get_mut(&link) else { return false };
+        if state.asks >= self.limits.asks_per_link || self.asks.len() >= self.limits.asks {
+            return false;
+        }
+        state.asks += 1;
+        let id = AskId(self.next_ask);
+        self.next_ask += 1;
+        self.asks.insert(id, ask);
+        self.output.push_back(Output::Ask { id, query });
+        true
+    }
+
+    fn send(&mut self, link: LinkId, message: Message) {
+        self.output.push_back(Output::Send { link, message });
+    }
+
+    fn refuse(&mut self, link: LinkId, request: u32, reason: RefuseReason) {
+        self.send(link, Message::Refused { request, reason });
+    }
+
+    fn close(&mut self, link: LinkId, reason: RefuseReason) {
+        self.refuse(link, 0, reason);
+        self.output.push_back(Output::Close { link, reason });
+        self.forget(link);
+    }
+
+    fn forget(&mut self, link: LinkId) {
+        let Some(state) = self.links.remove(&link) else { return };
+        if self.by_key.get(&state.key) == Some(&link) {
+            self.by_key.remove(&state.key);
+        }
+        if let Standing::Stranger { deadline } = state.standing {
+            self.deadlines.remove(&(deadline, link));
+        }
+        for device in &state.watched {
+            self.unwatch(link, device);
+        }
+        if state.is_online {
+            self.events.push_back(BrokerEvent::NodeOffline { key: state.key });
+            self.tell_watchers(state.key, false);
+        }
+    }
+}
