@@ -121,7 +121,8 @@ pub fn split_port(authority: &str) -> Result<(&str, Option<&str>), TextError> {
     Ok((host, port))
 }
 
-fn parse_port(text: &str) -> Result<u16, TextError> {
+/// The port of a text of digits; 0 is none.
+pub fn parse_port(text: &str) -> Result<u16, TextError> {
     // `u16::from_str` takes a sign; an address does not.
     if !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(TextError::Port);

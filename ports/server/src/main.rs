@@ -1,1 +1,185 @@
-fn main() {}
+//! `rit-server`: the librit broker as a service.
+//!
+//! Owns the command line and standard output, where each line is a word and its value, for people
+//! and scripts: `address rit://…`, `enrol-code …`, `ready`. Logs go to standard error, without secrets.
+
+mod code;
+mod error;
+mod serve;
+mod sockets;
+mod state;
+mod store;
+
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::{Args, Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
+
+use crate::error::Error;
+use crate::store::Store;
+
+/// The librit broker: enrols nodes and introduces one to another.
+///
+/// Without arguments it makes its identity and database in a state folder, listens on UDP port 7480,
+/// prints its address and a one-time enrol code, and serves until it is interrupted.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve; the same as without a command.
+    Serve(ServeArgs),
+    /// Print one-time enrol codes, also while the server runs.
+    Code(CodeArgs),
+}
+
+#[derive(Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Where to listen [default: all addresses, UDP port 7480].
+    #[arg(long, value_name = "ADDR:PORT", num_args = 1..)]
+    listen: Vec<SocketAddr>,
+    /// Where nodes reach this server, if it is behind a name or a port forwarding.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    public: Option<String>,
+}
+
+#[derive(Args)]
+struct CodeArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Minutes until the codes expire.
+    #[arg(long, value_name = "MINUTES", default_value_t = 60,
+          value_parser = clap::value_parser!(u32).range(1..=525_600))]
+    valid: u32,
+    /// How many codes to make.
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    count: u32,
+}
+
+#[derive(Args)]
+struct CommonArgs {
+    /// The state folder [default: $XDG_STATE_HOME/rit-server, ~/.local/state/rit-server, or for
+    /// root /var/lib/rit-server].
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// What is logged: off, error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log: LevelFilter,
+}
+
+impl CommonArgs {
+    fn state_dir(&self) -> Result<PathBuf, Error> {
+        self.state.clone().map_or_else(state::default_dir, Ok)
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // The database's files get their mode from SQLite; nobody else shall read any of ours.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let command = cli.command.unwrap_or(Command::Serve(cli.serve));
+    let level = match &command {
+        Command::Serve(args) => args.common.log,
+        Command::Code(args) => args.common.log,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    match run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not by `eprintln!`, which panics where standard error is closed.
+            let _ = writeln!(io::stderr(), "rit-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Start(error.to_string()))?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(args) => serve(args).await,
+            Command::Code(args) => codes(args).await,
+        }
+    })
+}
+
+async fn serve(args: ServeArgs) -> Result<(), Error> {
+    let public = args.public.as_deref().map(serve::parse_public).transpose()?;
+    let server = serve::Server::start(args.common.state_dir()?, &args.listen, public).await?;
+    say("address", &server.uri().to_string())?;
+    for code in code::make(server.store(), code::VALID, 1).await? {
+        say("enrol-code", &code)?;
+    }
+    say("ready", "")?;
+    server.run().await
+}
+
+async fn codes(args: CodeArgs) -> Result<(), Error> {
+    let dir = args.common.state_dir()?;
+    if !Store::exists(&dir) {
+        return Err(Error::NoState(dir));
+    }
+    let store = Store::open(&dir).await?;
+    let valid = Duration::from_secs(u64::from(args.valid) * 60);
+    for code in code::make(&store, valid, args.count).await? {
+        say("enrol-code", &code)?;
+    }
+    store.close().await;
+    Ok(())
+}
+
+/// One line on standard output, at once, so that who reads a pipe sees it.
+fn say(word: &str, value: &str) -> Result<(), Error> {
+    let line = format!("{word} {value}");
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", line.trim_end()).and_then(|()| out.flush()).map_err(Error::Output)
+}
+
+/// The wall clock; a clock before 1970 counts as 1970.
+fn wall_unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_needs_no_command() {
+        let parse = |line: &str| Cli::try_parse_from(line.split_whitespace());
+        assert!(parse("rit-server").unwrap().command.is_none());
+        let cli = parse("rit-server --state /x --listen 127.0.0.1:1 [::1]:2").unwrap();
+        assert_eq!((cli.command.is_none(), cli.serve.listen.len()), (true, 2));
+        let cli = parse("rit-server serve --listen 127.0.0.1:1 --listen [::1]:2").unwrap();
+        assert!(matches!(cli.command, Some(Command::Serve(args)) if args.listen.len() == 2));
+        for bad in ["code --valid 0", "code --count 0", "--listen 127.0.0.1", "bogus"] {
+            assert!(parse(&format!("rit-server {bad}")).is_err(), "{bad}");
+        }
+    }
+}

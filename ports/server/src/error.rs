@@ -1,0 +1,40 @@
+//! What can end the program, in words for the person who started it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use rit_core::trust::IdentityError;
+use rit_core::wire::text::TextError;
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+pub(crate) enum Error {
+    #[error("no state folder: neither XDG_STATE_HOME nor HOME is set; give one with --state")]
+    NoHome,
+    #[error("cannot {action} {}: {source}", path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("another rit-server is using {}", .0.display())]
+    InUse(PathBuf),
+    #[error("no rit-server has used {} yet; start one with this state folder first", .0.display())]
+    NoState(PathBuf),
+    #[error("{}: {source}. Put back a copy, or remove it to become another broker, which every \
+             node must then be told", path.display())]
+    Identity { path: PathBuf, source: IdentityError },
+    #[error("{path} can be read by others; if none has, run: chmod 600 {path}", path = .0.display())]
+    IdentityMode(PathBuf),
+    #[error("the database {}: {source}", path.display())]
+    Store { path: PathBuf, source: sqlx::Error },
+    #[error("the database {}: {source}", path.display())]
+    Migrate { path: PathBuf, source: sqlx::migrate::MigrateError },
+    #[error("cannot listen on UDP {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("--public: {0}")]
+    Public(TextError),
+    #[error("the system gives no randomness: {0}")]
+    Entropy(getrandom::Error),
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+    #[error("cannot start: {0}")]
+    Start(String),
+}

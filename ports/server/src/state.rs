@@ -1,0 +1,201 @@
+//! The state folder: where it is, who may use it, and the broker's identity in it.
+//!
+//! Owns `identity` (mode 0600) and `lock`. Does not own the database beside them (`store`). What
+//! exists is never made over: a damaged identity ends the program, for all nodes know the broker by it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rit_core::crypto;
+use rit_core::trust::{IDENTITY_LEN, Identity};
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+
+/// The state folder of a running server, locked against a second one.
+pub(crate) struct State {
+    dir: PathBuf,
+    _lock: File,
+}
+
+impl State {
+    /// Makes the folder where it is missing, and locks it for as long as the value lives.
+    pub(crate) fn open(dir: PathBuf) -> Result<Self, Error> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+        made.map_err(|source| Error::File {
+            action: "make the state folder",
+            path: dir.clone(),
+            source,
+        })?;
+        let lock = lock_file(&dir.join("lock"), FlockOperation::NonBlockingLockExclusive).map_err(
+            |error| match error {
+                Error::File { source, .. } if source.kind() == io::ErrorKind::WouldBlock => {
+                    Error::InUse(dir.clone())
+                }
+                other => other,
+            },
+        )?;
+        if is_open_to_others(&dir) {
+            tracing::warn!(folder = %dir.display(), "others may look into the state folder");
+        }
+        Ok(State { dir, _lock: lock })
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The broker's identity, made and stored the first time.
+    pub(crate) fn identity(&self) -> Result<Identity, Error> {
+        let path = self.dir.join("identity");
+        let file = |action| {
+            let path = path.clone();
+            move |source| Error::File { action, path, source }
+        };
+        match File::open(&path) {
+            Ok(stored) => read_identity(stored, &path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let identity = Identity::from_seed(random_seed()?);
+                let bytes = identity.encode(crypto::default_provider());
+                write_new(&self.dir, &path, &*bytes).map_err(file("write"))?;
+                tracing::info!(file = %path.display(), "made an identity");
+                Ok(identity)
+            }
+            Err(error) => Err(file("read")(error)),
+        }
+    }
+}
+
+/// 32 bytes of the system's randomness.
+pub(crate) fn random_seed() -> Result<[u8; 32], Error> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(Error::Entropy)?;
+    Ok(seed)
+}
+
+/// The state folder of who does not name one.
+pub(crate) fn default_dir() -> Result<PathBuf, Error> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/rit-server"));
+    }
+    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    variable("XDG_STATE_HOME")
+        .or_else(|| variable("HOME").map(|home| home.join(".local/state")))
+        .map(|dir| dir.join("rit-server"))
+        .ok_or(Error::NoHome)
+}
+
+/// Opens a file, made where missing, and locks it until it is dropped.
+pub(crate) fn lock_file(path: &Path, operation: FlockOperation) -> Result<File, Error> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    let locked = file.and_then(|file| {
+        loop {
+            match rustix::fs::flock(&file, operation) {
+                Err(Errno::INTR) => {}
+                result => return Ok(result.map(|()| file)?),
+            }
+        }
+    });
+    locked.map_err(|source| Error::File { action: "lock", path: path.to_owned(), source })
+}
+
+fn read_identity(stored: File, path: &Path) -> Result<Identity, Error> {
+    let failed = |source| Error::File { action: "read", path: path.to_owned(), source };
+    if stored.metadata().map_err(failed)?.mode() & 0o077 != 0 {
+        return Err(Error::IdentityMode(path.to_owned()));
+    }
+    // One byte more than an identity has, so that a longer file is found out.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(IDENTITY_LEN + 1));
+    stored.take(IDENTITY_LEN as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Identity::decode(crypto::default_provider(), &bytes)
+        .map_err(|source| Error::Identity { path: path.to_owned(), source })
+}
+
+/// Writes a file that is either whole or not there, whatever happens meanwhile.
+fn write_new(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let unfinished = path.with_extension("new");
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        File::open(dir)?.sync_all()
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&unfinished);
+    })
+}
+
+fn is_open_to_others(dir: &Path) -> bool {
+    fs::metadata(dir).is_ok_and(|metadata| metadata.mode() & 0o077 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn state(dir: &Path) -> State {
+        State::open(dir.join("a/b")).unwrap()
+    }
+
+    #[test]
+    fn an_identity_is_made_once_and_nobody_else_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = state(dir.path()).identity().unwrap().public_key();
+        let again = state(dir.path());
+        assert_eq!(again.identity().unwrap().public_key(), key);
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(again.dir()), 0o700);
+        assert_eq!(mode(&again.dir().join("identity")), 0o600);
+        assert!(!again.dir().join("identity.new").exists());
+    }
+
+    #[test]
+    fn a_second_server_is_told_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = state(dir.path());
+        assert!(matches!(State::open(first.dir().to_owned()), Err(Error::InUse(_))));
+        let path = first.dir().to_owned();
+        drop(first);
+        assert!(State::open(path).is_ok());
+    }
+
+    #[test]
+    fn a_damaged_identity_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = state(dir.path());
+        state.identity().unwrap();
+        let path = state.dir().join("identity");
+        let good = fs::read(&path).unwrap();
+        let mut flipped = good.clone();
+        flipped[20] ^= 1;
+        for damaged in [&flipped[..], &good[..10], &[], &[&good[..], b"\n"].concat()] {
+            fs::write(&path, damaged).unwrap();
+            let error = state.identity().map(|_| ()).unwrap_err();
+            assert!(matches!(error, Error::Identity { .. }), "{error}");
+            assert_eq!(fs::read(&path).unwrap(), damaged);
+        }
+    }
+
+    #[test]
+    fn an_identity_others_can_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = state(dir.path());
+        state.identity().unwrap();
+        let path = state.dir().join("identity");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let error = state.identity().map(|_| ()).unwrap_err();
+        assert!(matches!(error, Error::IdentityMode(_)), "{error}");
+    }
+}
