@@ -176,7 +176,7 @@ e2e() {
     PATH=$PATH:/usr/sbin:/sbin
     set_up need_c_compiler || return
     set_up need_command curl curl || return
-    set_up need_command python3 python3-minimal libpython3-stdlib || return
+    set_up need_command python3 python3 || return
     set_up need_command tcpdump tcpdump || return
     set_up need_web_server || return
     step "build the broker" cargo build --release --locked -p rit-server || return
