@@ -222,7 +222,8 @@ say "Point a browser at  http://$address/"
 if [ "$once" = no ]; then
     note "Ctrl-C ends everything and removes $work"
     # Until one of the processes ends, which none should.
-    while kill -0 "$started" 2>/dev/null; do sleep 1; done
-    sed 's/^/   | /' "$work/reach.log" >&2
-    die "the reaching side ended"
+    # shellcheck disable=SC2086 # a list of process ids
+    while kill -0 $pids 2>/dev/null; do sleep 1; done
+    tail -n 3 "$work"/*.log >&2
+    die "one of the processes ended"
 fi
