@@ -63,6 +63,12 @@ start() {
     pids="$started $pids"
 }
 
+all_running() {
+    for pid in $pids; do
+        kill -0 "$pid" 2>/dev/null || return 1
+    done
+}
+
 # wait_for NAME PATTERN: until a line of NAME's log matches; gives up when the process has ended or
 # after 30 seconds, and then shows the log.
 wait_for() {
@@ -222,8 +228,7 @@ say "Point a browser at  http://$address/"
 if [ "$once" = no ]; then
     note "Ctrl-C ends everything and removes $work"
     # Until one of the processes ends, which none should.
-    # shellcheck disable=SC2086 # a list of process ids
-    while kill -0 $pids 2>/dev/null; do sleep 1; done
+    while all_running; do sleep 1; done
     tail -n 3 "$work"/*.log >&2
     die "one of the processes ended"
 fi
