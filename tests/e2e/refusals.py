@@ -128,7 +128,7 @@ def test_second_process(world):
         ("second-broker", [world.tools.server, "--state", broker.state,
                            "--listen", f"127.0.0.1:{free_port()}"]),
     ):
-        world.start(name, *argv).expect_error(r"in use|another process|already|locked")
+        world.start(name, *argv).expect_error(r"in use|another|already|locked")
     check(echoes(reach.at["echo"]), "the first ones no longer work")
 
 
