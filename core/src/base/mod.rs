@@ -1,1 +1,17 @@
-//! base
+//! What everything stands on: time, seeded randomness, identities of things, byte rings and ranges.
+//!
+//! Owns plain data and containers. Knows nothing of packets, crypto or connections.
+
+mod id;
+mod range_set;
+mod ring;
+mod rng;
+mod slab;
+mod time;
+
+pub use id::{ContactId, Path, PublicKey, Side};
+pub use range_set::RangeSet;
+pub use ring::ByteRing;
+pub use rng::Rng;
+pub use slab::{Handle, Slab};
+pub use time::Time;

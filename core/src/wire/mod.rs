@@ -1,1 +1,12 @@
-//! wire
+//! Bytes ↔ packets, frames, messages. Pure functions: no state, no I/O, no crypto.
+//!
+//! Encodings are those of RFC 9000 §§12, 16–19 unless a file says otherwise.
+
+pub mod cid;
+pub mod codec;
+pub mod frame;
+pub mod packet;
+pub mod params;
+
+/// The wire version, in every long header and bound into the keys: "rit" and 1.
+pub const VERSION: u32 = 0x7269_7401;

@@ -1,0 +1,79 @@
+//! Names of things that every layer speaks of: keys, contacts, addresses, sides.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Who opened the connection. Stream parity and key directions follow from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Sent the first packet; the TLS client.
+    Initiator,
+    /// Held the contact; the TLS server.
+    Responder,
+}
+
+impl Side {
+    /// The other end.
+    pub fn peer(self) -> Side {
+        match self {
+            Side::Initiator => Side::Responder,
+            Side::Responder => Side::Initiator,
+        }
+    }
+}
+
+/// An Ed25519 public key. A node *is* this key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicKey(pub [u8; 32]);
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Enough to tell keys apart in a log.
+        write!(f, "key-{:02x}{:02x}{:02x}{:02x}", self.0[0], self.0[1], self.0[2], self.0[3])
+    }
+}
+
+/// Names a contact key on the wire: the first 8 bytes of a first packet's destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContactId(pub [u8; 8]);
+
+/// A remote UDP address as the port sees it, and the interface it is reached by.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Path {
+    /// IPv6 address; IPv4 as `::ffff:a.b.c.d`.
+    pub ip: [u8; 16],
+    /// UDP port, host order.
+    pub port: u16,
+    /// The port's number of the interface; 0: whichever routing chooses.
+    pub ifindex: u32,
+}
+
+impl Path {
+    /// A path to an IPv4 address.
+    pub fn v4(ip: [u8; 4], port: u16) -> Self {
+        Path { ip: Ipv4Addr::from(ip).to_ipv6_mapped().octets(), port, ifindex: 0 }
+    }
+
+    /// The address in the standard library's form.
+    pub fn socket_addr(&self) -> SocketAddr {
+        let v6 = Ipv6Addr::from(self.ip);
+        let ip = v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4);
+        SocketAddr::new(ip, self.port)
+    }
+}
+
+impl From<SocketAddr> for Path {
+    fn from(addr: SocketAddr) -> Self {
+        let ip = match addr.ip() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        };
+        Path { ip: ip.octets(), port: addr.port(), ifindex: 0 }
+    }
+}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.socket_addr())
+    }
+}

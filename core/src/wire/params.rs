@@ -1,0 +1,160 @@
+//! Transport parameters (RFC 9000 §18): those this version uses; others are skipped.
+
+use super::codec::{Full, Reader, Truncated, Writer};
+use thiserror::Error;
+
+/// Smallest max_udp_payload_size a peer may state: an IPv4 path of 576 bytes (RFC 9000 asks 1200).
+pub const MIN_UDP_PAYLOAD: u64 = 548;
+
+/// What an end tells the other about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransportParams {
+    /// 0x01, milliseconds; 0: never idle.
+    pub max_idle_timeout_ms: u64,
+    /// 0x03, bytes of UDP payload it takes.
+    pub max_udp_payload_size: u64,
+    /// 0x04, bytes on all streams together.
+    pub initial_max_data: u64,
+    /// 0x05, bytes on each stream it opens.
+    pub initial_max_stream_data_bidi_local: u64,
+    /// 0x06, bytes on each stream the peer opens.
+    pub initial_max_stream_data_bidi_remote: u64,
+    /// 0x08, streams the peer may open.
+    pub initial_max_streams_bidi: u64,
+    /// 0x0a, shift of the ACK delay field.
+    pub ack_delay_exponent: u64,
+    /// 0x0b, milliseconds it may hold an ACK back.
+    pub max_ack_delay_ms: u64,
+}
+
+impl Default for TransportParams {
+    /// What holds for parameters left out (RFC 9000 §18.2).
+    fn default() -> Self {
+        TransportParams {
+            max_idle_timeout_ms: 0,
+            max_udp_payload_size: 65527,
+            initial_max_data: 0,
+            initial_max_stream_data_bidi_local: 0,
+            initial_max_stream_data_bidi_remote: 0,
+            initial_max_streams_bidi: 0,
+            ack_delay_exponent: 3,
+            max_ack_delay_ms: 25,
+        }
+    }
+}
+
+/// Why the peer's parameters are refused: TRANSPORT_PARAMETER_ERROR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ParamsError {
+    /// End inside a field, or a field longer than its value.
+    #[error("malformed transport parameters")]
+    Malformed,
+    /// The same parameter twice.
+    #[error("transport parameter {0:#x} stands twice")]
+    Twice(u64),
+    /// A value outside its range.
+    #[error("transport parameter {0:#x} is out of range")]
+    Range(u64),
+}
+
+impl From<Truncated> for ParamsError {
+    fn from(_: Truncated) -> Self {
+        ParamsError::Malformed
+    }
+}
+
+impl TransportParams {
+    /// Writes all parameters.
+    pub fn write(&self, w: &mut Writer<'_>) -> Result<(), Full> {
+        let fields = [
+            (0x01, self.max_idle_timeout_ms),
+            (0x03, self.max_udp_payload_size),
+            (0x04, self.initial_max_data),
+            (0x05, self.initial_max_stream_data_bidi_local),
+            (0x06, self.initial_max_stream_data_bidi_remote),
+            (0x08, self.initial_max_streams_bidi),
+            (0x0a, self.ack_delay_exponent),
+            (0x0b, self.max_ack_delay_ms),
+        ];
+        for (id, value) in fields {
+            w.varint(id)?;
+            w.varint(super::codec::varint_len(value) as u64)?;
+            w.varint(value)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the peer's.
+    pub fn read(bytes: &[u8]) -> Result<Self, ParamsError> {
+        let mut params = TransportParams::default();
+        let mut r = Reader::new(bytes);
+        let mut seen = 0u64;
+        while !r.is_empty() {
+            let id = r.varint()?;
+            let mut field = Reader::new(r.var_bytes()?);
+            if id < 64 {
+                if seen & (1 << id) != 0 {
+                    return Err(ParamsError::Twice(id));
+                }
+                seen |= 1 << id;
+            }
+            if let Some(slot) = params.field(id) {
+                *slot = field.varint()?;
+                if !field.is_empty() {
+                    return Err(ParamsError::Malformed);
+                }
+            }
+        }
+        params.check()?;
+        Ok(params)
+    }
+
+    fn field(&mut self, id: u64) -> Option<&mut u64> {
+        Some(match id {
+            0x01 => &mut self.max_idle_timeout_ms,
+            0x03 => &mut self.max_udp_payload_size,
+            0x04 => &mut self.initial_max_data,
+            0x05 => &mut self.initial_max_stream_data_bidi_local,
+            0x06 => &mut self.initial_max_stream_data_bidi_remote,
+            0x08 => &mut self.initial_max_streams_bidi,
+            0x0a => &mut self.ack_delay_exponent,
+            0x0b => &mut self.max_ack_delay_ms,
+            _ => return None,
+        })
+    }
+
+    fn check(&self) -> Result<(), ParamsError> {
+        let bad = [
+            (0x03, self.max_udp_payload_size < MIN_UDP_PAYLOAD),
+            (0x08, self.initial_max_streams_bidi > 1 << 60),
+            (0x0a, self.ack_delay_exponent > 20),
+            (0x0b, self.max_ack_delay_ms >= 1 << 14),
+        ];
+        match bad.iter().find(|(_, is_bad)| *is_bad) {
+            Some((id, _)) => Err(ParamsError::Range(*id)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip_skip_and_refuse() {
+        let params = TransportParams { initial_max_data: 70_000, ..Default::default() };
+        let mut buf = [0; 200];
+        let mut w = Writer::new(&mut buf);
+        params.write(&mut w).unwrap();
+        w.varint(0x4321).unwrap();
+        w.var_bytes(b"later").unwrap();
+        let len = w.len();
+        assert_eq!(TransportParams::read(&buf[..len]), Ok(params));
+        assert_eq!(TransportParams::read(&buf[..len - 1]), Err(ParamsError::Malformed));
+        assert_eq!(TransportParams::read(&[0x04, 1, 9, 0x04, 1, 9]), Err(ParamsError::Twice(4)));
+        assert_eq!(TransportParams::read(&[0x04, 2, 9, 9]), Err(ParamsError::Malformed));
+        assert_eq!(TransportParams::read(&[0x0a, 1, 21]), Err(ParamsError::Range(0x0a)));
+        assert_eq!(TransportParams::read(&[0x0a, 1, 20]).unwrap().ack_delay_exponent, 20);
+    }
+}
