@@ -2,5 +2,6 @@
 //!
 //! Everything here drives `rit-core` through its public interface, as an integrator would.
 
+pub mod fuzz;
 pub mod sim;
 pub mod source;
