@@ -1,1 +1,176 @@
-//! crypto
+//! What the protocol needs of a crypto library, behind one trait, with a provider each for ring
+//! (hosted targets) and RustCrypto (everywhere).
+//!
+//! Owns: packet protection keys (RFC 9001 §5), the key schedule, software signing keys, and what
+//! rustls is told to compute with. Does not own: the TLS handshake, packet formats, key update.
+//! Invariants: no entropy but what [`lend`] hands over; secrets are zeroized and never printed; all
+//! providers give the same bytes.
+
+mod lend;
+mod schedule;
+mod sign;
+mod tls;
+#[cfg(feature = "ring")]
+mod with_ring;
+#[cfg(feature = "rustcrypto")]
+mod with_rustcrypto;
+
+#[cfg(all(test, feature = "ring", feature = "rustcrypto"))]
+mod tests;
+
+pub use lend::lend;
+pub use schedule::{
+    DirectionKeys, broker_contact, contact_secrets, expand_label, extract, session_secrets,
+};
+pub use sign::{Ed25519Signer, Signer, verify};
+pub use tls::{ED25519_SPKI_PREFIX, lent_randomness_provider};
+
+use alloc::boxed::Box;
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// Bytes an authenticated packet is longer than its plaintext.
+pub const TAG_LEN: usize = 16;
+
+/// The AEAD of a connection. Its hash is SHA-256 always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suite {
+    /// AES-128-GCM: fast where the processor has AES instructions.
+    Aes128Gcm,
+    /// ChaCha20-Poly1305: fast everywhere else.
+    ChaCha20Poly1305,
+}
+
+impl Suite {
+    /// Length of the AEAD's key, and of the header protection key, in bytes.
+    pub fn key_len(self) -> usize {
+        match self {
+            Suite::Aes128Gcm => 16,
+            Suite::ChaCha20Poly1305 => 32,
+        }
+    }
+}
+
+/// 32 bytes nobody else may learn. Zeroized on drop, never printed.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Secret([u8; 32]);
+
+impl Secret {
+    /// Takes the bytes over; the caller zeroizes its own copy.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Secret(bytes)
+    }
+
+    /// The bytes themselves.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// A packet does not authenticate, or a buffer has no room for the tag. Says no more than that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("packet protection failed")]
+pub struct AeadError;
+
+/// The signing key gave no signature: a secure element is busy, locked or gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the signing key gave no signature")]
+pub struct SignError;
+
+/// Seals and opens packets: the nonce is the IV XOR the packet number (RFC 9001 §5.3).
+pub trait PacketKey: Send + Sync {
+    /// Seals in place. `buf` is the plaintext, then [`TAG_LEN`] bytes of room for the tag.
+    fn seal(&self, pn: u64, aad: &[u8], buf: &mut [u8]) -> Result<(), AeadError>;
+
+    /// Opens in place and returns the plaintext's length. On failure `buf` holds nothing of use.
+    fn open(&self, pn: u64, aad: &[u8], buf: &mut [u8]) -> Result<usize, AeadError>;
+}
+
+/// Makes header protection masks (RFC 9001 §5.4).
+pub trait HeaderKey: Send + Sync {
+    /// The mask for a sample of ciphertext.
+    fn mask(&self, sample: &[u8; 16]) -> [u8; 5];
+}
+
+/// What a crypto library has to do for us.
+pub trait Provider: Send + Sync + 'static {
+    /// A packet key. `key` has [`Suite::key_len`] bytes.
+    fn packet_key(&self, suite: Suite, key: &[u8], iv: &[u8; 12]) -> Box<dyn PacketKey>;
+
+    /// A header protection key. `key` has [`Suite::key_len`] bytes.
+    fn header_key(&self, suite: Suite, key: &[u8]) -> Box<dyn HeaderKey>;
+
+    /// SHA-256 of the concatenated parts.
+    fn sha256(&self, parts: &[&[u8]]) -> [u8; 32];
+
+    /// HMAC-SHA-256 (RFC 2104) of the concatenated parts.
+    fn hmac_sha256(&self, key: &[u8], parts: &[&[u8]]) -> [u8; 32];
+
+    /// Whether AES-GCM runs on instructions made for it; where not, ChaCha20-Poly1305 is preferred.
+    fn fast_aes(&self) -> bool;
+
+    /// What rustls computes with: TLS 1.3 suites in order of preference, X25519 and randomness from
+    /// what [`lend`] lends. Signatures are not its business: [`verify`] and [`Signer`] are.
+    fn tls(&self) -> rustls::crypto::CryptoProvider;
+}
+
+/// The provider on top of ring.
+#[cfg(feature = "ring")]
+pub fn ring() -> &'static dyn Provider {
+    &with_ring::Ring
+}
+
+/// The provider on top of the RustCrypto crates.
+#[cfg(feature = "rustcrypto")]
+pub fn rustcrypto() -> &'static dyn Provider {
+    &with_rustcrypto::RustCrypto
+}
+
+/// ring where it is built in, RustCrypto else.
+#[cfg(any(feature = "ring", feature = "rustcrypto"))]
+pub fn default_provider() -> &'static dyn Provider {
+    #[cfg(feature = "ring")]
+    return ring();
+    #[cfg(not(feature = "ring"))]
+    return rustcrypto();
+}
+
+/// Compares without telling by its duration where the first difference is. Lengths are public.
+pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
+}
+
+/// The nonce of packet `pn` (RFC 9001 §5.3).
+fn nonce(iv: &[u8; 12], pn: u64) -> [u8; 12] {
+    let mut nonce = *iv;
+    for (byte, pn) in nonce[4..].iter_mut().zip(pn.to_be_bytes()) {
+        *byte ^= pn;
+    }
+    nonce
+}
+
+/// `key` as an array. A wrong length is a mistake in this crate, never input: it is caught in
+/// debug builds, and in release builds gives a key that the peer does not have.
+fn sized<const N: usize>(key: &[u8]) -> Zeroizing<[u8; N]> {
+    debug_assert_eq!(key.len(), N);
+    let mut out = Zeroizing::new([0; N]);
+    for (to, from) in out.iter_mut().zip(key) {
+        *to = *from;
+    }
+    out
+}
+
+/// Whether this processor has AES instructions.
+#[allow(clippy::needless_return)]
+fn has_aes_instructions() -> bool {
+    #[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
+    return std::is_x86_feature_detected!("aes") && std::is_x86_feature_detected!("pclmulqdq");
+    #[cfg(all(feature = "std", target_arch = "aarch64"))]
+    return std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(all(
+        feature = "std",
+        any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")
+    )))]
+    return cfg!(target_feature = "aes");
+}
