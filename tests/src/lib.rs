@@ -5,3 +5,4 @@
 pub mod fuzz;
 pub mod sim;
 pub mod source;
+pub mod vectors;
