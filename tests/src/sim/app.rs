@@ -86,6 +86,8 @@ pub struct App {
     pub done: Vec<Flow>,
     /// Reading pace; none: all that there is, at once.
     pub pace: Option<ReadPace>,
+    /// Leaves incoming streams to the scenario.
+    pub is_passive: bool,
     next_turn: Option<Time>,
 }
 
@@ -134,6 +136,7 @@ impl App {
     /// Reacts to one event of the node.
     pub fn on_event(&mut self, node: &mut Node, event: &Event, now: Time) {
         match *event {
+            Event::StreamIncoming { .. } if self.is_passive => {}
             Event::StreamIncoming { stream, service, .. } => {
                 match self.behaviours.get(&service).copied().unwrap_or_default() {
                     Behaviour::Serve => {

@@ -4,7 +4,8 @@
 //! seed fails again. `net` carries datagrams, `world` runs the machines, `app` is the code that
 //! would sit above a node, `seeds` runs one scenario over many seeds.
 
-//pub mod app;
+pub mod app;
 pub mod net;
 pub mod seeds;
-//pub mod world;
+pub mod trio;
+pub mod world;

@@ -11,7 +11,9 @@ use super::net::{Datagram, LinkConfig, Net};
 use rit_core::base::{Path, PublicKey, Rng, Time};
 use rit_core::broker::{Answer, AskId, Query};
 use rit_core::crypto::{self, Ed25519Signer};
-use rit_core::node::{BrokerAddress, BrokerConfig, BrokerEvent, BrokerNode, Config, Event, Node};
+use rit_core::node::{
+    BrokerAddress, BrokerConfig, BrokerEvent, BrokerNode, Config, ConfigError, Event, Node,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +51,7 @@ pub struct Store {
     pub is_broken: bool,
     /// How long an answer takes.
     pub delay: Duration,
+    identity: [u8; 32],
     pending: BTreeMap<(Time, u64), Query>,
     ids: BTreeMap<u64, AskId>,
     asked: u64,
@@ -165,22 +168,37 @@ impl World {
 
     /// Adds a node with a fresh identity.
     pub fn add_node(&mut self, config: Config) -> HostId {
+        let node = self.try_node(config).expect("the configuration is sound");
+        self.add_host(Machine::Node(Box::new(node), Box::default()))
+    }
+
+    /// A node with a fresh identity, on no host yet.
+    pub fn try_node(&mut self, config: Config) -> Result<Node, ConfigError> {
         let signer = Arc::new(Ed25519Signer::from_seed(&self.rng.array()));
         let seed = self.rng.array();
-        let node = Node::new(config, crypto::default_provider(), signer, seed, self.now)
-            .expect("the configuration is sound");
-        self.add_host(Machine::Node(Box::new(node), Box::default()))
+        Node::new(config, crypto::default_provider(), signer, seed, self.now)
     }
 
     /// Adds a broker with a fresh identity and an empty database.
     pub fn add_broker(&mut self, config: BrokerConfig) -> HostId {
         let identity = self.rng.array();
         let broker = self.broker_node(config, &identity);
-        self.add_host(Machine::Broker(broker, Box::default()))
+        let store = Store { identity, ..Store::default() };
+        self.add_host(Machine::Broker(broker, Box::new(store)))
     }
 
-    /// A broker node with this identity.
-    pub fn broker_node(&mut self, config: BrokerConfig, identity: &[u8; 32]) -> Box<BrokerNode> {
+    /// Puts a fresh broker process with the same identity and database in the old one's place.
+    pub fn restart_broker(&mut self, id: HostId, config: BrokerConfig) {
+        let identity = self.store(id).identity;
+        let fresh = self.broker_node(config, &identity);
+        if let Machine::Broker(broker, store) = &mut self.hosts[id.0].machine {
+            *broker = fresh;
+            store.pending.clear();
+        }
+        self.hosts[id.0].is_running = true;
+    }
+
+    fn broker_node(&mut self, config: BrokerConfig, identity: &[u8; 32]) -> Box<BrokerNode> {
         let signer = Arc::new(Ed25519Signer::from_seed(identity));
         let seed = self.rng.array();
         let broker = BrokerNode::new(config, crypto::default_provider(), signer, seed, self.now)
@@ -229,6 +247,14 @@ impl World {
     /// The application of a host.
     pub fn app(&mut self, id: HostId) -> &mut App {
         match &mut self.hosts[id.0].machine {
+            Machine::Node(_, app) => app,
+            Machine::Broker(..) => panic!("host {} is a broker", id.0),
+        }
+    }
+
+    /// The application of a host, to look at.
+    pub fn app_ref(&self, id: HostId) -> &App {
+        match &self.hosts[id.0].machine {
             Machine::Node(_, app) => app,
             Machine::Broker(..) => panic!("host {} is a broker", id.0),
         }
