@@ -4,10 +4,15 @@
 //! One slot holds a fork of the node's generator while one rustls call runs. Outside of such a call
 //! the slot is empty and rustls gets an error: there is no other source of entropy. With `std` the
 //! slot is the thread's. Without, there is one for the whole program, and calls into nodes must not
-//! run on several tasks at once: if they do, a handshake may fail, or not repeat by its seed, but no
-//! randomness is used twice.
+//! run on several tasks at once: if they do, a handshake may fail, or not repeat by its seed, but
+//! no randomness is used twice.
 
 use crate::base::Rng;
+
+#[cfg(not(any(feature = "std", test)))]
+use global as slot;
+#[cfg(any(feature = "std", test))]
+use per_thread as slot;
 
 /// Runs `f` with a fork of `rng` lent to rustls. Calls do not nest.
 pub fn lend<R>(rng: &mut Rng, f: impl FnOnce() -> R) -> R {
@@ -28,8 +33,9 @@ pub(super) fn fill(out: &mut [u8]) -> bool {
     slot::fill(out)
 }
 
-#[cfg(feature = "std")]
-mod slot {
+// Unit tests run on many threads, so they have this one always.
+#[cfg(any(feature = "std", test))]
+mod per_thread {
     use crate::base::Rng;
     use core::cell::RefCell;
 
@@ -54,8 +60,8 @@ mod slot {
     }
 }
 
-#[cfg(not(feature = "std"))]
-mod slot {
+#[cfg(any(not(feature = "std"), test))]
+mod global {
     use crate::base::Rng;
     use spin::Mutex;
 
@@ -92,7 +98,17 @@ mod tests {
         assert!(!fill(&mut [0; 16]));
     }
 
-    #[cfg(feature = "std")]
+    #[test]
+    fn the_global_slot_does_the_same() {
+        let (mut lent, mut drawn) = ([0; 40], [0; 40]);
+        global::put(Some(Rng::from_seed([4; 32])));
+        assert!(global::fill(&mut lent));
+        Rng::from_seed([4; 32]).fill(&mut drawn);
+        assert_eq!(lent, drawn);
+        global::put(None);
+        assert!(!global::fill(&mut lent));
+    }
+
     #[test]
     fn a_panic_empties_the_slot() {
         let caught = std::panic::catch_unwind(|| {

@@ -3,8 +3,8 @@
 //!
 //! Owns: packet protection keys (RFC 9001 §5), the key schedule, software signing keys, and what
 //! rustls is told to compute with. Does not own: the TLS handshake, packet formats, key update.
-//! Invariants: no entropy but what [`lend`] hands over; secrets are zeroized and never printed; all
-//! providers give the same bytes.
+//! Invariants: no entropy but what [`lend()`] hands over; secrets are zeroized and never printed;
+//! all providers give the same bytes.
 
 mod lend;
 mod schedule;
@@ -28,7 +28,9 @@ pub use tls::{ED25519_SPKI_PREFIX, lent_randomness_provider};
 use alloc::boxed::Box;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+#[cfg(any(feature = "ring", feature = "rustcrypto"))]
+use zeroize::Zeroizing;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Bytes an authenticated packet is longer than its plaintext.
 pub const TAG_LEN: usize = 16;
@@ -111,7 +113,7 @@ pub trait Provider: Send + Sync + 'static {
     fn fast_aes(&self) -> bool;
 
     /// What rustls computes with: TLS 1.3 suites in order of preference, X25519 and randomness from
-    /// what [`lend`] lends. Signatures are not its business: [`verify`] and [`Signer`] are.
+    /// what [`lend()`] lends. Signatures are not its business: [`verify`] and [`Signer`] are.
     fn tls(&self) -> rustls::crypto::CryptoProvider;
 }
 
@@ -142,6 +144,7 @@ pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// The nonce of packet `pn` (RFC 9001 §5.3).
+#[cfg(any(feature = "ring", feature = "rustcrypto"))]
 fn nonce(iv: &[u8; 12], pn: u64) -> [u8; 12] {
     let mut nonce = *iv;
     for (byte, pn) in nonce[4..].iter_mut().zip(pn.to_be_bytes()) {
@@ -152,6 +155,7 @@ fn nonce(iv: &[u8; 12], pn: u64) -> [u8; 12] {
 
 /// `key` as an array. A wrong length is a mistake in this crate, never input: it is caught in
 /// debug builds, and in release builds gives a key that the peer does not have.
+#[cfg(any(feature = "ring", feature = "rustcrypto"))]
 fn sized<const N: usize>(key: &[u8]) -> Zeroizing<[u8; N]> {
     debug_assert_eq!(key.len(), N);
     let mut out = Zeroizing::new([0; N]);
@@ -162,6 +166,7 @@ fn sized<const N: usize>(key: &[u8]) -> Zeroizing<[u8; N]> {
 }
 
 /// Whether this processor has AES instructions.
+#[cfg(any(feature = "ring", feature = "rustcrypto"))]
 #[allow(clippy::needless_return)]
 fn has_aes_instructions() -> bool {
     #[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]

@@ -1,0 +1,449 @@
+//! rustls as this protocol uses it: TLS 1.3 alone, raw Ed25519 keys both ways (RFC 7250), one ALPN
+//! name, no tickets, no resumption, no early data; driven through the unbuffered API.
+//!
+//! Owns the configuration, the check of the peer's key, and the way of the exporter secret out of
+//! rustls. Does not own what the bytes travel in.
+
+use super::{HandshakeError, PeerPolicy};
+use crate::base::{PublicKey, Side};
+use crate::crypto::{self, ED25519_SPKI_PREFIX, Provider, Secret, Signer, Suite};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption, UnbufferedClientConnection};
+use rustls::pki_types::{
+    CertificateDer, IpAddr, Ipv4Addr, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{AlwaysResolvesServerRawPublicKeys, UnbufferedServerConnection};
+use rustls::sign::{CertifiedKey, SigningKey};
+use rustls::time_provider::TimeProvider;
+use rustls::unbuffered::{ConnectionState, EncodeError, InsufficientSizeError, UnbufferedStatus};
+use rustls::version::TLS13;
+use rustls::{
+    CertificateError, CipherSuite, ClientConfig, CommonState, DigitallySignedStruct,
+    DistinguishedName, Error, KeyLog, PeerMisbehaved, ServerConfig, SignatureAlgorithm,
+    SignatureScheme,
+};
+use spin::Mutex;
+use zeroize::Zeroize;
+
+const ALPN: &[u8] = b"rit/1";
+
+/// One TLS connection, of either side.
+pub(super) enum Tls {
+    Client(Box<UnbufferedClientConnection>),
+    Server(Box<UnbufferedServerConnection>),
+}
+
+/// What comes out of rustls by its callbacks while it runs.
+#[derive(Default)]
+pub(super) struct Taps(Mutex<TapState>);
+
+#[derive(Default)]
+struct TapState {
+    exporter_secret: Option<Secret>,
+    peer: Option<PublicKey>,
+    has_sign_failed: bool,
+}
+
+impl Taps {
+    /// The exporter secret, once, as soon as rustls has it.
+    pub(super) fn take_exporter_secret(&self) -> Option<Secret> {
+        self.0.lock().exporter_secret.take()
+    }
+
+    /// The key that the peer claims, which the policy allows. Its own only once TLS is complete.
+    pub(super) fn peer(&self) -> Option<PublicKey> {
+        self.0.lock().peer
+    }
+
+    /// Whether it was our own key that made the handshake fail.
+    pub(super) fn has_sign_failed(&self) -> bool {
+        self.0.lock().has_sign_failed
+    }
+}
+
+impl fmt::Debug for Taps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Taps")
+    }
+}
+
+impl KeyLog for Taps {
+    fn log(&self, label: &str, _client_random: &[u8], secret: &[u8]) {
+        if let (true, Ok(mut bytes)) = (self.will_log(label), <[u8; 32]>::try_from(secret)) {
+            self.0.lock().exporter_secret = Some(Secret::new(bytes));
+            bytes.zeroize();
+        }
+    }
+
+    fn will_log(&self, label: &str) -> bool {
+        label == "EXPORTER_SECRET"
+    }
+}
+
+impl Tls {
+    /// A connection that has done nothing yet. Randomness must be lent.
+    pub(super) fn new(
+        provider: &'static dyn Provider,
+        side: Side,
+        signer: Arc<dyn Signer>,
+        policy: PeerPolicy,
+        taps: &Arc<Taps>,
+    ) -> Result<Tls, Error> {
+        match side {
+            Side::Initiator => Tls::client(client_config(provider, signer, policy, taps)?),
+            Side::Responder => {
+                let config = server_config(provider, signer, policy, taps)?;
+                let connection = UnbufferedServerConnection::new(Arc::new(config))?;
+                Ok(Tls::Server(Box::new(connection)))
+            }
+        }
+    }
+
+    pub(super) fn client(config: ClientConfig) -> Result<Tls, Error> {
+        // rustls wants a name; it is neither sent nor checked.
+        let name = ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([0, 0, 0, 0])));
+        let connection = UnbufferedClientConnection::new(Arc::new(config), name)?;
+        Ok(Tls::Client(Box::new(connection)))
+    }
+
+    /// Runs TLS as far as it goes: takes from `incoming` what it has used, appends to `output`.
+    /// Randomness must be lent.
+    pub(super) fn advance(
+        &mut self,
+        incoming: &mut Vec<u8>,
+        output: &mut Vec<u8>,
+    ) -> Result<(), HandshakeError> {
+        loop {
+            let (used, step) = match self {
+                Tls::Client(tls) => step(tls.process_tls_records(incoming), output),
+                Tls::Server(tls) => step(tls.process_tls_records(incoming), output),
+            };
+            incoming.drain(..used.min(incoming.len()));
+            if let Step::Blocked = step? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether both Finished messages are exchanged and the peer is authenticated.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.common().is_handshaking()
+    }
+
+    /// The negotiated suite.
+    pub(super) fn suite(&self) -> Option<Suite> {
+        match self.common().negotiated_cipher_suite()?.suite() {
+            CipherSuite::TLS13_AES_128_GCM_SHA256 => Some(Suite::Aes128Gcm),
+            CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => Some(Suite::ChaCha20Poly1305),
+            _ => None,
+        }
+    }
+
+    /// Whether this protocol was agreed on. rustls itself lets a peer without ALPN pass.
+    pub(super) fn has_agreed_protocol(&self) -> bool {
+        self.common().alpn_protocol() == Some(ALPN)
+    }
+
+    fn common(&self) -> &CommonState {
+        match self {
+            Tls::Client(tls) => tls,
+            Tls::Server(tls) => tls,
+        }
+    }
+}
+
+pub(super) fn client_config(
+    provider: &dyn Provider,
+    signer: Arc<dyn Signer>,
+    policy: PeerPolicy,
+    taps: &Arc<Taps>,
+) -> Result<ClientConfig, Error> {
+    let key = certified_key(signer, taps.clone());
+    let verifier = Arc::new(PeerVerifier { policy, taps: taps.clone() });
+    let mut config = ClientConfig::builder_with_details(Arc::new(provider.tls()), Arc::new(NoTime))
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(key)));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
+    config.enable_sni = false;
+    config.key_log = taps.clone();
+    // Another crate of the build may have turned compression on in rustls.
+    config.cert_compressors.clear();
+    config.cert_decompressors.clear();
+    Ok(config)
+}
+
+fn server_config(
+    provider: &dyn Provider,
+    signer: Arc<dyn Signer>,
+    policy: PeerPolicy,
+    taps: &Arc<Taps>,
+) -> Result<ServerConfig, Error> {
+    let key = certified_key(signer, taps.clone());
+    let verifier = Arc::new(PeerVerifier { policy, taps: taps.clone() });
+    let mut config = ServerConfig::builder_with_details(Arc::new(provider.tls()), Arc::new(NoTime))
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(key)));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.send_tls13_tickets = 0;
+    config.key_log = taps.clone();
+    config.cert_compressors.clear();
+    config.cert_decompressors.clear();
+    // AES only if it is fast at both ends: the initiator says so by its order.
+    config.ignore_client_order = !provider.fast_aes();
+    Ok(config)
+}
+
+enum Step {
+    Again,
+    Blocked,
+}
+
+/// Does what rustls asks for. Returns how much of the input it is done with.
+fn step<D>(
+    status: UnbufferedStatus<'_, '_, D>,
+    output: &mut Vec<u8>,
+) -> (usize, Result<Step, HandshakeError>) {
+    let UnbufferedStatus { discard, state } = status;
+    let step = match state {
+        Ok(ConnectionState::EncodeTlsData(mut data)) => {
+            encode(|room| data.encode(room), output).map(|()| Step::Again)
+        }
+        Ok(ConnectionState::TransmitTlsData(data)) => {
+            data.done();
+            Ok(Step::Again)
+        }
+        Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => {
+            Ok(Step::Blocked)
+        }
+        // Application data and closing belong to the packets that TLS has made keys for.
+        Ok(_) => Err(HandshakeError::UnexpectedMessage),
+        Err(error) => Err(error.into()),
+    };
+    (discard, step)
+}
+
+/// Appends one record, asking first how long it is.
+fn encode(
+    mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>,
+    output: &mut Vec<u8>,
+) -> Result<(), HandshakeError> {
+    let start = output.len();
+    let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) =
+        encode(&mut [])
+    else {
+        return Err(HandshakeError::Internal);
+    };
+    output.resize(start + required_size, 0);
+    let room = output.get_mut(start..).unwrap_or_default();
+    encode(room).map_err(|_| HandshakeError::Internal)?;
+    Ok(())
+}
+
+/// Raw keys have no dates, so nothing depends on the wall clock, which the core does not know.
+#[derive(Debug)]
+struct NoTime;
+
+impl TimeProvider for NoTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(core::time::Duration::ZERO))
+    }
+}
+
+fn certified_key(signer: Arc<dyn Signer>, taps: Arc<Taps>) -> Arc<CertifiedKey> {
+    let spki = [&ED25519_SPKI_PREFIX[..], &signer.public_key().0].concat();
+    let key = TlsKey { spki: spki.clone(), signer, taps };
+    Arc::new(CertifiedKey::new(vec![CertificateDer::from(spki)], Arc::new(key)))
+}
+
+/// The node's key as rustls wants it.
+#[derive(Clone)]
+struct TlsKey {
+    spki: Vec<u8>,
+    signer: Arc<dyn Signer>,
+    taps: Arc<Taps>,
+}
+
+impl fmt::Debug for TlsKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsKey")
+    }
+}
+
+impl SigningKey for TlsKey {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn rustls::sign::Signer>> {
+        if !offered.contains(&SignatureScheme::ED25519) {
+            return None;
+        }
+        Some(Box::new(self.clone()))
+    }
+
+    fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
+        Some(SubjectPublicKeyInfoDer::from(self.spki.as_slice()))
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ED25519
+    }
+}
+
+impl rustls::sign::Signer for TlsKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        match self.signer.sign(message) {
+            Ok(signature) => Ok(signature.to_vec()),
+            Err(_) => {
+                self.taps.0.lock().has_sign_failed = true;
+                Err(Error::General(String::new()))
+            }
+        }
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SignatureScheme::ED25519
+    }
+}
+
+/// Lets those peers pass whose raw key the policy allows.
+struct PeerVerifier {
+    policy: PeerPolicy,
+    taps: Arc<Taps>,
+}
+
+impl PeerVerifier {
+    fn check_key(
+        &self,
+        spki: &CertificateDer<'_>,
+        more: &[CertificateDer<'_>],
+    ) -> Result<(), Error> {
+        let key = raw_key(spki)?;
+        if !more.is_empty() {
+            return Err(CertificateError::BadEncoding.into());
+        }
+        if !self.policy.allows(&key) {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
+        self.taps.0.lock().peer = Some(key);
+        Ok(())
+    }
+
+    fn check_signature(
+        &self,
+        message: &[u8],
+        spki: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        if signed.scheme != SignatureScheme::ED25519 {
+            return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
+        }
+        match <&[u8; 64]>::try_from(signed.signature()) {
+            Ok(signature) if crypto::verify(&raw_key(spki)?, message, signature) => {
+                Ok(HandshakeSignatureValid::assertion())
+            }
+            _ => Err(CertificateError::BadSignature.into()),
+        }
+    }
+}
+
+/// Ed25519 keys have one encoding as SubjectPublicKeyInfo (RFC 8410 §4).
+fn raw_key(spki: &[u8]) -> Result<PublicKey, Error> {
+    spki.strip_prefix(&ED25519_SPKI_PREFIX[..])
+        .and_then(|key| key.try_into().ok())
+        .map(PublicKey)
+        .ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
+}
+
+impl fmt::Debug for PeerVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerVerifier")
+    }
+}
+
+impl ServerCertVerifier for PeerVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.check_key(end_entity, intermediates).map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General(String::new()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.check_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
+
+impl ClientCertVerifier for PeerVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.check_key(end_entity, intermediates).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General(String::new()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.check_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
