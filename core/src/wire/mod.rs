@@ -5,8 +5,10 @@
 pub mod cid;
 pub mod codec;
 pub mod frame;
+pub mod message;
 pub mod packet;
 pub mod params;
+pub mod text;
 
 /// The wire version, in every long header and bound into the keys: "rit" and 1.
 pub const VERSION: u32 = 0x7269_7401;

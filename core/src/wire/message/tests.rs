@@ -1,0 +1,295 @@
+use alloc::format;
+use alloc::vec;
+
+use minicbor::Encoder;
+use proptest::prelude::*;
+
+use super::*;
+
+fn bytes_of(message: &Message) -> Vec<u8> {
+    let mut out = Vec::new();
+    message.encode(&mut out).unwrap();
+    let (body, taken) = split(&out).unwrap().unwrap();
+    assert_eq!(taken, out.len());
+    body.to_vec()
+}
+
+/// The encoding without the sender's checks.
+fn unchecked(message: &Message) -> Vec<u8> {
+    minicbor::to_vec(message).unwrap()
+}
+
+fn service(name: &str) -> ServiceInfo {
+    ServiceInfo { name: name.into(), kind: SERVICE_TCP, port: 80 }
+}
+
+fn hello(services: Vec<ServiceInfo>, candidates: Vec<Path>) -> Message {
+    Message::Hello { version: 0x7269_7401, abi: 1, firmware: "linux".into(), services, candidates }
+}
+
+fn offer(services: Vec<ServiceInfo>, candidates: Vec<Path>) -> Message {
+    Message::Offer {
+        request: u32::MAX,
+        role: Side::Initiator,
+        contact_id: ContactId([3; 8]),
+        contact_key: ContactKey([4; 32]),
+        lifetime_s: u32::MAX,
+        peer: PublicKey([5; 32]),
+        candidates,
+        services,
+    }
+}
+
+fn every_kind() -> Vec<Message> {
+    let path = Path::v4([192, 0, 2, 1], 7480);
+    vec![
+        Message::Enrol { code: "ABCD-EFGH".into() },
+        hello(vec![service("web"), service("ssh-2_x.y")], vec![path]),
+        Message::Connect { request: 7, device: PublicKey([9; 32]) },
+        Message::Candidates { candidates: vec![path, Path { ip: [1; 16], port: 1, ifindex: 0 }] },
+        Message::Welcome { observed: path, enrolled: true, time_unix_s: u64::MAX },
+        Message::Enrolled,
+        Message::Refused { request: 0, reason: RefuseReason::BadCode },
+        offer(vec![service("web")], vec![path]),
+        Message::Presence { key: PublicKey([1; 32]), online: false },
+    ]
+}
+
+#[test]
+fn every_message_survives() {
+    for message in every_kind() {
+        assert_eq!(Message::decode(&bytes_of(&message)), Ok(Some(message)));
+    }
+}
+
+#[test]
+fn the_bytes_are_those_of_the_description() {
+    assert_eq!(bytes_of(&Message::Enrolled), [0x82, 6, 0xa0]);
+    let refused = Message::Refused { request: 1, reason: RefuseReason::Other(200) };
+    assert_eq!(bytes_of(&refused), [0x82, 7, 0xa2, 0, 1, 1, 0x18, 200]);
+    assert_eq!(bytes_of(&Message::Enrol { code: "A".into() }), [0x82, 1, 0xa1, 0, 0x61, b'A']);
+    let mut connect = vec![0x82, 3, 0xa2, 0, 5, 1, 0x58, 32];
+    connect.extend([8; 32]);
+    assert_eq!(
+        bytes_of(&Message::Connect { request: 5, device: PublicKey([8; 32]) }),
+        connect.as_slice()
+    );
+    let mut welcome = vec![0x82, 5, 0xa3, 0, 0x82, 0x50];
+    welcome.extend(Path::v4([1, 2, 3, 4], 5).ip);
+    welcome.extend([5, 1, 0xf5, 2, 6]);
+    let path = Path::v4([1, 2, 3, 4], 5);
+    let message = Message::Welcome { observed: path, enrolled: true, time_unix_s: 6 };
+    assert_eq!(bytes_of(&message), welcome);
+}
+
+#[test]
+fn reasons_keep_their_numbers() {
+    for code in 0..=u8::MAX {
+        assert_eq!(RefuseReason::from_code(code).code(), code);
+    }
+}
+
+#[test]
+fn unknown_types_are_skipped() {
+    for bytes in [
+        &[0x82, 10, 0xa0][..],
+        &[0x82, 0, 0xa0],
+        &[0x82, 0x18, 99, 0x9f, 1, 0x9f, 0xff, 0xff],
+        &[0x82, 0x1b, 255, 255, 255, 255, 255, 255, 255, 255, 0xf6],
+    ] {
+        assert_eq!(Message::decode(bytes), Ok(None), "{bytes:02x?}");
+    }
+}
+
+#[test]
+fn unknown_fields_are_skipped() {
+    let mut bytes = Vec::new();
+    let mut e = Encoder::new(&mut bytes);
+    e.array(2).unwrap().u8(7).unwrap().map(5).unwrap();
+    e.i8(-1).unwrap().str("earlier").unwrap();
+    e.u8(0).unwrap().u32(3).unwrap();
+    e.u8(9).unwrap().begin_array().unwrap().u8(1).unwrap().map(0).unwrap().end().unwrap();
+    e.u8(1).unwrap().u8(4).unwrap();
+    e.u32(100_000).unwrap().tag(minicbor::data::Tag::new(1)).unwrap().u8(1).unwrap();
+    let refused = Message::Refused { request: 3, reason: RefuseReason::Offline };
+    assert_eq!(Message::decode(&bytes), Ok(Some(refused)));
+    assert_eq!(Message::decode(&[0x82, 6, 0xa1, 0, 0x80]), Ok(Some(Message::Enrolled)));
+}
+
+#[test]
+fn lists_of_a_hello_may_be_absent() {
+    let bytes = [0x82, 2, 0xa3, 0, 1, 1, 2, 2, 0x60];
+    let message = Message::Hello {
+        version: 1,
+        abi: 2,
+        firmware: String::new(),
+        services: vec![],
+        candidates: vec![],
+    };
+    assert_eq!(Message::decode(&bytes), Ok(Some(message)));
+}
+
+#[test]
+fn what_is_not_a_message() {
+    for bytes in [
+        &[][..],
+        &[0x82],
+        &[0x82, 6],
+        &[0x81, 6],
+        &[0x83, 6, 0xa0, 0xa0],
+        &[0x9f, 6, 0xa0, 0xff],
+        &[0x82, 0x20, 0xa0],
+        &[0x82, 0x61, b'a', 0xa0],
+        &[0xa0],
+        &[0xff],
+        &[0x82, 6, 0xa0, 0],
+        &[0x82, 10, 0xa0, 0],
+        &[0x82, 7, 0xa1, 0, 1],
+        &[0x82, 7, 0xa2, 0, 1, 1, 0x19, 1, 0],
+        &[0x82, 7, 0xa2, 0, 0x1b, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1],
+        &[0x82, 1, 0xa1, 0, 0x61, 0xff],
+        &[0x82, 1, 0xa1, 0, 0x7b, 255, 255, 255, 255, 255, 255, 255, 255],
+        &[0x82, 4, 0xa1, 0, 0x9b, 255, 255, 255, 255, 255, 255, 255, 255],
+        &[0x82, 3, 0xa2, 0, 1, 1, 0x41, 1],
+    ] {
+        assert_eq!(Message::decode(bytes), Err(MessageError::Malformed), "{bytes:02x?}");
+    }
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    for message in every_kind() {
+        let bytes = bytes_of(&message);
+        for len in 0..bytes.len() {
+            assert_eq!(Message::decode(&bytes[..len]), Err(MessageError::Malformed));
+        }
+    }
+}
+
+/// At its limit a message goes both ways; over it, it can neither be sent nor received.
+fn limit(at: &Message, over: &Message) {
+    assert_eq!(Message::decode(&bytes_of(at)).unwrap().as_ref(), Some(at));
+    let mut out = vec![1];
+    assert_eq!(over.encode(&mut out), Err(MessageError::Value), "{over:?}");
+    assert_eq!(out, [1]);
+    assert_eq!(Message::decode(&unchecked(over)), Err(MessageError::Value), "{over:?}");
+}
+
+#[test]
+fn limits_of_lists_and_texts() {
+    let path = Path { ip: [255; 16], port: u16::MAX, ifindex: 0 };
+    let web = |n: usize| vec![service("web"); n];
+    let paths = |n: usize| vec![path; n];
+    let named = |len: usize| vec![service(&"a".repeat(len))];
+    let code = |len: usize| Message::Enrol { code: EnrolCode("a".repeat(len)) };
+    let firmware = |len: usize| Message::Hello {
+        version: 1,
+        abi: 1,
+        firmware: "a".repeat(len),
+        services: vec![],
+        candidates: vec![],
+    };
+    limit(&code(CODE_LEN_MAX), &code(CODE_LEN_MAX + 1));
+    limit(&code(1), &code(0));
+    limit(&firmware(FIRMWARE_LEN_MAX), &firmware(FIRMWARE_LEN_MAX + 1));
+    limit(&hello(web(SERVICES_MAX), vec![]), &hello(web(SERVICES_MAX + 1), vec![]));
+    limit(&offer(web(SERVICES_MAX), vec![]), &offer(web(SERVICES_MAX + 1), vec![]));
+    limit(&hello(named(63), vec![]), &hello(named(64), vec![]));
+    limit(&hello(named(1), vec![]), &hello(named(0), vec![]));
+    limit(&hello(vec![], paths(CANDIDATES_MAX)), &hello(vec![], paths(CANDIDATES_MAX + 1)));
+    limit(&offer(vec![], paths(CANDIDATES_MAX)), &offer(vec![], paths(CANDIDATES_MAX + 1)));
+    limit(
+        &Message::Candidates { candidates: paths(CANDIDATES_MAX) },
+        &Message::Candidates { candidates: paths(CANDIDATES_MAX + 1) },
+    );
+    let to =
+        |port| Message::Candidates { candidates: vec![Path { ip: [0; 16], port, ifindex: 0 }] };
+    limit(&to(1), &to(0));
+    let connect = |request| Message::Connect { request, device: PublicKey([0; 32]) };
+    limit(&connect(u32::MAX), &connect(0));
+}
+
+#[test]
+fn all_limits_at_once_fit() {
+    let path = Path { ip: [255; 16], port: u16::MAX, ifindex: 0 };
+    let longest = ServiceInfo { name: "a".repeat(63), kind: u8::MAX, port: u16::MAX };
+    for message in [
+        offer(vec![longest.clone(); SERVICES_MAX], vec![path; CANDIDATES_MAX]),
+        Message::Hello {
+            version: u32::MAX,
+            abi: u32::MAX,
+            firmware: "a".repeat(FIRMWARE_LEN_MAX),
+            services: vec![longest; SERVICES_MAX],
+            candidates: vec![path; CANDIDATES_MAX],
+        },
+    ] {
+        assert_eq!(Message::decode(&bytes_of(&message)), Ok(Some(message)));
+    }
+}
+
+#[test]
+fn names_of_services() {
+    for name in ["a", "0", "web-1_x.y", "-"] {
+        assert!(is_service_name(name));
+    }
+    for name in ["", "Web", "a b", "a/b", "ä", "a\0"] {
+        assert!(!is_service_name(name));
+        let message = hello(vec![service(name)], vec![]);
+        assert_eq!(Message::decode(&unchecked(&message)), Err(MessageError::Value));
+    }
+}
+
+#[test]
+fn length_limit_of_the_stream() {
+    let skipped = |len: usize| {
+        let mut bytes = vec![0x82, 10, 0x59];
+        bytes.extend(((len - 5) as u16).to_be_bytes());
+        bytes.resize(len, 0);
+        bytes
+    };
+    assert_eq!(Message::decode(&skipped(MESSAGE_LEN_MAX)), Ok(None));
+    assert_eq!(Message::decode(&skipped(MESSAGE_LEN_MAX + 1)), Err(MessageError::TooLong));
+    assert_eq!(split(&[0x10, 0x01]), Err(MessageError::TooLong));
+    assert_eq!(split(&[0x10, 0x00]), Ok(None));
+    assert_eq!(split(&[]), Ok(None));
+    assert_eq!(split(&[0x10]), Ok(None));
+    assert_eq!(split(&[0, 0, 9]), Ok(Some((&[][..], 2))));
+    assert_eq!(split(&[0, 1, 9, 9]), Ok(Some((&[9][..], 3))));
+    assert_eq!(split(&[0, 2, 9]), Ok(None));
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let text = format!("{:?} {:?}", offer(vec![], vec![]), Message::Enrol { code: "HUSH".into() });
+    assert!(!text.contains("HUSH") && !text.contains("4, 4"), "{text}");
+}
+
+/// Bytes that look enough like a message to get past the first checks.
+fn near_message() -> impl Strategy<Value = Vec<u8>> {
+    (0..every_kind().len(), any::<prop::sample::Index>(), any::<u8>()).prop_map(
+        |(kind, at, byte)| {
+            let mut bytes = bytes_of(&every_kind()[kind]);
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            bytes
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_an_answer(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Message::decode(&bytes);
+        let _ = split(&bytes);
+        let mut known = vec![0x82, bytes.first().map_or(1, |b| b % 11)];
+        known.extend(bytes);
+        let _ = Message::decode(&known);
+    }
+
+    #[test]
+    fn what_is_read_can_be_sent(bytes in near_message()) {
+        if let Ok(Some(message)) = Message::decode(&bytes) {
+            prop_assert_eq!(Message::decode(&bytes_of(&message)), Ok(Some(message)));
+        }
+    }
+}
