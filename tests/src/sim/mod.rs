@@ -5,6 +5,7 @@
 //! would sit above a node, `seeds` runs one scenario over many seeds.
 
 pub mod app;
+pub mod endpoint;
 pub mod net;
 pub mod seeds;
 pub mod trio;
