@@ -36,6 +36,11 @@ impl RangeSet {
         self.0.last().cloned()
     }
 
+    /// The range at `index`, counted from the lowest.
+    pub fn nth(&self, index: usize) -> Option<Range<u64>> {
+        self.0.get(index).cloned()
+    }
+
     /// Ranges, lowest first; reversible.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Range<u64>> {
         self.0.iter()

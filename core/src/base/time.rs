@@ -37,7 +37,9 @@ impl Time {
 impl Add<Duration> for Time {
     type Output = Time;
 
+    /// Rounds up, so that a deadline is never reached before its duration has passed.
     fn add(self, rhs: Duration) -> Time {
-        Time(self.0.saturating_add(u64::try_from(rhs.as_micros()).unwrap_or(u64::MAX)))
+        let us = rhs.as_nanos().div_ceil(1000);
+        Time(self.0.saturating_add(u64::try_from(us).unwrap_or(u64::MAX)))
     }
 }

@@ -1,1 +1,145 @@
-//! transport
+//! One connection: packet protection, acknowledgement, loss recovery, congestion control, streams,
+//! flow control, close.
+//!
+//! Owns everything between a datagram and the bytes of a stream (RFC 9000, 9001 §5, 9002). Does not
+//! own which datagram belongs to which connection (`node`), nor what streams mean (`tunnel`).
+//! Invariant: after any `handle_*` or command, drain `poll_transmit` and `poll_event`.
+
+mod acks;
+mod close;
+mod congestion;
+mod connection;
+mod crypto_stream;
+mod error;
+mod loss;
+pub mod protect;
+mod receive;
+mod recv_stream;
+mod rtt;
+mod send_stream;
+mod sent;
+mod space;
+mod streams;
+mod transmit;
+
+#[cfg(test)]
+mod tests;
+
+pub use congestion::{Controller, Cubic};
+pub use connection::{Accept, Connection, Local, Open, Stats};
+pub use crypto_stream::CryptoReceiver;
+pub use error::{CloseReason, StreamError, TransportCode};
+pub use rtt::RttEstimator;
+
+use core::time::Duration;
+
+use crate::base::Path;
+use crate::wire::params::TransportParams;
+
+/// Smallest `max_datagram`: an IPv4 path of 576 bytes without IP and UDP headers.
+pub const MIN_DATAGRAM: usize = 548;
+/// Largest `max_datagram`: a jumbo frame.
+pub const MAX_DATAGRAM: usize = 9000;
+/// What a path is taken to carry until it is probed (RFC 9000 §14).
+pub const BASE_DATAGRAM: usize = 1200;
+
+/// Limits and timers of a connection.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bytes of UDP payload taken from the peer; [`MIN_DATAGRAM`] to [`MAX_DATAGRAM`].
+    pub max_datagram: usize,
+    /// Unread bytes one stream may hold.
+    pub stream_window: u64,
+    /// Unread bytes all streams may hold together; the same bound holds for unacknowledged ones.
+    pub session_window: u64,
+    /// Unacknowledged bytes one stream may hold.
+    pub stream_send_buffer: u64,
+    /// Streams the peer may have open.
+    pub max_streams: u64,
+    /// The connection ends after this long without a packet.
+    pub idle_timeout: Duration,
+    /// PING is sent after this long without a packet; zero: never.
+    pub keep_alive: Duration,
+    /// The handshake is given up after this long.
+    pub handshake_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            max_datagram: 1452,
+            stream_window: 256 * 1024,
+            session_window: 4 * 1024 * 1024,
+            stream_send_buffer: 256 * 1024,
+            max_streams: 1024,
+            idle_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// What the peer is told of these limits.
+    pub fn params(&self) -> TransportParams {
+        TransportParams {
+            max_idle_timeout_ms: self.idle_timeout.as_millis() as u64,
+            max_udp_payload_size: self.max_datagram as u64,
+            initial_max_data: self.session_window,
+            initial_max_stream_data_bidi_local: self.stream_window,
+            initial_max_stream_data_bidi_remote: self.stream_window,
+            initial_max_streams_bidi: self.max_streams,
+            ..TransportParams::default()
+        }
+    }
+}
+
+/// A datagram to send: where to; its bytes are in the buffer handed to `poll_transmit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Where it goes.
+    pub path: Path,
+    /// Bytes written.
+    pub len: usize,
+}
+
+/// A stream's number (RFC 9000 §2.1); bidirectional ones only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
+
+/// What happened on a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The peer is authenticated; streams may be opened.
+    Connected,
+    /// The peer opened a stream.
+    Opened(StreamId),
+    /// Something about a stream changed: look at [`Connection::stream_state`].
+    Stream(StreamId),
+    /// The connection is over. The last event.
+    Closed(CloseReason),
+}
+
+/// What a stream's owner may want to know, all at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamState {
+    /// Bytes can be read, or the end of the stream.
+    pub is_readable: bool,
+    /// Bytes can be written.
+    pub is_writable: bool,
+    /// The peer reset its side, with this code.
+    pub reset: Option<u64>,
+    /// The peer wants no more, with this code.
+    pub stopped: Option<u64>,
+    /// All that was written, and the end, is acknowledged.
+    pub is_delivered: bool,
+}
+
+/// What a read gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Bytes copied.
+    pub len: usize,
+    /// Whether they are the stream's last.
+    pub fin: bool,
+}

@@ -1,0 +1,153 @@
+//! What was received in a packet number space and when to acknowledge it (RFC 9000 §13.2).
+
+use crate::base::{RangeSet, Time};
+use core::ops::RangeInclusive;
+use core::time::Duration;
+
+/// Ranges remembered and sent. More only appear on a path that loses or reorders heavily; the
+/// oldest are forgotten, and packets in them count as duplicates from then on.
+const MAX_RANGES: usize = 64;
+/// Ack-eliciting packets acknowledged at once (RFC 9000 §13.2.2).
+const ACK_EVERY: u32 = 2;
+/// How long one may wait; announced as max_ack_delay.
+pub(super) const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
+
+/// Receive side of a packet number space.
+#[derive(Default)]
+pub(super) struct Acks {
+    received: RangeSet,
+    /// Everything below counts as received.
+    floor: u64,
+    largest_at: Time,
+    /// Ack-eliciting packets since the last ACK was sent.
+    unacked: u32,
+    deadline: Option<Time>,
+    /// Something new to tell, ack-eliciting or not.
+    is_due: bool,
+}
+
+impl Acks {
+    /// Largest received plus one: what packet number expansion expects.
+    pub(super) fn expected(&self) -> u64 {
+        self.received.last().map_or(self.floor, |r| r.end)
+    }
+
+    /// Whether `pn` was seen before or is too old to tell.
+    pub(super) fn is_duplicate(&self, pn: u64) -> bool {
+        pn < self.floor || self.received.contains(pn)
+    }
+
+    /// Records a packet whose frames were processed.
+    pub(super) fn on_received(
+        &mut self,
+        pn: u64,
+        is_ack_eliciting: bool,
+        immediate: bool,
+        now: Time,
+    ) {
+        let is_in_order = pn == self.expected();
+        if pn >= self.expected() {
+            self.largest_at = now;
+        }
+        self.received.insert(pn..pn + 1);
+        if self.received.range_count() > MAX_RANGES {
+            if let Some(oldest) = self.received.pop_first() {
+                self.floor = oldest.end;
+            }
+        }
+        if !is_ack_eliciting {
+            return;
+        }
+        self.unacked += 1;
+        if immediate || !is_in_order || self.unacked >= ACK_EVERY {
+            self.is_due = true;
+        } else if self.deadline.is_none() {
+            self.deadline = Some(now + MAX_ACK_DELAY);
+        }
+    }
+
+    /// Whether an ACK must go out now.
+    pub(super) fn is_due(&self) -> bool {
+        self.is_due
+    }
+
+    /// Whether an ACK may ride along with something else.
+    pub(super) fn is_useful(&self) -> bool {
+        self.unacked > 0
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        if self.is_due { None } else { self.deadline }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Time) {
+        if self.deadline.is_some_and(|at| at <= now) {
+            self.deadline = None;
+            self.is_due = true;
+        }
+    }
+
+    /// Microseconds since the largest packet came.
+    pub(super) fn delay_us(&self, now: Time) -> u64 {
+        now.since(self.largest_at).as_micros() as u64
+    }
+
+    /// Ranges to write, highest first.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u64>> + Clone + '_ {
+        let set = &self.received;
+        (0..set.range_count()).rev().filter_map(move |i| set.nth(i)).map(|r| r.start..=r.end - 1)
+    }
+
+    /// An ACK of everything was written.
+    pub(super) fn on_sent(&mut self) {
+        self.unacked = 0;
+        self.deadline = None;
+        self.is_due = false;
+    }
+
+    /// The peer has seen an ACK up to `largest`: older packets need not be told again.
+    pub(super) fn on_ack_acked(&mut self, largest: u64) {
+        let expected = self.expected();
+        // The newest stays, so that there is always something to acknowledge with.
+        let cut = (largest + 1).min(expected.saturating_sub(1));
+        self.received.remove_below(cut);
+        self.floor = self.floor.max(cut);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn every_second_packet_a_gap_or_the_deadline_makes_it_due() {
+        let mut acks = Acks::default();
+        acks.on_received(0, true, false, Time::ZERO);
+        assert!(!acks.is_due());
+        acks.on_received(1, true, false, Time::ZERO);
+        assert!(acks.is_due());
+        acks.on_sent();
+        acks.on_received(2, true, false, Time::ZERO);
+        acks.handle_timeout(Time::ZERO + MAX_ACK_DELAY);
+        assert!(acks.is_due());
+        acks.on_sent();
+        acks.on_received(5, true, false, Time::ZERO);
+        assert!(acks.is_due());
+        assert_eq!(acks.ranges().collect::<Vec<_>>(), [5..=5, 0..=2]);
+    }
+
+    #[test]
+    fn oldest_ranges_are_forgotten_as_duplicates() {
+        let mut acks = Acks::default();
+        for i in 0..=MAX_RANGES as u64 {
+            acks.on_received(i * 2, true, false, Time::ZERO);
+        }
+        assert_eq!(acks.ranges().count(), MAX_RANGES);
+        assert!(acks.is_duplicate(0));
+        assert!(!acks.is_duplicate(3));
+        acks.on_ack_acked(127);
+        assert_eq!(acks.ranges().collect::<Vec<_>>(), [128..=128]);
+        assert!(acks.is_duplicate(3));
+    }
+}

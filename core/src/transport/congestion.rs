@@ -1,0 +1,164 @@
+//! Congestion control behind one trait; CUBIC (RFC 9438) is the default.
+//!
+//! Windows are in bytes. Arithmetic is plain IEEE addition, multiplication and division, so every
+//! target computes the same.
+
+use crate::base::Time;
+use core::time::Duration;
+
+/// What loss recovery tells, and asks of, a congestion controller (RFC 9002 §7).
+pub trait Controller: Send {
+    /// Bytes that may be in flight.
+    fn window(&self) -> u64;
+    /// A packet sent at `sent_at` was acknowledged. `is_limited` tells whether the window, rather
+    /// than the application, held sending back.
+    fn on_ack(&mut self, bytes: u64, sent_at: Time, rtt: Duration, is_limited: bool, now: Time);
+    /// A packet sent at `sent_at` was lost.
+    fn on_loss(&mut self, sent_at: Time, now: Time);
+}
+
+/// C of RFC 9438 §5, in segments per second cubed.
+const C: f64 = 0.4;
+/// beta_cubic of RFC 9438 §4.6.
+const BETA: f64 = 0.7;
+/// alpha_cubic of RFC 9438 §4.3: 3 × (1 - β) / (1 + β).
+const ALPHA: f64 = 3.0 * (1.0 - BETA) / (1.0 + BETA);
+
+/// CUBIC.
+#[derive(Clone, Debug)]
+pub struct Cubic {
+    mss: f64,
+    window: f64,
+    ssthresh: f64,
+    w_max: f64,
+    /// Where the cubic curve is flat: `w_max`, or the window where that is larger already.
+    origin: f64,
+    /// Seconds to grow back to `origin`.
+    k: f64,
+    w_est: f64,
+    epoch: Option<Time>,
+    /// Packets sent before this do not count as a new loss.
+    recovery_start: Option<Time>,
+}
+
+impl Cubic {
+    /// Starts with ten packets of `mss` bytes (RFC 9002 §7.2).
+    pub fn new(mss: usize) -> Self {
+        let mss = mss as f64;
+        Cubic {
+            mss,
+            window: mss * 10.0,
+            ssthresh: f64::INFINITY,
+            w_max: 0.0,
+            origin: 0.0,
+            k: 0.0,
+            w_est: 0.0,
+            epoch: None,
+            recovery_start: None,
+        }
+    }
+
+    fn avoid_congestion(&mut self, bytes: f64, rtt: Duration, now: Time) {
+        let epoch = *self.epoch.get_or_insert_with(|| {
+            self.origin = self.w_max.max(self.window);
+            self.k = cbrt((self.origin - self.window) / self.mss / C);
+            self.w_est = self.window;
+            now
+        });
+        let t = now.since(epoch).as_secs_f64() + rtt.as_secs_f64() - self.k;
+        let target = (self.origin + C * t * t * t * self.mss).clamp(self.window, self.window * 1.5);
+        self.w_est += ALPHA * self.mss * bytes / self.window;
+        if self.w_est > target {
+            self.window = self.window.max(self.w_est);
+        } else {
+            self.window += (target - self.window) * bytes / self.window;
+        }
+    }
+}
+
+impl Controller for Cubic {
+    fn window(&self) -> u64 {
+        self.window as u64
+    }
+
+    fn on_ack(&mut self, bytes: u64, sent_at: Time, rtt: Duration, is_limited: bool, now: Time) {
+        if self.recovery_start.is_some_and(|start| sent_at <= start) {
+            return;
+        }
+        if !is_limited {
+            // An idle sender learns nothing about the path; growth restarts from here.
+            self.epoch = None;
+            return;
+        }
+        if self.window < self.ssthresh {
+            self.window += bytes as f64;
+        } else {
+            self.avoid_congestion(bytes as f64, rtt, now);
+        }
+    }
+
+    fn on_loss(&mut self, sent_at: Time, now: Time) {
+        if self.recovery_start.is_some_and(|start| sent_at <= start) {
+            return;
+        }
+        self.recovery_start = Some(now);
+        self.epoch = None;
+        // Fast convergence (RFC 9438 §4.7): leave room for a newcomer.
+        self.w_max =
+            if self.window < self.w_max { self.window * (1.0 + BETA) / 2.0 } else { self.window };
+        self.window = (self.window * BETA).max(self.mss * 2.0);
+        self.ssthresh = self.window;
+    }
+}
+
+/// Cube root by Newton's method: `core` has none.
+fn cbrt(x: f64) -> f64 {
+    if x <= 0.0 {
+        return 0.0;
+    }
+    let mut root = if x > 1.0 { x / 3.0 + 1.0 } else { 1.0 };
+    for _ in 0..200 {
+        let next = (2.0 * root + x / (root * root)) / 3.0;
+        if next >= root {
+            break;
+        }
+        root = next;
+    }
+    root
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn cube_roots() {
+        for x in [0.001, 0.5, 1.0, 8.0, 27.0, 1e9] {
+            assert!((cbrt(x) - f64::cbrt(x)).abs() < 1e-6 * f64::cbrt(x), "{x}");
+        }
+    }
+
+    #[test]
+    fn slow_start_then_one_cut_per_round_then_growth_past_the_old_window() {
+        let at = |ms: u64| Time::from_micros(ms * 1000);
+        let mut cubic = Cubic::new(1200);
+        cubic.on_ack(12_000, at(1), RTT, true, at(51));
+        assert_eq!(cubic.window(), 24_000);
+        cubic.on_ack(12_000, at(1), RTT, false, at(51));
+        assert_eq!(cubic.window(), 24_000);
+        cubic.on_loss(at(60), at(100));
+        cubic.on_loss(at(70), at(101));
+        assert_eq!(cubic.window(), 16_800);
+        for ms in 0..6000 {
+            let now = at(200 + ms);
+            cubic.on_ack(cubic.window() / 50, now, RTT, true, now);
+        }
+        assert!(cubic.window() > 24_000);
+        for i in 0..40 {
+            cubic.on_loss(at(10_000 + i * 100), at(10_050 + i * 100));
+        }
+        assert_eq!(cubic.window(), 2400);
+    }
+}

@@ -1,0 +1,591 @@
+//! The connection: what it is made of, its life from open to closed, its timers, its commands.
+//!
+//! Taking packets apart is in `receive`, building them in `transmit`, ending in `close`. State
+//! changes only by `move_to_*`. Time that goes back is clamped.
+
+use super::close::Close;
+use super::crypto_stream::{CryptoReceiver, CryptoSender};
+use super::error::{CloseReason, StreamError, TransportCode, Violation};
+use super::loss::Recovery;
+use super::protect::Opened;
+use super::rtt::RttEstimator;
+use super::space::{Keys, Space, SpaceId};
+use super::streams::Streams;
+use super::{BASE_DATAGRAM, Config, Event, Read, StreamId, StreamState};
+use crate::base::{Path, PublicKey, Rng, Side, Time};
+use crate::crypto::{DirectionKeys, Provider, Signer, Suite, contact_secrets};
+use crate::handshake::{Contact, Handshake, HandshakeError, PeerPolicy};
+use crate::wire::cid::Cid;
+use crate::wire::codec::Writer;
+use crate::wire::packet::Header;
+use crate::wire::params::TransportParams;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::ops::Range;
+use core::time::Duration;
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Handshaking,
+    Established,
+    /// CONNECTION_CLOSE was sent (RFC 9000 §10.2.1).
+    Closing,
+    /// The peer closed (RFC 9000 §10.2.2).
+    Draining,
+    Closed,
+}
+
+/// What an initiator opens a connection with.
+pub struct Open<'a> {
+    /// The contact it was given.
+    pub contact: &'a Contact,
+    /// First packet's destination: contact ID ‖ nonce.
+    pub dcid: Cid,
+    /// Where the responder may be.
+    pub path: Path,
+    /// Who the responder must be.
+    pub peer: PeerPolicy,
+}
+
+/// What a responder accepts a connection with.
+pub struct Accept<'a> {
+    /// The contact that the first packet names.
+    pub contact: &'a Contact,
+    /// First packet's destination: contact ID ‖ nonce.
+    pub dcid: Cid,
+    /// Where the first packet came from.
+    pub path: Path,
+    /// Who the initiator may be.
+    pub peer: PeerPolicy,
+}
+
+/// What both sides bring along.
+#[derive(Clone)]
+pub struct Local {
+    /// Limits and timers.
+    pub config: Config,
+    /// The crypto library.
+    pub provider: &'static dyn Provider,
+    /// Our key.
+    pub signer: Arc<dyn Signer>,
+}
+
+/// Counters of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// UDP payload bytes received for it.
+    pub bytes_received: u64,
+    /// UDP payload bytes sent.
+    pub bytes_sent: u64,
+    /// Packets declared lost.
+    pub packets_lost: u64,
+    /// Packets that did not open or were duplicates.
+    pub packets_dropped: u64,
+    /// Unread and unacknowledged stream bytes.
+    pub buffered_bytes: u64,
+    /// Memory of stream buffers.
+    pub buffer_memory: u64,
+    /// Streams in the table.
+    pub streams: u64,
+}
+
+/// One end of a connection.
+pub struct Connection {
+    pub(super) side: Side,
+    pub(super) config: Config,
+    pub(super) provider: &'static dyn Provider,
+    pub(super) rng: Rng,
+    pub(super) state: State,
+    pub(super) now: Time,
+    pub(super) path: Path,
+    /// The path is known to be right: the peer answered on it.
+    pub(super) is_path_latched: bool,
+    /// The initiator is where it says it is.
+    pub(super) is_address_validated: bool,
+    pub(super) local_cid: Cid,
+    pub(super) remote_cid: Cid,
+    pub(super) original_dcid: Cid,
+    pub(super) handshake: Option<Handshake>,
+    pub(super) crypto_tx: CryptoSender,
+    pub(super) crypto_rx: CryptoReceiver,
+    pub(super) spaces: [Space; 2],
+    pub(super) recovery: Recovery,
+    pub(super) streams: Streams,
+    pub(super) peer_params: TransportParams,
+    peer_key: Option<PublicKey>,
+    suite: Option<Suite>,
+    /// The peer has seen that the handshake is complete (RFC 9001 §4.1.2).
+    pub(super) is_confirmed: bool,
+    pub(super) pending_handshake_done: bool,
+    pub(super) pending_path_response: Option<[u8; 8]>,
+    pub(super) bytes_received: u64,
+    pub(super) bytes_sent: u64,
+    pub(super) packets_dropped: u64,
+    pub(super) close: Close,
+    handshake_deadline: Option<Time>,
+    idle_deadline: Option<Time>,
+    keep_alive_deadline: Option<Time>,
+    /// Something ack-eliciting was sent since the last packet came (RFC 9000 §10.1).
+    pub(super) has_sent_since_receive: bool,
+    pub(super) events: VecDeque<Event>,
+}
+
+impl Connection {
+    /// Starts as initiator; the first datagram is ready at once.
+    pub fn open(
+        local: Local,
+        open: Open<'_>,
+        local_cid: Cid,
+        rng: &mut Rng,
+        now: Time,
+    ) -> Result<Self, HandshakeError> {
+        let Open { contact, dcid, path, peer } = open;
+        let parts = Parts { side: Side::Initiator, contact, dcid, path, peer };
+        let mut connection = Self::new(local, parts, dcid, local_cid, rng, now)?;
+        connection.drive_handshake();
+        Ok(connection)
+    }
+
+    /// Starts as responder. Hand the opened first packet to [`Self::handle_first_packet`] next.
+    pub fn accept(
+        local: Local,
+        accept: Accept<'_>,
+        remote_cid: Cid,
+        local_cid: Cid,
+        rng: &mut Rng,
+        now: Time,
+    ) -> Result<Self, HandshakeError> {
+        let Accept { contact, dcid, path, peer } = accept;
+        let parts = Parts { side: Side::Responder, contact, dcid, path, peer };
+        let mut connection = Self::new(local, parts, remote_cid, local_cid, rng, now)?;
+        connection.is_path_latched = true;
+        Ok(connection)
+    }
+
+    fn new(
+        local: Local,
+        parts: Parts<'_>,
+        remote_cid: Cid,
+        local_cid: Cid,
+        rng: &mut Rng,
+        now: Time,
+    ) -> Result<Self, HandshakeError> {
+        let Local { config, provider, signer } = local;
+        let mut rng = rng.fork();
+        let mut params = [0; 128];
+        let mut w = Writer::new(&mut params);
+        config.params().write(&mut w).map_err(|_| HandshakeError::Internal)?;
+        let len = w.len();
+        let handshake = Handshake::new(
+            provider,
+            parts.side,
+            signer,
+            parts.peer,
+            &params[..len],
+            parts.contact.key.clone(),
+            parts.dcid.as_bytes(),
+            &mut rng,
+        )?;
+        let contact = Space {
+            keys: Some(contact_keys(provider, parts.side, parts.contact, &parts.dcid)),
+            ..Space::default()
+        };
+        Ok(Connection {
+            side: parts.side,
+            streams: Streams::new(parts.side, &config),
+            recovery: Recovery::new(BASE_DATAGRAM.min(config.max_datagram)),
+            handshake_deadline: Some(now + config.handshake_timeout),
+            config,
+            provider,
+            rng,
+            state: State::Handshaking,
+            now,
+            path: parts.path,
+            is_path_latched: false,
+            is_address_validated: false,
+            local_cid,
+            remote_cid,
+            original_dcid: parts.dcid,
+            handshake: Some(handshake),
+            crypto_tx: CryptoSender::default(),
+            crypto_rx: CryptoReceiver::default(),
+            spaces: [contact, Space::default()],
+            peer_params: TransportParams::default(),
+            peer_key: None,
+            suite: None,
+            is_confirmed: false,
+            pending_handshake_done: false,
+            pending_path_response: None,
+            bytes_received: 0,
+            bytes_sent: 0,
+            packets_dropped: 0,
+            close: Close::default(),
+            idle_deadline: None,
+            keep_alive_deadline: None,
+            has_sent_since_receive: false,
+            events: VecDeque::new(),
+        })
+    }
+
+    /// The keys under which a first packet to `contact` must open; for the responder, before there
+    /// is a connection.
+    pub fn first_packet_keys(
+        provider: &'static dyn Provider,
+        contact: &Contact,
+        dcid: &Cid,
+    ) -> DirectionKeys {
+        contact_keys(provider, Side::Responder, contact, dcid).remote
+    }
+
+    /// Takes the first packet, opened already with [`Self::first_packet_keys`].
+    pub fn handle_first_packet(
+        &mut self,
+        header: &Header,
+        opened: &Opened,
+        packet: &[u8],
+        datagram_len: usize,
+        now: Time,
+    ) {
+        self.clamp(now);
+        self.bytes_received += datagram_len as u64;
+        self.on_opened(header, opened, packet);
+    }
+
+    // ---- questions
+
+    /// Our connection ID: datagrams to it belong here.
+    pub fn local_cid(&self) -> Cid {
+        self.local_cid
+    }
+
+    /// First packet's destination, under which early datagrams may still come.
+    pub fn original_dcid(&self) -> Cid {
+        self.original_dcid
+    }
+
+    /// Initiator or responder.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// Where the peer is.
+    pub fn path(&self) -> Path {
+        self.path
+    }
+
+    /// Whether the peer answered from `path`; until then it is a guess.
+    pub fn is_path_latched(&self) -> bool {
+        self.is_path_latched
+    }
+
+    /// Who the peer is, once the handshake is complete.
+    pub fn peer_key(&self) -> Option<PublicKey> {
+        self.peer_key
+    }
+
+    /// Whether streams can be used.
+    pub fn is_established(&self) -> bool {
+        self.state == State::Established
+    }
+
+    /// Whether nothing is left to do: the owner may drop it.
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// Round-trip time.
+    pub fn rtt(&self) -> &RttEstimator {
+        &self.recovery.rtt
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> Stats {
+        let (unread, unacked) = self.streams.buffered();
+        Stats {
+            bytes_received: self.bytes_received,
+            bytes_sent: self.bytes_sent,
+            packets_lost: self.recovery.packets_lost,
+            packets_dropped: self.packets_dropped,
+            buffered_bytes: unread + unacked,
+            buffer_memory: self.streams.memory() as u64,
+            streams: self.streams.count() as u64,
+        }
+    }
+
+    // ---- streams
+
+    /// Opens a bidirectional stream.
+    pub fn stream_open(&mut self) -> Result<StreamId, StreamError> {
+        self.check_established()?;
+        self.streams.open()
+    }
+
+    /// Buffers bytes to send; returns how many were taken. `Blocked` if none: a `Stream` event
+    /// tells when there is room.
+    pub fn stream_write(&mut self, id: StreamId, data: &[u8]) -> Result<usize, StreamError> {
+        self.check_established()?;
+        self.streams.write(id, data)
+    }
+
+    /// Copies received bytes out, in order.
+    pub fn stream_read(&mut self, id: StreamId, out: &mut [u8]) -> Result<Read, StreamError> {
+        self.streams.read(id, out)
+    }
+
+    /// Ends our side after what was written.
+    pub fn stream_finish(&mut self, id: StreamId) -> Result<(), StreamError> {
+        self.check_established()?;
+        self.streams.finish(id)
+    }
+
+    /// Ends our side at once; what was not delivered is lost.
+    pub fn stream_reset(&mut self, id: StreamId, code: u64) -> Result<(), StreamError> {
+        self.streams.reset(id, code)
+    }
+
+    /// Asks the peer to send no more; what comes is dropped.
+    pub fn stream_stop(&mut self, id: StreamId, code: u64) -> Result<(), StreamError> {
+        self.streams.stop(id, code)
+    }
+
+    /// Lets go of a stream; what is unfinished is reset and stopped with `code`.
+    pub fn stream_release(&mut self, id: StreamId, code: u64) -> Result<(), StreamError> {
+        self.streams.release(id, code)
+    }
+
+    /// What can be done with a stream now; `None` if it is over.
+    pub fn stream_state(&self, id: StreamId) -> Option<StreamState> {
+        self.streams.state(id)
+    }
+
+    fn check_established(&self) -> Result<(), StreamError> {
+        if self.is_established() { Ok(()) } else { Err(StreamError::NotConnected) }
+    }
+
+    // ---- time
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Time> {
+        match self.state {
+            State::Closed => return None,
+            State::Closing | State::Draining => return self.close.deadline,
+            State::Handshaking | State::Established => {}
+        }
+        let acks = self.spaces.iter().filter_map(|space| space.acks.deadline()).min();
+        let loss = self.loss_deadline().map(|(at, _)| at);
+        [acks, loss, self.handshake_deadline, self.idle_deadline, self.keep_alive_deadline]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Does what is due at `now`; early calls are harmless.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.clamp(now);
+        let now = self.now;
+        let is_due = |deadline: Option<Time>| deadline.is_some_and(|at| at <= now);
+        if matches!(self.state, State::Closing | State::Draining) {
+            if is_due(self.close.deadline) {
+                self.move_to_closed();
+            }
+            return;
+        }
+        if self.state == State::Closed {
+            return;
+        }
+        if is_due(self.idle_deadline) || is_due(self.handshake_deadline) {
+            self.end_silently(CloseReason::TimedOut);
+            return;
+        }
+        for space in &mut self.spaces {
+            space.acks.handle_timeout(now);
+        }
+        if is_due(self.keep_alive_deadline) {
+            self.keep_alive_deadline = None;
+            let data = &mut self.spaces[SpaceId::Data as usize];
+            data.probes = data.probes.max(1);
+        }
+        if let Some((_, space)) = self.loss_deadline().filter(|(at, _)| *at <= now) {
+            self.on_loss_timeout(space);
+        }
+    }
+
+    fn loss_deadline(&self) -> Option<(Time, SpaceId)> {
+        let is_unconfirmed = self.side == Side::Initiator && !self.is_confirmed;
+        self.recovery.deadline(&self.spaces, is_unconfirmed)
+    }
+
+    fn on_loss_timeout(&mut self, id: SpaceId) {
+        let now = self.now;
+        if self.spaces[id as usize].loss_time.is_some() {
+            self.detect_lost(id);
+            return;
+        }
+        self.recovery.pto_count += 1;
+        // Probes carry what is in doubt, oldest first, rather than a bare PING (RFC 9002 §6.2.4).
+        let space = &mut self.spaces[id as usize];
+        space.probes = 2;
+        space.last_eliciting = Some(now);
+        let (crypto, streams) = (&mut self.crypto_tx, &mut self.streams);
+        let done = &mut self.pending_handshake_done;
+        space
+            .sent
+            .for_oldest(2, |frame| super::receive::on_frame_lost(frame, crypto, streams, done));
+    }
+
+    pub(super) fn detect_lost(&mut self, id: SpaceId) {
+        let (crypto, streams) = (&mut self.crypto_tx, &mut self.streams);
+        let done = &mut self.pending_handshake_done;
+        self.recovery.detect_lost(&mut self.spaces[id as usize], self.now, |frame| {
+            super::receive::on_frame_lost(frame, crypto, streams, done);
+        });
+    }
+
+    pub(super) fn clamp(&mut self, now: Time) {
+        self.now = self.now.max(now);
+    }
+
+    /// A packet of the peer was authenticated.
+    pub(super) fn on_heard(&mut self) {
+        self.has_sent_since_receive = false;
+        self.restart_idle_timer();
+    }
+
+    /// Idle and keep-alive time start again (RFC 9000 §10.1).
+    pub(super) fn restart_idle_timer(&mut self) {
+        if self.state != State::Established {
+            return;
+        }
+        let ours = self.config.idle_timeout;
+        let theirs = Duration::from_millis(self.peer_params.max_idle_timeout_ms);
+        let shorter = [ours, theirs].into_iter().filter(|t| !t.is_zero()).min();
+        let floor = self.recovery.pto(SpaceId::Data) * 3;
+        self.idle_deadline = shorter.map(|timeout| self.now + timeout.max(floor));
+        let keep_alive = self.config.keep_alive;
+        self.keep_alive_deadline = (!keep_alive.is_zero()).then(|| self.now + keep_alive);
+    }
+
+    // ---- handshake
+
+    /// Feeds what came to TLS, sends what it answers, takes keys and the peer's identity over.
+    pub(super) fn drive_handshake(&mut self) {
+        let Some(handshake) = &mut self.handshake else { return };
+        while let Some(data) = self.crypto_rx.read() {
+            if let Err(error) = handshake.read(data, &mut self.rng) {
+                return self.fail_handshake(error);
+            }
+        }
+        while let Some(data) = handshake.take_output() {
+            self.crypto_tx.write(&data);
+        }
+        if let Some(secrets) = handshake.take_secrets() {
+            let params = handshake.peer_params().map(TransportParams::read);
+            let Some(Ok(params)) = params else {
+                let violation = Violation::new(TransportCode::PARAMS, "bad transport parameters");
+                return self.close_for_violation(violation);
+            };
+            self.peer_params = params;
+            self.suite = Some(secrets.suite);
+            let keys = |secret| DirectionKeys::new(self.provider, secrets.suite, secret);
+            self.spaces[SpaceId::Data as usize].keys =
+                Some(Keys { local: keys(&secrets.local), remote: keys(&secrets.remote) });
+        }
+        if handshake.is_complete() {
+            self.peer_key = handshake.peer_key();
+            if self.suite.is_some() && self.peer_key.is_some() {
+                self.move_to_established();
+            }
+        }
+    }
+
+    fn fail_handshake(&mut self, error: HandshakeError) {
+        let code = TransportCode::crypto(error.tls_alert());
+        let reason = match error {
+            HandshakeError::UnexpectedPeer
+            | HandshakeError::BadPeerKey
+            | HandshakeError::NoPeerKey
+            | HandshakeError::BadSignature => CloseReason::Untrusted("it proved another key"),
+            HandshakeError::PeerAlert(_) => CloseReason::Untrusted("it refused our key"),
+            HandshakeError::Internal | HandshakeError::Sign => CloseReason::Internal,
+            _ => CloseReason::Violation { code: code.0, reason: "TLS handshake failed" },
+        };
+        self.close_with(code, reason);
+    }
+
+    fn move_to_established(&mut self) {
+        self.state = State::Established;
+        self.handshake_deadline = None;
+        self.handshake = None;
+        self.streams.on_params(&self.peer_params);
+        if self.side == Side::Responder {
+            self.pending_handshake_done = true;
+            self.confirm();
+        }
+        self.restart_idle_timer();
+        self.events.push_back(Event::Connected);
+    }
+
+    /// The contact keys have done their work (RFC 9001 §4.9.2).
+    pub(super) fn confirm(&mut self) {
+        self.is_confirmed = true;
+        self.recovery.discard(&mut self.spaces[SpaceId::Contact as usize]);
+    }
+
+    /// What happened; drain until `None`.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        if !self.is_established() {
+            return None;
+        }
+        if let Some(id) = self.streams.poll_opened() {
+            return Some(Event::Opened(id));
+        }
+        self.streams.poll_changed().map(Event::Stream)
+    }
+
+    /// The payload bytes a datagram to the peer may have.
+    pub(super) fn max_datagram(&self) -> usize {
+        let theirs = usize::try_from(self.peer_params.max_udp_payload_size).unwrap_or(usize::MAX);
+        BASE_DATAGRAM.min(self.config.max_datagram).min(theirs)
+    }
+
+    /// Packets that may be sealed under one key (RFC 9001 §6.6).
+    pub(super) fn confidentiality_limit(&self) -> u64 {
+        match self.suite {
+            Some(Suite::Aes128Gcm) => 1 << 23,
+            Some(Suite::ChaCha20Poly1305) | None => 1 << 62,
+        }
+    }
+}
+
+struct Parts<'a> {
+    side: Side,
+    contact: &'a Contact,
+    dcid: Cid,
+    path: Path,
+    peer: PeerPolicy,
+}
+
+/// Contact packets are sealed with AES-128-GCM always, as QUIC's Initials are.
+fn contact_keys(
+    provider: &'static dyn Provider,
+    side: Side,
+    contact: &Contact,
+    dcid: &Cid,
+) -> Keys {
+    let (initiator, responder) = contact_secrets(provider, &contact.key, dcid.as_bytes());
+    let keys = |secret| DirectionKeys::new(provider, Suite::Aes128Gcm, secret);
+    match side {
+        Side::Initiator => Keys { local: keys(&initiator), remote: keys(&responder) },
+        Side::Responder => Keys { local: keys(&responder), remote: keys(&initiator) },
+    }
+}
+
+/// The part of a datagram behind a packet that was taken from it.
+pub(super) fn rest_of(datagram: &mut [u8], taken: usize) -> &mut [u8] {
+    let range: Range<usize> = taken.min(datagram.len())..datagram.len();
+    &mut datagram[range]
+}

@@ -1,0 +1,125 @@
+//! The CRYPTO stream of each direction (RFC 9000 §7.5): the handshake's bytes, in order.
+//!
+//! A handshake is a few hundred bytes; both sides keep what they have until it is over.
+
+use super::error::{TransportCode, Violation};
+use crate::base::RangeSet;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// Bytes of a peer's handshake accepted in all.
+pub const MAX_CRYPTO: usize = 16 * 1024;
+
+/// Our direction.
+#[derive(Default)]
+pub(super) struct CryptoSender {
+    data: Vec<u8>,
+    to_send: RangeSet,
+}
+
+impl CryptoSender {
+    pub(super) fn write(&mut self, data: &[u8]) {
+        let start = self.data.len() as u64;
+        self.data.extend_from_slice(data);
+        self.to_send.insert(start..self.data.len() as u64);
+    }
+
+    pub(super) fn has_pending(&self) -> bool {
+        !self.to_send.is_empty()
+    }
+
+    /// Offset of the next bytes to send.
+    pub(super) fn next_offset(&self) -> u64 {
+        self.to_send.first().map_or(0, |r| r.start)
+    }
+
+    /// Takes up to `max` bytes to send, with their place.
+    pub(super) fn take(&mut self, max: usize) -> Option<(Range<u64>, &[u8])> {
+        let first = self.to_send.first()?;
+        let range = first.start..first.end.min(first.start + max as u64);
+        if range.is_empty() {
+            return None;
+        }
+        self.to_send.remove(range.clone());
+        let data = self.data.get(range.start as usize..range.end as usize)?;
+        Some((range, data))
+    }
+
+    pub(super) fn on_lost(&mut self, range: Range<u64>) {
+        self.to_send.insert(range);
+    }
+}
+
+/// The peer's direction: reassembly within [`MAX_CRYPTO`] bytes.
+#[derive(Default)]
+pub struct CryptoReceiver {
+    data: Vec<u8>,
+    received: RangeSet,
+    read: u64,
+}
+
+impl CryptoReceiver {
+    /// Takes a CRYPTO frame. CRYPTO_BUFFER_EXCEEDED if it lies beyond what is accepted.
+    pub(super) fn insert(&mut self, offset: u64, data: &[u8]) -> Result<(), Violation> {
+        let end = offset.saturating_add(data.len() as u64);
+        if end > MAX_CRYPTO as u64 {
+            return Err(Violation::new(TransportCode::CRYPTO_BUFFER, "handshake too long"));
+        }
+        if self.data.len() < end as usize {
+            self.data.resize(end as usize, 0);
+        }
+        // What was received first counts: a later copy cannot change it.
+        let gaps: Vec<_> = self.received.gaps(offset..end).collect();
+        for gap in gaps {
+            let from = (gap.start - offset) as usize..(gap.end - offset) as usize;
+            self.data[gap.start as usize..gap.end as usize].copy_from_slice(&data[from]);
+            self.received.insert(gap);
+        }
+        Ok(())
+    }
+
+    /// As [`Self::insert`], for callers outside this module: false if it lies beyond the limit.
+    pub fn on_frame(&mut self, offset: u64, data: &[u8]) -> bool {
+        self.insert(offset, data).is_ok()
+    }
+
+    /// The next bytes in order, if any came.
+    pub fn read(&mut self) -> Option<&[u8]> {
+        let end = self.received.first().filter(|r| r.start == 0)?.end;
+        if end <= self.read {
+            return None;
+        }
+        let out = &self.data[self.read as usize..end as usize];
+        self.read = end;
+        Some(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reassembles_and_keeps_the_first_copy() {
+        let mut rx = CryptoReceiver::default();
+        rx.insert(3, b"def").unwrap();
+        assert_eq!(rx.read(), None);
+        rx.insert(0, b"abcXYZg").unwrap();
+        assert_eq!(rx.read(), Some(&b"abcdefg"[..]));
+        assert_eq!(rx.read(), None);
+        assert!(rx.insert(MAX_CRYPTO as u64 - 1, b"x").is_ok());
+        assert!(rx.insert(MAX_CRYPTO as u64, b"x").is_err());
+        assert!(rx.insert(u64::MAX, b"x").is_err());
+    }
+
+    #[test]
+    fn lost_bytes_are_sent_again() {
+        let mut tx = CryptoSender::default();
+        tx.write(b"hello world");
+        assert_eq!(tx.take(5), Some((0..5, &b"hello"[..])));
+        assert_eq!(tx.take(100), Some((5..11, &b" world"[..])));
+        assert_eq!(tx.take(100), None);
+        tx.on_lost(2..4);
+        assert_eq!((tx.next_offset(), tx.take(100)), (2, Some((2..4, &b"ll"[..]))));
+    }
+}

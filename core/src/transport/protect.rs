@@ -1,0 +1,83 @@
+//! Packet protection and header protection of one packet (RFC 9001 §§5.3, 5.4).
+//!
+//! Pure: keys and bytes in, bytes out. The caller knows which keys and which packet number space.
+
+use crate::crypto::DirectionKeys;
+use crate::wire::packet::{self, Header, SAMPLE_LEN};
+use core::ops::Range;
+
+/// Why a packet did not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// Not sealed under these keys: drop it silently.
+    Unauthentic,
+    /// Authentic, but reserved bits are set: PROTOCOL_VIOLATION.
+    ReservedBits,
+}
+
+/// An opened packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Its full packet number.
+    pub pn: u64,
+    /// Where in the packet its frames are.
+    pub payload: Range<usize>,
+}
+
+/// Takes header and packet protection off in place. `packet` is `header.len` bytes; `expected` is
+/// the largest packet number received in the space plus one. On failure the bytes are spoiled.
+pub fn open(
+    keys: &DirectionKeys,
+    header: &Header,
+    packet: &mut [u8],
+    expected: u64,
+) -> Result<Opened, OpenError> {
+    let pn_offset = header.pn_offset;
+    let sample = sample_at(packet, pn_offset).ok_or(OpenError::Unauthentic)?;
+    let mask = keys.header.mask(&sample);
+    packet[0] ^= mask[0] & packet::protected_bits(packet[0]);
+    let first = packet[0];
+    let pn_len = packet::pn_len(first);
+    let mut truncated = 0;
+    for (byte, mask) in packet[pn_offset..pn_offset + pn_len].iter_mut().zip(&mask[1..]) {
+        *byte ^= mask;
+        truncated = truncated << 8 | u64::from(*byte);
+    }
+    let pn = packet::expand_pn(expected, truncated, pn_len);
+    let (aad, sealed) = packet.split_at_mut(pn_offset + pn_len);
+    let len = keys.packet.open(pn, aad, sealed).map_err(|_| OpenError::Unauthentic)?;
+    if !packet::reserved_bits_are_zero(first) {
+        return Err(OpenError::ReservedBits);
+    }
+    let start = pn_offset + pn_len;
+    Ok(Opened { pn, payload: start..start + len })
+}
+
+/// Seals in place. `packet` is header, frames and 16 bytes of room; the packet number is `pn_len`
+/// bytes at `pn_offset`. False if the bytes are too few for a sample or the crypto library failed.
+pub fn seal(
+    keys: &DirectionKeys,
+    packet: &mut [u8],
+    pn_offset: usize,
+    pn_len: usize,
+    pn: u64,
+) -> bool {
+    let Some((aad, payload)) = packet.split_at_mut_checked(pn_offset + pn_len) else {
+        return false;
+    };
+    if keys.packet.seal(pn, aad, payload).is_err() {
+        return false;
+    }
+    let Some(sample) = sample_at(packet, pn_offset) else { return false };
+    let mask = keys.header.mask(&sample);
+    packet[0] ^= mask[0] & packet::protected_bits(packet[0]);
+    for (byte, mask) in packet[pn_offset..pn_offset + pn_len].iter_mut().zip(&mask[1..]) {
+        *byte ^= mask;
+    }
+    true
+}
+
+/// The sample stands where it would if the packet number had four bytes.
+fn sample_at(packet: &[u8], pn_offset: usize) -> Option<[u8; SAMPLE_LEN]> {
+    packet.get(pn_offset + 4..)?.first_chunk().copied()
+}

@@ -1,0 +1,253 @@
+//! Taking datagrams apart: open each packet, then one small function per frame kind.
+//!
+//! Invariant: a packet that does not open changes nothing but a counter; a packet that breaks the
+//! protocol closes this connection alone.
+
+use super::connection::{Connection, State, rest_of};
+use super::crypto_stream::CryptoSender;
+use super::error::{TransportCode, Violation};
+use super::protect::{self, OpenError, Opened};
+use super::sent::SentFrame;
+use super::space::SpaceId;
+use super::streams::Streams;
+use crate::base::{Path, Side, Time};
+use crate::wire::codec::Reader;
+use crate::wire::frame::{Ack, Frame, FrameError};
+use crate::wire::packet::Header;
+use core::time::Duration;
+
+/// Forged packets taken before the keys count as attacked (RFC 9001 §6.6, the smaller limit).
+const INTEGRITY_LIMIT: u64 = 1 << 36;
+
+impl Connection {
+    /// Takes a datagram that came from `path`. It is decrypted in place.
+    pub fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
+        self.clamp(now);
+        if self.state == State::Closed {
+            return;
+        }
+        self.bytes_received += datagram.len() as u64;
+        let mut rest = datagram;
+        // Each packet takes at least a header, so the number of rounds is bounded by the length.
+        while let Ok(header) = Header::parse(rest) {
+            if header.dcid != self.local_cid && header.dcid != self.original_dcid {
+                break;
+            }
+            self.handle_packet(path, &header, &mut rest[..header.len]);
+            rest = rest_of(rest, header.len);
+        }
+    }
+
+    fn handle_packet(&mut self, path: Path, header: &Header, packet: &mut [u8]) {
+        let id = if header.is_long() { SpaceId::Contact } else { SpaceId::Data };
+        let space = &self.spaces[id as usize];
+        let Some(keys) = &space.keys else { return };
+        // Before the initiator is authenticated, what it sends under 1-RTT keys is not believed
+        // (RFC 9001 §5.7); it will be sent again.
+        if id == SpaceId::Data && self.state == State::Handshaking {
+            return;
+        }
+        match protect::open(&keys.remote, header, packet, space.acks.expected()) {
+            Ok(opened) => {
+                if !self.is_path_latched && header.is_long() {
+                    self.path = path;
+                    self.is_path_latched = true;
+                }
+                self.on_opened(header, &opened, packet);
+            }
+            Err(OpenError::Unauthentic) => {
+                self.packets_dropped += 1;
+                if self.packets_dropped >= INTEGRITY_LIMIT {
+                    let limit =
+                        Violation::new(TransportCode::AEAD_LIMIT, "too many forged packets");
+                    self.close_for_violation(limit);
+                }
+            }
+            Err(OpenError::ReservedBits) => self.close_for_violation(Violation::new(
+                TransportCode::PROTOCOL,
+                "reserved header bits are set",
+            )),
+        }
+    }
+
+    /// Takes an authentic packet.
+    pub(super) fn on_opened(&mut self, header: &Header, opened: &Opened, packet: &[u8]) {
+        let id = if header.is_long() { SpaceId::Contact } else { SpaceId::Data };
+        if self.spaces[id as usize].acks.is_duplicate(opened.pn) {
+            self.packets_dropped += 1;
+            return;
+        }
+        match self.state {
+            State::Closing => self.on_packet_while_closing(),
+            State::Draining | State::Closed => return,
+            State::Handshaking | State::Established => self.on_heard(),
+        }
+        if let Some(scid) = header.scid {
+            if self.remote_cid == self.original_dcid && self.side == Side::Initiator {
+                self.remote_cid = scid;
+            }
+            // It knows the ID we chose, so it is where it says (RFC 9000 §8.1).
+            self.is_address_validated |= header.dcid == self.local_cid;
+        }
+        let Some(payload) = packet.get(opened.payload.clone()) else { return };
+        match self.handle_payload(id, payload) {
+            Ok(is_eliciting) if self.spaces[id as usize].keys.is_some() => {
+                let is_immediate = id == SpaceId::Contact;
+                let acks = &mut self.spaces[id as usize].acks;
+                acks.on_received(opened.pn, is_eliciting, is_immediate, self.now);
+            }
+            Ok(_) => {}
+            Err(violation) => self.close_for_violation(violation),
+        }
+    }
+
+    /// Processes a packet's frames; tells whether they ask for an acknowledgement.
+    fn handle_payload(&mut self, id: SpaceId, payload: &[u8]) -> Result<bool, Violation> {
+        let mut reader = Reader::new(payload);
+        if reader.is_empty() {
+            return Err(Violation::new(TransportCode::PROTOCOL, "packet without frames"));
+        }
+        let mut is_eliciting = false;
+        while let Some(frame) = Frame::read(&mut reader).map_err(encoding)? {
+            is_eliciting |= frame.is_ack_eliciting();
+            if id == SpaceId::Contact && !frame.is_allowed_in_contact() {
+                let reason = "frame not allowed in a contact packet";
+                return Err(Violation::new(TransportCode::PROTOCOL, reason));
+            }
+            if self.state == State::Closing && !matches!(frame, Frame::Close(_)) {
+                continue;
+            }
+            self.handle_frame(id, frame)?;
+        }
+        Ok(is_eliciting)
+    }
+
+    fn handle_frame(&mut self, id: SpaceId, frame: Frame<'_>) -> Result<(), Violation> {
+        match frame {
+            Frame::Padding(_) | Frame::Ping | Frame::DataBlocked(_) | Frame::StreamsBlocked(_) => {}
+            Frame::Ack(ack) => self.on_ack(id, &ack)?,
+            Frame::Crypto { offset, data } => self.on_crypto(offset, data)?,
+            Frame::Stream(stream) => self.streams.on_stream(&stream)?,
+            Frame::ResetStream { id, code, final_size } => {
+                self.streams.on_reset(id, code, final_size)?;
+            }
+            Frame::StopSending { id, code } => self.streams.on_stop_sending(id, code)?,
+            Frame::MaxData(max) => self.streams.on_max_data(max),
+            Frame::MaxStreamData { id, max } => self.streams.on_max_stream_data(id, max)?,
+            Frame::MaxStreams(max) => self.streams.on_max_streams(max),
+            Frame::StreamDataBlocked { id, .. } => self.streams.on_stream_data_blocked(id)?,
+            Frame::PathChallenge(data) => self.pending_path_response = Some(data),
+            // None was asked for: harmless, as a late one would be.
+            Frame::PathResponse(_) => {}
+            Frame::Close(close) => self.move_to_draining(&close),
+            Frame::HandshakeDone => self.on_handshake_done()?,
+        }
+        Ok(())
+    }
+
+    fn on_ack(&mut self, id: SpaceId, ack: &Ack<'_>) -> Result<(), Violation> {
+        let now = self.now;
+        let space = &mut self.spaces[id as usize];
+        if ack.largest >= space.sent.next_pn() {
+            let reason = "acknowledges a packet not sent";
+            return Err(Violation::new(TransportCode::PROTOCOL, reason));
+        }
+        let is_news = space.largest_acked.is_none_or(|largest| ack.largest > largest);
+        space.largest_acked = space.largest_acked.max(Some(ack.largest));
+        let streams = &mut self.streams;
+        let mut ack_acked = None;
+        let mut newest = None;
+        let mut is_any_new = false;
+        for range in ack.ranges() {
+            let range = *range.start()..range.end() + 1;
+            let at = self.recovery.on_range_acked(space, range, now, |frame| match frame {
+                SentFrame::Ack { largest } => ack_acked = ack_acked.max(Some(*largest)),
+                other => streams.on_frame_acked(other),
+            });
+            is_any_new |= at.is_some();
+            newest = newest.or(at);
+        }
+        if let Some(largest) = ack_acked {
+            space.acks.on_ack_acked(largest);
+        }
+        if !is_any_new {
+            return Ok(());
+        }
+        if let Some(at) = newest.filter(|_| is_news) {
+            let delay = match id {
+                SpaceId::Contact => Duration::ZERO,
+                SpaceId::Data => self.peer_ack_delay(ack.delay),
+            };
+            self.recovery.rtt.on_sample(now.since(at), delay);
+        }
+        self.recovery.pto_count = 0;
+        self.detect_lost(id);
+        Ok(())
+    }
+
+    fn peer_ack_delay(&self, delay: u64) -> Duration {
+        let us = delay.saturating_mul(1 << self.peer_params.ack_delay_exponent.min(20));
+        let max = Duration::from_millis(self.peer_params.max_ack_delay_ms);
+        Duration::from_micros(us).min(max)
+    }
+
+    fn on_crypto(&mut self, offset: u64, data: &[u8]) -> Result<(), Violation> {
+        self.crypto_rx.insert(offset, data)?;
+        self.drive_handshake();
+        Ok(())
+    }
+
+    fn on_handshake_done(&mut self) -> Result<(), Violation> {
+        if self.side == Side::Responder {
+            let reason = "HANDSHAKE_DONE from the initiator";
+            return Err(Violation::new(TransportCode::PROTOCOL, reason));
+        }
+        if !self.is_confirmed {
+            self.confirm();
+        }
+        Ok(())
+    }
+
+    /// Bytes that may go to an address not validated (RFC 9000 §8.1).
+    pub(super) fn amplification_room(&self) -> usize {
+        if self.side == Side::Initiator || self.is_address_validated {
+            return usize::MAX;
+        }
+        let room = (self.bytes_received * 3).saturating_sub(self.bytes_sent);
+        usize::try_from(room).unwrap_or(usize::MAX)
+    }
+
+    /// Whether this connection has taken any authentic packet; for tests of silence.
+    pub fn is_started(&self) -> bool {
+        self.bytes_received > 0
+    }
+
+    /// Time as the connection knows it.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+}
+
+/// Sends again what a lost packet carried.
+pub(super) fn on_frame_lost(
+    frame: &SentFrame,
+    crypto: &mut CryptoSender,
+    streams: &mut Streams,
+    pending_handshake_done: &mut bool,
+) {
+    match frame {
+        SentFrame::Ack { .. } => {}
+        SentFrame::Crypto(range) => crypto.on_lost(range.clone()),
+        SentFrame::HandshakeDone => *pending_handshake_done = true,
+        other => streams.on_frame_lost(other),
+    }
+}
+
+fn encoding(error: FrameError) -> Violation {
+    let reason = match error {
+        FrameError::Truncated => "truncated frame",
+        FrameError::Type(_) => "unknown frame type",
+        FrameError::Range => "frame field out of range",
+    };
+    Violation::new(TransportCode::FRAME_ENCODING, reason)
+}

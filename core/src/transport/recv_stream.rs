@@ -1,0 +1,245 @@
+//! The receiving side of a stream (RFC 9000 §3.2): reassembly within a window.
+//!
+//! Owns its unread bytes. Does not own the connection's window; it reports what it adds to it.
+
+use super::error::{TransportCode, Violation};
+use super::{Read, StreamError};
+use crate::base::{ByteRing, RangeSet};
+
+pub(super) struct RecvStream {
+    /// Unread bytes; its base is what the application has read.
+    ring: ByteRing,
+    received: RangeSet,
+    /// Offset behind the highest byte received.
+    end: u64,
+    /// The limit announced.
+    max_data: u64,
+    window: u64,
+    final_size: Option<u64>,
+    reset: Option<u64>,
+    /// The application wants no more.
+    stop: Option<u64>,
+    fin_read: bool,
+    pub(super) pending_stop: bool,
+    pub(super) pending_max_data: bool,
+}
+
+impl RecvStream {
+    pub(super) fn new(window: u64) -> Self {
+        RecvStream {
+            ring: ByteRing::new(),
+            received: RangeSet::new(),
+            end: 0,
+            max_data: window,
+            window,
+            final_size: None,
+            reset: None,
+            stop: None,
+            fin_read: false,
+            pending_stop: false,
+            pending_max_data: false,
+        }
+    }
+
+    /// Takes a STREAM frame's data. `credit` is what the connection's window still allows beyond
+    /// this stream's highest offset. Returns how much of it is used up.
+    pub(super) fn on_data(
+        &mut self,
+        offset: u64,
+        data: &[u8],
+        fin: bool,
+        credit: u64,
+    ) -> Result<u64, Violation> {
+        let end = offset + data.len() as u64;
+        let used = self.check_limits(end, credit)?;
+        if self.final_size.is_some_and(|size| end > size || (fin && end != size))
+            || (fin && end < self.end)
+        {
+            return Err(Violation::new(TransportCode::FINAL_SIZE, "final size changed"));
+        }
+        if fin {
+            self.final_size = Some(end);
+        }
+        self.end = self.end.max(end);
+        if self.stop.is_none() && self.reset.is_none() {
+            let live = self.received.last().map_or(0, |r| r.end);
+            self.ring.write_at(offset, data, live);
+            self.received.insert(offset..end);
+        }
+        Ok(used)
+    }
+
+    /// Takes a RESET_STREAM. Returns the connection credit it uses up.
+    pub(super) fn on_reset(
+        &mut self,
+        code: u64,
+        final_size: u64,
+        credit: u64,
+    ) -> Result<u64, Violation> {
+        let used = self.check_limits(final_size, credit)?;
+        if final_size < self.end || self.final_size.is_some_and(|size| size != final_size) {
+            return Err(Violation::new(TransportCode::FINAL_SIZE, "final size changed"));
+        }
+        // Once all data up to a FIN is here, a late reset takes nothing away.
+        let was_complete = self.is_complete();
+        self.final_size = Some(final_size);
+        self.end = final_size;
+        if self.reset.is_none() && !was_complete {
+            self.reset = Some(code);
+            self.ring.shrink();
+        }
+        Ok(used)
+    }
+
+    fn check_limits(&self, end: u64, credit: u64) -> Result<u64, Violation> {
+        let used = end.saturating_sub(self.end);
+        if end > self.max_data || used > credit {
+            return Err(Violation::new(TransportCode::FLOW_CONTROL, "flow control limit exceeded"));
+        }
+        Ok(used)
+    }
+
+    /// All bytes up to the end are here.
+    fn is_complete(&self) -> bool {
+        self.final_size.is_some_and(|size| self.readable_end() == size)
+    }
+
+    fn readable_end(&self) -> u64 {
+        self.received.first().filter(|r| r.start == 0).map_or(0, |r| r.end)
+    }
+
+    /// Bytes received and not read; those the application refused count as read.
+    pub(super) fn unread(&self) -> u64 {
+        if self.stop.is_some() || self.reset.is_some() { 0 } else { self.end - self.ring.base() }
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.ring.capacity()
+    }
+
+    pub(super) fn is_readable(&self) -> bool {
+        self.stop.is_none()
+            && self.reset.is_none()
+            && (self.readable_end() > self.ring.base() || (self.is_complete() && !self.fin_read))
+    }
+
+    pub(super) fn reset_code(&self) -> Option<u64> {
+        self.reset
+    }
+
+    /// Copies out what is there, in order.
+    pub(super) fn read(&mut self, out: &mut [u8]) -> Result<Read, StreamError> {
+        if let Some(code) = self.reset {
+            return Err(StreamError::Reset(code));
+        }
+        if self.stop.is_some() {
+            return Err(StreamError::Finished);
+        }
+        let base = self.ring.base();
+        let len = out.len().min((self.readable_end() - base) as usize);
+        self.ring.read_at(base, &mut out[..len]);
+        self.ring.advance(base + len as u64);
+        let fin = self.final_size == Some(base + len as u64);
+        self.fin_read |= fin;
+        if len == 0 && !fin {
+            return Err(StreamError::Blocked);
+        }
+        if self.final_size.is_none()
+            && self.ring.base() + self.window - self.max_data >= self.window / 4
+        {
+            self.pending_max_data = true;
+        }
+        Ok(Read { len, fin })
+    }
+
+    /// The limit to announce now.
+    pub(super) fn announce_max_data(&mut self) -> u64 {
+        self.max_data = self.max_data.max(self.ring.base() + self.window);
+        self.pending_max_data = false;
+        self.max_data
+    }
+
+    /// The application wants no more. Returns the unread bytes dropped; `None` if it is over.
+    pub(super) fn stop(&mut self, code: u64) -> Option<u64> {
+        if self.stop.is_some() || self.is_terminal() {
+            return None;
+        }
+        let dropped = self.unread();
+        self.stop = Some(code);
+        self.pending_stop = self.final_size.is_none();
+        self.pending_max_data = false;
+        self.ring.shrink();
+        Some(dropped)
+    }
+
+    pub(super) fn stop_code(&self) -> Option<u64> {
+        self.stop
+    }
+
+    /// STOP_SENDING was lost.
+    pub(super) fn on_stop_lost(&mut self) {
+        self.pending_stop = self.final_size.is_none();
+    }
+
+    /// Nothing more can come or be read.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.fin_read || self.reset.is_some() || (self.stop.is_some() && self.final_size.is_some())
+    }
+
+    /// Gives memory back if nothing is unread.
+    pub(super) fn shrink_if_empty(&mut self) {
+        if self.unread() == 0 {
+            self.ring.shrink();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(rx: &mut RecvStream) -> Result<(std::vec::Vec<u8>, bool), StreamError> {
+        let mut out = [0; 100];
+        rx.read(&mut out).map(|r| (out[..r.len].to_vec(), r.fin))
+    }
+
+    #[test]
+    fn reorders_and_ends() {
+        let mut rx = RecvStream::new(100);
+        assert_eq!(rx.on_data(3, b"def", true, 100), Ok(6));
+        assert_eq!(read(&mut rx), Err(StreamError::Blocked));
+        assert_eq!(rx.on_data(0, b"abcd", false, 100), Ok(0));
+        assert_eq!(read(&mut rx), Ok((b"abcdef".to_vec(), true)));
+        assert!(rx.is_terminal());
+    }
+
+    #[test]
+    fn limits_at_and_over() {
+        let code = |r: Result<u64, Violation>| r.map_err(|v| v.code);
+        let mut rx = RecvStream::new(4);
+        assert_eq!(code(rx.on_data(0, b"abcde", false, 9)), Err(TransportCode::FLOW_CONTROL));
+        assert_eq!(code(rx.on_data(0, b"abcd", false, 3)), Err(TransportCode::FLOW_CONTROL));
+        assert_eq!(code(rx.on_data(0, b"abcd", false, 4)), Ok(4));
+        assert_eq!(read(&mut rx), Ok((b"abcd".to_vec(), false)));
+        assert!(rx.pending_max_data);
+        assert_eq!(rx.announce_max_data(), 8);
+        assert_eq!(code(rx.on_data(4, b"e", true, 4)), Ok(1));
+        assert_eq!(code(rx.on_data(5, b"f", false, 4)), Err(TransportCode::FINAL_SIZE));
+        assert_eq!(code(rx.on_reset(1, 4, 4)), Err(TransportCode::FINAL_SIZE));
+        assert_eq!(code(rx.on_reset(1, 5, 4)), Ok(0));
+        assert_eq!(read(&mut rx), Ok((b"e".to_vec(), true)));
+    }
+
+    #[test]
+    fn stop_drops_what_comes() {
+        let mut rx = RecvStream::new(10);
+        rx.on_data(0, b"abc", false, 10).unwrap();
+        assert_eq!(rx.stop(7), Some(3));
+        assert!(rx.pending_stop);
+        assert_eq!(rx.on_data(3, b"def", false, 10), Ok(3));
+        assert_eq!((rx.unread(), rx.memory()), (0, 0));
+        assert!(!rx.is_terminal());
+        assert_eq!(rx.on_reset(7, 8, 10), Ok(2));
+        assert!(rx.is_terminal());
+    }
+}

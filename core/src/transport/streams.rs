@@ -1,0 +1,517 @@
+//! All streams of a connection: their table, the connection's flow control, and whose turn it is.
+//!
+//! Owns stream numbers, limits and both windows (RFC 9000 §§2–4). Does not own packets. Streams
+//! with something to send stand in one queue and take turns; a stream leaves the table when both
+//! its sides are over and its user has let go of it.
+
+use super::error::{TransportCode, Violation};
+use super::recv_stream::RecvStream;
+use super::send_stream::SendStream;
+use super::sent::SentFrame;
+use super::{Config, Read, StreamError, StreamId, StreamState};
+use crate::base::Side;
+use crate::wire::frame;
+use crate::wire::params::TransportParams;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub(super) struct Stream {
+    pub(super) send: SendStream,
+    pub(super) recv: RecvStream,
+    is_queued: bool,
+    is_notified: bool,
+    is_released: bool,
+}
+
+pub(super) struct Streams {
+    side: Side,
+    table: BTreeMap<StreamId, Stream>,
+    /// Ordinal of the next stream we open, and the peer's limit on it.
+    next_local: u64,
+    max_local: u64,
+    /// Ordinal of the next stream the peer opens, and our limit on it.
+    next_remote: u64,
+    max_remote: u64,
+    stream_window: u64,
+    stream_send_buffer: u64,
+    /// What the peer allows at first on a stream we open, and on one it opens.
+    initial_local: u64,
+    initial_remote: u64,
+    /// Connection flow control, sending: the peer's limit and what is used of it.
+    send_max: u64,
+    sent: u64,
+    /// Receiving: what was announced, arrived, and was read or dropped.
+    recv_max: u64,
+    arrived: u64,
+    consumed: u64,
+    window: u64,
+    buffered: u64,
+    ready: VecDeque<StreamId>,
+    /// Fresh data, but no connection credit.
+    starved: VecDeque<StreamId>,
+    /// Writers told to wait because the connection's send buffer is full.
+    waiting: BTreeSet<StreamId>,
+    changed: VecDeque<StreamId>,
+    opened: VecDeque<StreamId>,
+    pub(super) pending_max_data: bool,
+    pub(super) pending_max_streams: bool,
+}
+
+impl Streams {
+    pub(super) fn new(side: Side, config: &Config) -> Self {
+        Streams {
+            side,
+            table: BTreeMap::new(),
+            next_local: 0,
+            max_local: 0,
+            next_remote: 0,
+            max_remote: config.max_streams,
+            stream_window: config.stream_window,
+            stream_send_buffer: config.stream_send_buffer,
+            initial_local: 0,
+            initial_remote: 0,
+            send_max: 0,
+            sent: 0,
+            recv_max: config.session_window,
+            arrived: 0,
+            consumed: 0,
+            window: config.session_window,
+            buffered: 0,
+            ready: VecDeque::new(),
+            starved: VecDeque::new(),
+            waiting: BTreeSet::new(),
+            changed: VecDeque::new(),
+            opened: VecDeque::new(),
+            pending_max_data: false,
+            pending_max_streams: false,
+        }
+    }
+
+    /// Applies the peer's limits.
+    pub(super) fn on_params(&mut self, params: &TransportParams) {
+        self.max_local = params.initial_max_streams_bidi;
+        self.send_max = params.initial_max_data;
+        // "Local" in the peer's words is a stream the peer opens.
+        self.initial_local = params.initial_max_stream_data_bidi_remote;
+        self.initial_remote = params.initial_max_stream_data_bidi_local;
+    }
+
+    // ---- what the application does
+
+    pub(super) fn open(&mut self) -> Result<StreamId, StreamError> {
+        if self.next_local >= self.max_local {
+            return Err(StreamError::Limit);
+        }
+        let id = StreamId(self.next_local << 2 | first_bit(self.side));
+        self.next_local += 1;
+        self.insert(id, self.initial_local);
+        Ok(id)
+    }
+
+    pub(super) fn write(&mut self, id: StreamId, data: &[u8]) -> Result<usize, StreamError> {
+        let total_room = self.window.saturating_sub(self.buffered);
+        let stream = self.table.get_mut(&id).ok_or(StreamError::Unknown)?;
+        stream.send.check_open()?;
+        let room = self.stream_send_buffer.saturating_sub(stream.send.buffered());
+        let len = stream.send.write(data, room.min(total_room));
+        self.buffered += len as u64;
+        if len < data.len() {
+            if !stream.send.wants_room && total_room < room {
+                self.waiting.insert(id);
+            }
+            stream.send.wants_room = true;
+        }
+        if len == 0 && !data.is_empty() {
+            return Err(StreamError::Blocked);
+        }
+        self.queue(id);
+        Ok(len)
+    }
+
+    pub(super) fn read(&mut self, id: StreamId, out: &mut [u8]) -> Result<Read, StreamError> {
+        let stream = self.table.get_mut(&id).ok_or(StreamError::Unknown)?;
+        let read = stream.recv.read(out)?;
+        if stream.recv.pending_max_data {
+            self.queue(id);
+        }
+        self.consume(read.len as u64);
+        self.trim(id);
+        self.collect(id);
+        Ok(read)
+    }
+
+    pub(super) fn finish(&mut self, id: StreamId) -> Result<(), StreamError> {
+        let stream = self.table.get_mut(&id).ok_or(StreamError::Unknown)?;
+        stream.send.finish()?;
+        self.queue(id);
+        Ok(())
+    }
+
+    pub(super) fn reset(&mut self, id: StreamId, code: u64) -> Result<(), StreamError> {
+        let stream = self.table.get_mut(&id).ok_or(StreamError::Unknown)?;
+        let buffered = stream.send.buffered();
+        if stream.send.reset(code) {
+            self.unbuffer(buffered);
+            self.queue(id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn stop(&mut self, id: StreamId, code: u64) -> Result<(), StreamError> {
+        let stream = self.table.get_mut(&id).ok_or(StreamError::Unknown)?;
+        if let Some(dropped) = stream.recv.stop(code) {
+            self.consume(dropped);
+            self.queue(id);
+        }
+        Ok(())
+    }
+
+    /// The application lets go: what is unfinished is reset and stopped with `code`.
+    pub(super) fn release(&mut self, id: StreamId, code: u64) -> Result<(), StreamError> {
+        let stream = self.table.get_mut(&id).ok_or(StreamError::Unknown)?;
+        stream.is_released = true;
+        if stream.send.check_open().is_ok() {
+            self.reset(id, code)?;
+        }
+        self.stop(id, code)?;
+        self.collect(id);
+        Ok(())
+    }
+
+    pub(super) fn state(&self, id: StreamId) -> Option<StreamState> {
+        let stream = self.table.get(&id)?;
+        let has_room = stream.send.buffered() < self.stream_send_buffer;
+        Some(StreamState {
+            is_readable: stream.recv.is_readable(),
+            is_writable: stream.send.check_open().is_ok()
+                && has_room
+                && self.buffered < self.window,
+            reset: stream.recv.reset_code(),
+            stopped: stream.send.stopped(),
+            is_delivered: stream.send.is_delivered(),
+        })
+    }
+
+    pub(super) fn poll_opened(&mut self) -> Option<StreamId> {
+        self.opened.pop_front()
+    }
+
+    pub(super) fn poll_changed(&mut self) -> Option<StreamId> {
+        while let Some(id) = self.changed.pop_front() {
+            if let Some(stream) = self.table.get_mut(&id) {
+                stream.is_notified = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Bytes buffered in both directions: (unread, unacknowledged).
+    pub(super) fn buffered(&self) -> (u64, u64) {
+        (self.arrived - self.consumed, self.buffered)
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.table.values().map(|s| s.send.memory() + s.recv.memory()).sum()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.table.len()
+    }
+
+    // ---- frames of the peer
+
+    /// The stream a frame of the peer is about; `None` if it is over already.
+    fn remote(&mut self, id: u64) -> Result<Option<&mut Stream>, Violation> {
+        let error = |code, reason| Err(Violation::new(code, reason));
+        if id & 2 != 0 {
+            return error(TransportCode::STREAM_LIMIT, "unidirectional streams are not offered");
+        }
+        let ordinal = id >> 2;
+        if id & 1 == first_bit(self.side) {
+            if ordinal >= self.next_local {
+                return error(TransportCode::STREAM_STATE, "frame for a stream not opened");
+            }
+        } else if ordinal >= self.max_remote {
+            return error(TransportCode::STREAM_LIMIT, "stream limit exceeded");
+        }
+        // Opening a stream opens all before it (RFC 9000 §3.2).
+        while id & 1 != first_bit(self.side) && self.next_remote <= ordinal {
+            let opened = StreamId(self.next_remote << 2 | first_bit(self.side.peer()));
+            self.next_remote += 1;
+            self.insert(opened, self.initial_remote);
+            self.opened.push_back(opened);
+        }
+        Ok(self.table.get_mut(&StreamId(id)))
+    }
+
+    pub(super) fn on_stream(&mut self, frame: &frame::Stream<'_>) -> Result<(), Violation> {
+        let credit = self.recv_max - self.arrived;
+        let Some(stream) = self.remote(frame.id)? else { return Ok(()) };
+        let used = stream.recv.on_data(frame.offset, frame.data, frame.fin, credit)?;
+        let is_dropped = stream.recv.stop_code().is_some() || stream.recv.reset_code().is_some();
+        let is_readable = stream.recv.is_readable();
+        self.arrived += used;
+        if is_dropped {
+            self.consume(used);
+        }
+        if is_readable {
+            self.notify(StreamId(frame.id));
+        }
+        self.collect(StreamId(frame.id));
+        Ok(())
+    }
+
+    pub(super) fn on_reset(&mut self, id: u64, code: u64, size: u64) -> Result<(), Violation> {
+        let credit = self.recv_max - self.arrived;
+        let Some(stream) = self.remote(id)? else { return Ok(()) };
+        let unread = stream.recv.unread();
+        let used = stream.recv.on_reset(code, size, credit)?;
+        let is_dropped = stream.recv.unread() == 0;
+        self.arrived += used;
+        self.consume(if is_dropped { used + unread } else { 0 });
+        self.notify(StreamId(id));
+        self.collect(StreamId(id));
+        Ok(())
+    }
+
+    pub(super) fn on_stop_sending(&mut self, id: u64, code: u64) -> Result<(), Violation> {
+        let Some(stream) = self.remote(id)? else { return Ok(()) };
+        let buffered = stream.send.buffered();
+        if stream.send.on_stop_sending(code) {
+            let freed = buffered - stream.send.buffered();
+            self.unbuffer(freed);
+            self.queue(StreamId(id));
+            self.notify(StreamId(id));
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_max_stream_data(&mut self, id: u64, max: u64) -> Result<(), Violation> {
+        let Some(stream) = self.remote(id)? else { return Ok(()) };
+        if stream.send.on_max_data(max) {
+            self.queue(StreamId(id));
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_stream_data_blocked(&mut self, id: u64) -> Result<(), Violation> {
+        self.remote(id).map(|_| ())
+    }
+
+    pub(super) fn on_max_data(&mut self, max: u64) {
+        self.send_max = self.send_max.max(max);
+        while let Some(id) = self.starved.pop_front() {
+            if let Some(stream) = self.table.get_mut(&id) {
+                stream.is_queued = false;
+                self.queue(id);
+            }
+        }
+    }
+
+    pub(super) fn on_max_streams(&mut self, max: u64) {
+        self.max_local = self.max_local.max(max);
+    }
+
+    // ---- what becomes of our frames
+
+    pub(super) fn on_frame_acked(&mut self, sent: &SentFrame) {
+        match sent {
+            SentFrame::Stream { id, range, fin } => {
+                let Some(stream) = self.table.get_mut(id) else { return };
+                let before = stream.send.buffered();
+                stream.send.on_acked(range.clone(), *fin);
+                let freed = before - stream.send.buffered();
+                let has_room = stream.send.buffered() < self.stream_send_buffer / 2
+                    || stream.send.is_delivered();
+                if has_room && core::mem::take(&mut stream.send.wants_room) {
+                    self.notify(*id);
+                }
+                self.unbuffer(freed);
+                self.trim(*id);
+                self.collect(*id);
+            }
+            SentFrame::ResetStream(id) => {
+                if let Some(stream) = self.table.get_mut(id) {
+                    stream.send.on_reset_acked();
+                    self.collect(*id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_frame_lost(&mut self, sent: &SentFrame) {
+        match sent {
+            SentFrame::MaxData => self.pending_max_data = true,
+            SentFrame::MaxStreams => self.pending_max_streams = true,
+            SentFrame::Stream { id, range, fin } => {
+                let Some(stream) = self.table.get_mut(id) else { return };
+                stream.send.on_lost(range.clone(), *fin);
+                self.queue(*id);
+            }
+            SentFrame::ResetStream(id) => {
+                let Some(stream) = self.table.get_mut(id) else { return };
+                stream.send.on_reset_lost();
+                self.queue(*id);
+            }
+            SentFrame::StopSending(id) => {
+                let Some(stream) = self.table.get_mut(id) else { return };
+                stream.recv.on_stop_lost();
+                self.queue(*id);
+            }
+            SentFrame::MaxStreamData(id) => {
+                let Some(stream) = self.table.get_mut(id) else { return };
+                if !stream.recv.is_terminal() && stream.recv.stop_code().is_none() {
+                    stream.recv.pending_max_data = true;
+                    self.queue(*id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    // ---- sending
+
+    pub(super) fn has_pending(&self) -> bool {
+        self.pending_max_data || self.pending_max_streams || !self.ready.is_empty()
+    }
+
+    /// The stream whose turn it is. The caller sends what it can and calls [`Self::end_turn`].
+    pub(super) fn begin_turn(&mut self) -> Option<(StreamId, u64, &mut Stream)> {
+        let credit = self.send_max - self.sent;
+        while let Some(id) = self.ready.front().copied() {
+            if self.table.contains_key(&id) {
+                // Looked up twice: the borrow checker does not see that the loop ends here.
+                return self.table.get_mut(&id).map(|stream| (id, credit, stream));
+            }
+            self.ready.pop_front();
+        }
+        None
+    }
+
+    /// Ends the turn of the stream at the front, which sent `fresh` new bytes. Tells whether it
+    /// stands in line again.
+    pub(super) fn end_turn(&mut self, fresh: u64) -> bool {
+        self.sent += fresh;
+        let credit = self.send_max - self.sent;
+        let Some(id) = self.ready.pop_front() else { return false };
+        let Some(stream) = self.table.get_mut(&id) else { return false };
+        let has_control = stream.send.pending_reset().is_some()
+            || stream.recv.pending_stop
+            || stream.recv.pending_max_data;
+        if has_control || stream.send.has_pending_without_credit() {
+            self.ready.push_back(id);
+            return true;
+        }
+        if !stream.send.has_pending() {
+            stream.is_queued = false;
+        } else if credit > 0 {
+            self.ready.push_back(id);
+            return true;
+        } else {
+            self.starved.push_back(id);
+        }
+        false
+    }
+
+    /// The connection's limit, if it is what holds new data back.
+    pub(super) fn blocked_at(&self) -> Option<u64> {
+        (!self.starved.is_empty() && self.sent == self.send_max).then_some(self.send_max)
+    }
+
+    pub(super) fn announce_max_data(&mut self) -> u64 {
+        self.recv_max = self.recv_max.max(self.consumed + self.window);
+        self.pending_max_data = false;
+        self.recv_max
+    }
+
+    pub(super) fn announce_max_streams(&mut self) -> u64 {
+        self.pending_max_streams = false;
+        self.max_remote
+    }
+
+    // ---- bookkeeping
+
+    fn insert(&mut self, id: StreamId, send_max: u64) {
+        let stream = Stream {
+            send: SendStream::new(send_max),
+            recv: RecvStream::new(self.stream_window),
+            is_queued: false,
+            is_notified: false,
+            is_released: false,
+        };
+        self.table.insert(id, stream);
+    }
+
+    fn queue(&mut self, id: StreamId) {
+        let Some(stream) = self.table.get_mut(&id) else { return };
+        if !core::mem::replace(&mut stream.is_queued, true) {
+            self.ready.push_back(id);
+        } else if !self.starved.is_empty() {
+            // Lost data and control frames need no credit: do not let them starve.
+            if let Some(at) = self.starved.iter().position(|starved| *starved == id) {
+                self.starved.remove(at);
+                self.ready.push_back(id);
+            }
+        }
+    }
+
+    fn notify(&mut self, id: StreamId) {
+        let Some(stream) = self.table.get_mut(&id) else { return };
+        if !stream.is_released && !core::mem::replace(&mut stream.is_notified, true) {
+            self.changed.push_back(id);
+        }
+    }
+
+    fn consume(&mut self, bytes: u64) {
+        self.consumed += bytes;
+        if self.consumed + self.window - self.recv_max >= self.window / 4 {
+            self.pending_max_data = true;
+        }
+    }
+
+    fn unbuffer(&mut self, bytes: u64) {
+        self.buffered -= bytes;
+        if bytes == 0 || self.buffered >= self.window {
+            return;
+        }
+        while let Some(id) = self.waiting.pop_first() {
+            if let Some(stream) = self.table.get_mut(&id) {
+                stream.send.wants_room = false;
+                self.notify(id);
+            }
+        }
+    }
+
+    /// Empty rings give their memory back once the streams' rings are more than the connection's
+    /// windows ask for.
+    fn trim(&mut self, id: StreamId) {
+        let is_crowded = self.table.len() as u64 * self.stream_window > self.window;
+        if let Some(stream) = self.table.get_mut(&id).filter(|_| is_crowded) {
+            stream.send.shrink_if_empty();
+            stream.recv.shrink_if_empty();
+        }
+    }
+
+    /// Forgets a stream that is over on both sides and released.
+    fn collect(&mut self, id: StreamId) {
+        let is_over = self.table.get(&id).is_some_and(|stream| {
+            stream.is_released && stream.send.is_terminal() && stream.recv.is_terminal()
+        });
+        if is_over {
+            self.table.remove(&id);
+            if id.0 & 1 != first_bit(self.side) {
+                self.max_remote += 1;
+                self.pending_max_streams = true;
+            }
+        }
+    }
+}
+
+/// The low bit of the numbers of streams that `side` opens (RFC 9000 §2.1).
+fn first_bit(side: Side) -> u64 {
+    match side {
+        Side::Initiator => 0,
+        Side::Responder => 1,
+    }
+}

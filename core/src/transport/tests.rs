@@ -1,0 +1,351 @@
+//! A pair of connections joined by a lossy pipe in virtual time.
+
+use super::*;
+use crate::base::{ContactId, PublicKey, Rng, Side, Time};
+use crate::crypto::{self, Ed25519Signer, Provider, Secret, Signer};
+use crate::handshake::{Contact, PeerPolicy};
+use crate::wire::cid::Cid;
+use crate::wire::packet::Header;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use std::vec::Vec;
+
+struct Pair {
+    a: Connection,
+    b: Option<Connection>,
+    contact: Contact,
+    b_local: Local,
+    b_peer: PeerPolicy,
+    rng: Rng,
+    now: Time,
+    wire: VecDeque<(Time, bool, Vec<u8>)>,
+    loss_percent: u64,
+    delay: Duration,
+    a_events: Vec<Event>,
+    b_events: Vec<Event>,
+    datagrams: usize,
+}
+
+fn path(last: u8) -> Path {
+    Path::v4([127, 0, 0, last], 7000 + u16::from(last))
+}
+
+fn local(seed: u8, config: Config, provider: &'static dyn Provider) -> Local {
+    Local { config, provider, signer: Arc::new(Ed25519Signer::from_seed(&[seed; 32])) }
+}
+
+impl Pair {
+    fn new(config: Config) -> Pair {
+        let key = |seed| Ed25519Signer::from_seed(&[seed; 32]).public_key();
+        Pair::with_peers(config, PeerPolicy::Exactly(key(2)), PeerPolicy::Exactly(key(1)))
+    }
+
+    fn with_peers(config: Config, a_expects: PeerPolicy, b_peer: PeerPolicy) -> Pair {
+        let contact = Contact { id: ContactId([9; 8]), key: Secret::new([3; 32]) };
+        let mut rng = Rng::from_seed([5; 32]);
+        let mut dcid = [9; 16];
+        rng.fill(&mut dcid[8..]);
+        let open = Open {
+            contact: &contact,
+            dcid: Cid::new(&dcid).unwrap(),
+            path: path(2),
+            peer: a_expects,
+        };
+        let a_local = local(1, config.clone(), crypto::ring());
+        let a = Connection::open(a_local, open, Cid::local([1; 8]), &mut rng, Time::ZERO).unwrap();
+        Pair {
+            a,
+            b: None,
+            contact,
+            b_local: local(2, config, crypto::rustcrypto()),
+            b_peer,
+            rng,
+            now: Time::ZERO,
+            wire: VecDeque::new(),
+            loss_percent: 0,
+            delay: Duration::from_millis(10),
+            a_events: Vec::new(),
+            b_events: Vec::new(),
+            datagrams: 0,
+        }
+    }
+
+    fn deliver(&mut self, to_b: bool, mut datagram: Vec<u8>) {
+        if !to_b {
+            return self.a.handle_datagram(path(2), &mut datagram, self.now);
+        }
+        if let Some(b) = &mut self.b {
+            return b.handle_datagram(path(1), &mut datagram, self.now);
+        }
+        let header = Header::parse(&datagram).unwrap();
+        let provider = self.b_local.provider;
+        let keys = Connection::first_packet_keys(provider, &self.contact, &header.dcid);
+        let len = datagram.len();
+        let packet = &mut datagram[..header.len];
+        let opened = protect::open(&keys, &header, packet, 0).unwrap();
+        let accept = Accept {
+            contact: &self.contact,
+            dcid: header.dcid,
+            path: path(1),
+            peer: self.b_peer.clone(),
+        };
+        let (scid, cid) = (header.scid.unwrap(), Cid::local([2; 8]));
+        let local = self.b_local.clone();
+        let mut b = Connection::accept(local, accept, scid, cid, &mut self.rng, self.now).unwrap();
+        b.handle_first_packet(&header, &opened, packet, len, self.now);
+        self.b = Some(b);
+    }
+
+    /// One round: send all, then jump to the next moment at which something happens.
+    fn step(&mut self) -> bool {
+        let mut buf = [0; MAX_DATAGRAM];
+        let now = self.now;
+        while let Some(transmit) = self.a.poll_transmit(&mut buf, now) {
+            self.send(true, &buf[..transmit.len]);
+        }
+        while let Some(transmit) = self.b.as_mut().and_then(|b| b.poll_transmit(&mut buf, now)) {
+            self.send(false, &buf[..transmit.len]);
+        }
+        let timers = [self.a.poll_timeout(), self.b.as_ref().and_then(|b| b.poll_timeout())];
+        let next = timers.into_iter().flatten().chain(self.wire.front().map(|x| x.0)).min();
+        let Some(next) = next else { return false };
+        self.now = self.now.max(next);
+        while self.wire.front().is_some_and(|x| x.0 <= self.now) {
+            let (_, to_b, datagram) = self.wire.pop_front().unwrap();
+            self.deliver(to_b, datagram);
+        }
+        self.a.handle_timeout(self.now);
+        if let Some(b) = &mut self.b {
+            b.handle_timeout(self.now);
+        }
+        self.drain_events();
+        true
+    }
+
+    fn drain_events(&mut self) {
+        while let Some(event) = self.a.poll_event() {
+            self.a_events.push(event);
+        }
+        while let Some(event) = self.b.as_mut().and_then(|b| b.poll_event()) {
+            self.b_events.push(event);
+        }
+    }
+
+    fn send(&mut self, to_b: bool, datagram: &[u8]) {
+        self.datagrams += 1;
+        if self.rng.below(100) >= self.loss_percent {
+            self.wire.push_back((self.now + self.delay, to_b, datagram.to_vec()));
+        }
+    }
+
+    fn run_until(&mut self, mut done: impl FnMut(&mut Pair) -> bool) {
+        for _ in 0..200_000 {
+            if done(self) {
+                return;
+            }
+            assert!(self.step(), "nothing left to happen");
+        }
+        panic!("no end in sight at {:?}", self.now);
+    }
+
+    fn connected(config: Config) -> Pair {
+        let mut pair = Pair::new(config);
+        pair.run_until(|p| p.b.as_ref().is_some_and(|b| b.is_established()));
+        pair
+    }
+}
+
+fn no_keep_alive() -> Config {
+    Config { keep_alive: Duration::ZERO, ..Config::default() }
+}
+
+#[test]
+fn first_datagram_fits_512_bytes_and_data_flows_after_one_round_trip() {
+    let mut pair = Pair::new(Config::default());
+    let mut buf = [0; MAX_DATAGRAM];
+    let first = pair.a.poll_transmit(&mut buf, pair.now).unwrap();
+    assert!(first.len <= 512, "{}", first.len);
+    pair.send(true, &buf[..first.len]);
+    pair.run_until(|p| p.a.is_established());
+    assert_eq!(pair.now, Time::from_micros(20_000));
+    let id = pair.a.stream_open().unwrap();
+    assert_eq!(pair.a.stream_write(id, b"hello"), Ok(5));
+    pair.run_until(|p| p.b_events.contains(&Event::Opened(id)));
+    assert_eq!(pair.now, Time::from_micros(30_000));
+    let b = pair.b.as_mut().unwrap();
+    let mut out = [0; 10];
+    assert_eq!(b.stream_read(id, &mut out), Ok(Read { len: 5, fin: false }));
+    assert_eq!(&out[..5], b"hello");
+    assert_eq!(b.peer_key(), Some(Ed25519Signer::from_seed(&[1; 32]).public_key()));
+    pair.run_until(|p| p.a.is_confirmed);
+}
+
+#[test]
+fn a_mebibyte_each_way_arrives_over_bad_links() {
+    for (seed, loss) in [(1u8, 0), (2, 5), (3, 20), (4, 20), (5, 30)] {
+        let mut pair = Pair::new(Config::default());
+        pair.rng = Rng::from_seed([seed; 32]);
+        pair.loss_percent = loss;
+        pair.run_until(|p| p.b.as_ref().is_some_and(|b| b.is_established()));
+        let id = pair.a.stream_open().unwrap();
+        let data: Vec<u8> = (0..1u32 << 20).map(|i| (i * 31 >> 3) as u8).collect();
+        let (mut wrote, mut read) = ([0, 0], [Vec::new(), Vec::new()]);
+        pair.run_until(|p| {
+            let mut is_over = true;
+            for side in 0..2 {
+                let b = p.b.as_mut().unwrap();
+                let end = if side == 0 { &mut p.a } else { b };
+                while wrote[side] < data.len() {
+                    match end.stream_write(id, &data[wrote[side]..]) {
+                        Ok(n) => wrote[side] += n,
+                        Err(StreamError::Blocked | StreamError::Unknown) => break,
+                        Err(error) => panic!("{error}"),
+                    }
+                    if wrote[side] == data.len() {
+                        end.stream_finish(id).unwrap();
+                    }
+                }
+                let mut out = [0; 5000];
+                while let Ok(n) = end.stream_read(id, &mut out) {
+                    read[side].extend_from_slice(&out[..n.len]);
+                    if n.fin {
+                        break;
+                    }
+                }
+                is_over &= read[side].len() == data.len();
+                assert!(end.stats().buffered_bytes <= 2 * end.config.session_window);
+            }
+            is_over
+        });
+        assert!(read[0] == data && read[1] == data, "seed {seed}");
+    }
+}
+
+#[test]
+fn an_unexpected_peer_ends_the_handshake_on_both_sides() {
+    let stranger = PublicKey([7; 32]);
+    let any = PeerPolicy::Anyone;
+    let mut pair = Pair::with_peers(no_keep_alive(), PeerPolicy::Exactly(stranger), any.clone());
+    while pair.step() {}
+    assert!(matches!(pair.a_events[..], [Event::Closed(CloseReason::Untrusted(_))]));
+    assert!(matches!(pair.b_events[..], [Event::Closed(CloseReason::PeerTransport { .. })]));
+    let mut pair = Pair::with_peers(no_keep_alive(), any, PeerPolicy::Exactly(stranger));
+    while pair.step() {}
+    assert!(matches!(pair.b_events[..], [Event::Closed(CloseReason::Untrusted(_))]));
+    assert!(matches!(pair.a_events.last(), Some(Event::Closed(_))), "{:?}", pair.a_events);
+    assert!(pair.a.is_closed() && pair.b.unwrap().is_closed());
+}
+
+#[test]
+fn close_reaches_the_peer_and_both_ends_drain() {
+    let mut pair = Pair::connected(no_keep_alive());
+    pair.a.close(42, pair.now);
+    pair.drain_events();
+    while pair.step() {}
+    assert!(pair.a_events.contains(&Event::Closed(CloseReason::Local(42))));
+    assert!(pair.b_events.contains(&Event::Closed(CloseReason::Peer(42))));
+}
+
+#[test]
+fn silence_ends_by_idle_timeout_and_keep_alive_prevents_it() {
+    let mut pair = Pair::connected(no_keep_alive());
+    while pair.step() {}
+    assert!(pair.a_events.contains(&Event::Closed(CloseReason::TimedOut)));
+    assert!(pair.now.as_micros() < 31_000_000, "{:?}", pair.now);
+    let mut pair = Pair::connected(Config::default());
+    let end = Time::from_micros(300_000_000);
+    pair.run_until(|p| p.now > end);
+    assert!(pair.a.is_established() && pair.b.as_ref().unwrap().is_established());
+    assert!(pair.datagrams < 200, "{}", pair.datagrams);
+}
+
+#[test]
+fn a_dead_peer_is_given_up_in_the_handshake() {
+    let mut pair = Pair::new(Config::default());
+    pair.loss_percent = 100;
+    while pair.step() {}
+    assert_eq!(pair.a_events, [Event::Closed(CloseReason::TimedOut)]);
+    assert_eq!(pair.now, Time::from_micros(10_000_000));
+}
+
+#[test]
+fn a_slow_reader_holds_the_writer_at_the_window() {
+    let config = Config { stream_window: 10_000, stream_send_buffer: 5_000, ..Config::default() };
+    let mut pair = Pair::connected(config);
+    let id = pair.a.stream_open().unwrap();
+    let end = pair.now + Duration::from_secs(20);
+    let mut wrote = 0;
+    pair.run_until(|p| {
+        while let Ok(n) = p.a.stream_write(id, &[7; 1000]) {
+            wrote += n;
+        }
+        p.now > end
+    });
+    assert_eq!(wrote, 15_000);
+    let b = pair.b.as_mut().unwrap();
+    assert_eq!(b.stats().buffered_bytes, 10_000);
+    pair.b_events.clear();
+    pair.a_events.clear();
+    let mut out = [0; 20_000];
+    assert_eq!(b.stream_read(id, &mut out).unwrap().len, 10_000);
+    pair.run_until(|p| p.a_events.contains(&Event::Stream(id)));
+    assert!(pair.a.stream_state(id).unwrap().is_writable);
+}
+
+#[test]
+fn reset_stop_and_release_free_streams_and_raise_the_limit() {
+    let mut pair = Pair::connected(Config { max_streams: 2, ..Config::default() });
+    for round in 0..10 {
+        let id = pair.a.stream_open().unwrap();
+        let other = pair.a.stream_open().unwrap();
+        assert_eq!(pair.a.stream_open(), Err(StreamError::Limit), "round {round}");
+        pair.a.stream_write(id, b"x").unwrap();
+        pair.a.stream_write(other, b"y").unwrap();
+        pair.run_until(|p| p.b_events.contains(&Event::Opened(other)));
+        pair.a.stream_reset(id, 5).unwrap();
+        let b = pair.b.as_mut().unwrap();
+        b.stream_stop(other, 6).unwrap();
+        pair.run_until(|p| {
+            let b = p.b.as_ref().unwrap();
+            b.stream_state(id).is_some_and(|s| s.reset == Some(5))
+                && p.a.stream_state(other).is_some_and(|s| s.stopped == Some(6))
+        });
+        for id in [id, other] {
+            pair.a.stream_release(id, 0).unwrap();
+            pair.b.as_mut().unwrap().stream_release(id, 0).unwrap();
+        }
+        pair.run_until(|p| p.a.stats().streams == 0 && p.b.as_ref().unwrap().stats().streams == 0);
+        for _ in 0..10 {
+            pair.step();
+        }
+    }
+    assert_eq!(pair.a.side(), Side::Initiator);
+}
+
+#[test]
+fn flipped_and_repeated_packets_change_nothing() {
+    let mut pair = Pair::connected(no_keep_alive());
+    let id = pair.a.stream_open().unwrap();
+    pair.a.stream_write(id, b"hello").unwrap();
+    let mut buf = [0; MAX_DATAGRAM];
+    let len = pair.a.poll_transmit(&mut buf, pair.now).unwrap().len;
+    let b = pair.b.as_mut().unwrap();
+    let mut probe = [0; MAX_DATAGRAM];
+    while b.poll_transmit(&mut probe, pair.now).is_some() {}
+    for bit in 0..len * 8 {
+        let mut bad = buf[..len].to_vec();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        b.handle_datagram(path(1), &mut bad, pair.now);
+    }
+    for cut in 0..len {
+        b.handle_datagram(path(1), &mut buf[..cut].to_vec(), pair.now);
+    }
+    assert_eq!(b.poll_transmit(&mut probe, pair.now), None);
+    for _ in 0..3 {
+        b.handle_datagram(path(1), &mut buf[..len].to_vec(), pair.now);
+    }
+    let mut out = [0; 10];
+    assert_eq!(b.stream_read(id, &mut out), Ok(Read { len: 5, fin: false }));
+    assert_eq!(b.stream_read(id, &mut out), Err(StreamError::Blocked));
+    assert!(b.is_established());
+}

@@ -1,0 +1,263 @@
+//! Building datagrams: which packets, then one small function per kind of frame.
+//!
+//! A datagram holds a contact packet, a 1-RTT packet, or both. What a packet carried is noted in
+//! its space, so that a loss brings it back.
+
+use super::connection::{Connection, State};
+use super::error::{TransportCode, Violation};
+use super::sent::SentFrame;
+use super::space::SpaceId;
+use super::{StreamId, Transmit, protect};
+use crate::base::Time;
+use crate::wire::cid::LOCAL_CID_LEN;
+use crate::wire::codec::{Full, Writer};
+use crate::wire::frame;
+use crate::wire::packet::{self, TAG_LEN, TruncatedPn};
+
+/// Room below which no further STREAM frame is begun.
+const MIN_STREAM_ROOM: usize = 32;
+/// Packet number and payload have at least this many bytes together, for the sample.
+const MIN_PN_AND_PAYLOAD: usize = 4;
+/// Shift of the ACK delay field: the default of RFC 9000 §18.2.
+const ACK_DELAY_EXPONENT: u32 = 3;
+
+impl Connection {
+    /// Writes the next datagram into `buf`; `None` when there is nothing to send now.
+    pub fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
+        self.clamp(now);
+        let cap = buf.len().min(self.max_datagram()).min(self.amplification_room());
+        let buf = &mut buf[..cap];
+        let mut len = 0;
+        match self.state {
+            State::Draining | State::Closed => return None,
+            State::Closing if !core::mem::take(&mut self.close.is_pending) => return None,
+            _ => {}
+        }
+        for id in SpaceId::ALL {
+            len += self.build_packet(id, &mut buf[len..]);
+        }
+        if len == 0 {
+            self.recovery.is_limited = !self.recovery.has_room();
+            return None;
+        }
+        self.bytes_sent += len as u64;
+        Some(Transmit { path: self.path, len })
+    }
+
+    /// Writes one packet; returns its length, 0 if there is nothing to say or no room.
+    fn build_packet(&mut self, id: SpaceId, buf: &mut [u8]) -> usize {
+        let space = &self.spaces[id as usize];
+        if space.keys.is_none() {
+            return 0;
+        }
+        let pn = space.sent.next_pn();
+        if id == SpaceId::Data && pn >= self.confidentiality_limit() {
+            let limit = Violation::new(TransportCode::AEAD_LIMIT, "keys are used up");
+            self.close_for_violation(limit);
+            return 0;
+        }
+        let short_pn = TruncatedPn::new(pn, space.largest_acked);
+        let pn_offset = match id {
+            SpaceId::Contact => packet::long_header_len(&self.remote_cid, &self.local_cid),
+            SpaceId::Data => 1 + LOCAL_CID_LEN,
+        };
+        let start = pn_offset + short_pn.len;
+        let Some(room) = buf.len().checked_sub(start + TAG_LEN + MIN_PN_AND_PAYLOAD) else {
+            return 0;
+        };
+        let mut w = Writer::new(&mut buf[start..start + room + MIN_PN_AND_PAYLOAD]);
+        let is_eliciting = match self.write_frames(id, &mut w) {
+            Some(is_eliciting) => is_eliciting,
+            None => return 0,
+        };
+        while w.len() + short_pn.len < MIN_PN_AND_PAYLOAD {
+            if w.u8(0).is_err() {
+                return 0;
+            }
+        }
+        let payload_len = w.len() + TAG_LEN;
+        let len = start + payload_len;
+        let mut w = Writer::new(buf);
+        let header = match id {
+            SpaceId::Contact => {
+                packet::write_long(&mut w, &self.remote_cid, &self.local_cid, short_pn, payload_len)
+            }
+            SpaceId::Data => packet::write_short(&mut w, &self.remote_cid, short_pn, false),
+        };
+        let space = &mut self.spaces[id as usize];
+        let is_sealed = header.is_ok()
+            && space.keys.as_ref().is_some_and(|keys| {
+                protect::seal(&keys.local, &mut buf[..len], pn_offset, short_pn.len, pn)
+            });
+        debug_assert!(is_sealed);
+        space.sent.push_packet(self.now, len as u16, is_eliciting);
+        self.recovery.on_sent(space, len as u16, is_eliciting, self.now);
+        if is_eliciting && !core::mem::replace(&mut self.has_sent_since_receive, true) {
+            self.restart_idle_timer();
+        }
+        if is_sealed { len } else { 0 }
+    }
+
+    /// Writes what the space has to say. `None`: nothing. Otherwise whether it is ack-eliciting.
+    fn write_frames(&mut self, id: SpaceId, w: &mut Writer<'_>) -> Option<bool> {
+        if self.state == State::Closing {
+            frame::write_close(w, &self.close_frame(id)).ok()?;
+            return Some(false);
+        }
+        let space = &self.spaces[id as usize];
+        let may_elicit = self.recovery.has_room() || space.probes > 0;
+        let is_wanted = may_elicit && (self.has_frames(id) || space.probes > 0);
+        if !is_wanted && !space.acks.is_due() {
+            return None;
+        }
+        self.write_ack(id, w);
+        let after_ack = w.len();
+        if is_wanted {
+            match id {
+                SpaceId::Contact => self.write_crypto(w),
+                SpaceId::Data => self.write_data(w),
+            }
+            if w.len() == after_ack && self.spaces[id as usize].probes > 0 {
+                // Without room for one byte the packet would not be built at all.
+                let _ = frame::write_ping(w);
+            }
+        }
+        if w.is_empty() { None } else { Some(w.len() > after_ack) }
+    }
+
+    fn has_frames(&self, id: SpaceId) -> bool {
+        match id {
+            SpaceId::Contact => self.crypto_tx.has_pending(),
+            SpaceId::Data => {
+                self.state == State::Established
+                    && (self.pending_handshake_done
+                        || self.pending_path_response.is_some()
+                        || self.streams.has_pending())
+            }
+        }
+    }
+
+    fn write_ack(&mut self, id: SpaceId, w: &mut Writer<'_>) {
+        let space = &mut self.spaces[id as usize];
+        if !space.acks.is_due() && !space.acks.is_useful() {
+            return;
+        }
+        let delay = space.acks.delay_us(self.now) >> ACK_DELAY_EXPONENT;
+        if frame::write_ack(w, delay, space.acks.ranges()).is_ok() {
+            let largest = space.acks.expected().saturating_sub(1);
+            space.acks.on_sent();
+            space.sent.push_frame(SentFrame::Ack { largest });
+        }
+    }
+
+    fn write_crypto(&mut self, w: &mut Writer<'_>) {
+        while self.crypto_tx.has_pending() {
+            let offset = self.crypto_tx.next_offset();
+            let header = frame::crypto_header_len(offset, w.remaining());
+            let Some(room) = w.remaining().checked_sub(header).filter(|room| *room > 0) else {
+                return;
+            };
+            let Some((range, data)) = self.crypto_tx.take(room) else { return };
+            let Ok(out) = frame::write_crypto(w, range.start, data.len()) else { return };
+            out.copy_from_slice(data);
+            self.spaces[SpaceId::Contact as usize].sent.push_frame(SentFrame::Crypto(range));
+        }
+    }
+
+    fn write_data(&mut self, w: &mut Writer<'_>) {
+        if self.state != State::Established {
+            return;
+        }
+        // Full: what does not fit goes into the next packet.
+        let _ = self.write_control(w);
+        self.write_streams(w);
+    }
+
+    fn write_control(&mut self, w: &mut Writer<'_>) -> Result<(), Full> {
+        let sent = &mut self.spaces[SpaceId::Data as usize].sent;
+        if self.pending_handshake_done {
+            frame::write_handshake_done(w)?;
+            self.pending_handshake_done = false;
+            sent.push_frame(SentFrame::HandshakeDone);
+        }
+        if let Some(data) = self.pending_path_response {
+            frame::write_path_response(w, &data)?;
+            self.pending_path_response = None;
+        }
+        if self.streams.pending_max_data {
+            // Written into a full packet it would be lost: ask for room first.
+            reserve(w, 9)?;
+            frame::write_max_data(w, self.streams.announce_max_data())?;
+            sent.push_frame(SentFrame::MaxData);
+        }
+        if self.streams.pending_max_streams {
+            reserve(w, 9)?;
+            frame::write_max_streams(w, self.streams.announce_max_streams())?;
+            sent.push_frame(SentFrame::MaxStreams);
+        }
+        if let Some(limit) = self.streams.blocked_at() {
+            frame::write_data_blocked(w, limit)?;
+        }
+        Ok(())
+    }
+
+    /// Streams take turns until the packet is full.
+    fn write_streams(&mut self, w: &mut Writer<'_>) {
+        while w.remaining() >= MIN_STREAM_ROOM {
+            let sent = &mut self.spaces[SpaceId::Data as usize].sent;
+            let Some((id, credit, stream)) = self.streams.begin_turn() else { return };
+            let before = w.len();
+            let fresh = write_stream(id, credit, stream, w, |frame| sent.push_frame(frame));
+            let wants_more = self.streams.end_turn(fresh);
+            if w.len() == before && wants_more {
+                return; // it needs more room than is left
+            }
+        }
+    }
+}
+
+/// Writes one stream's control frames and one STREAM frame. Returns the fresh bytes written.
+fn write_stream(
+    id: StreamId,
+    credit: u64,
+    stream: &mut super::streams::Stream,
+    w: &mut Writer<'_>,
+    mut sent: impl FnMut(SentFrame),
+) -> u64 {
+    if let Some((code, final_size)) = stream.send.pending_reset() {
+        if frame::write_reset_stream(w, id.0, code, final_size).is_ok() {
+            stream.send.on_reset_sent();
+            sent(SentFrame::ResetStream(id));
+        }
+    }
+    if let Some(code) = stream.recv.stop_code().filter(|_| stream.recv.pending_stop) {
+        if frame::write_stop_sending(w, id.0, code).is_ok() {
+            stream.recv.pending_stop = false;
+            sent(SentFrame::StopSending(id));
+        }
+    }
+    if stream.recv.pending_max_data && reserve(w, 17).is_ok() {
+        let max = stream.recv.announce_max_data();
+        if frame::write_max_stream_data(w, id.0, max).is_ok() {
+            sent(SentFrame::MaxStreamData(id));
+        }
+    }
+    if let Some(limit) = stream.send.blocked_at() {
+        let _ = frame::write_stream_data_blocked(w, id.0, limit);
+    }
+    let header = frame::stream_header_len(id.0, stream.send.next_offset(), w.remaining());
+    let Some(room) = w.remaining().checked_sub(header) else { return 0 };
+    let Some(chunk) = stream.send.take(room, credit) else { return 0 };
+    let len = (chunk.range.end - chunk.range.start) as usize;
+    let Ok(out) = frame::write_stream(w, id.0, chunk.range.start, len, chunk.fin) else {
+        stream.send.on_lost(chunk.range, chunk.fin);
+        return chunk.fresh;
+    };
+    stream.send.copy(&chunk.range, out);
+    sent(SentFrame::Stream { id, range: chunk.range, fin: chunk.fin });
+    chunk.fresh
+}
+
+fn reserve(w: &Writer<'_>, bytes: usize) -> Result<(), Full> {
+    if w.remaining() < bytes { Err(Full) } else { Ok(()) }
+}
