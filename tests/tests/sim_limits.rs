@@ -37,9 +37,8 @@ fn services_at_the_limit() {
 #[test]
 fn a_service_name_twice_is_refused() {
     let mut trio = trio(2, Config::default());
-    let added = trio
-        .world
-        .with(trio.device, |node, _, now| node.service_add(service_info(SERVICE), now));
+    let added =
+        trio.world.with(trio.device, |node, _, now| node.service_add(service_info(SERVICE), now));
     assert!(added.is_err(), "{added:?}");
 }
 
@@ -47,9 +46,8 @@ fn a_service_name_twice_is_refused() {
 fn peers_at_the_limit() {
     let mut trio = trio(3, Config { max_peers: 3, ..Config::default() });
     let device = trio.device;
-    let mut allow = |n: u8| {
-        trio.world.with(device, |node, _, _| node.peer_allow(PublicKey([n; 32])))
-    };
+    let mut allow =
+        |n: u8| trio.world.with(device, |node, _, _| node.peer_allow(PublicKey([n; 32])));
     allow(1).expect("the second of three");
     allow(1).expect("the same again takes no room");
     allow(2).expect("the third");
@@ -119,8 +117,7 @@ fn streams_at_the_limit() {
     trio.world.app(trio.device).is_passive = true;
     let mut streams = Vec::new();
     let over = loop {
-        let opened =
-            trio.world.with(user, |node, _, now| node.stream_open(session, SERVICE, now));
+        let opened = trio.world.with(user, |node, _, now| node.stream_open(session, SERVICE, now));
         match opened {
             Ok(stream) => streams.push(stream),
             Err(error) => break error,

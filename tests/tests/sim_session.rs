@@ -36,8 +36,7 @@ fn both_ends_learn_who_the_other_is() {
     trio.online();
     trio.session();
     let (user_key, device_key) = (trio.world.key(trio.user), trio.world.key(trio.device));
-    for (host, other, initiator) in
-        [(trio.user, device_key, true), (trio.device, user_key, false)]
+    for (host, other, initiator) in [(trio.user, device_key, true), (trio.device, user_key, false)]
     {
         let is_right = |event: &Event| match event {
             Event::SessionUp { peer, is_initiator, .. } => {
@@ -91,9 +90,9 @@ fn an_unknown_service_is_refused() {
     trio.online();
     let session = trio.session();
     let user = trio.user;
-    let opened = trio.world.with(user, |node, app, now| {
-        app.open(node, session, ("no-such-service", 1, 10, 10), now)
-    });
+    let opened = trio
+        .world
+        .with(user, |node, app, now| app.open(node, session, ("no-such-service", 1, 10, 10), now));
     if opened.is_ok() {
         trio.expect(user, LIMIT, "the refusal", |e| {
             matches!(e, Event::StreamRefused { refusal: Refusal::Unknown, .. })
@@ -162,9 +161,9 @@ fn a_wrong_broker_key_gets_no_answer() {
     let mut trio = trio(9);
     let mut address = trio.world.broker_address(trio.broker);
     address.key = PublicKey([7; 32]);
-    let connected = trio.world.with(trio.user, |node, _, now| {
-        node.broker_connect(address, Some("user-code-1"), now)
-    });
+    let connected = trio
+        .world
+        .with(trio.user, |node, _, now| node.broker_connect(address, Some("user-code-1"), now));
     if connected.is_ok() {
         trio.expect(trio.user, LIMIT, "that the broker is offline", is_offline);
     }
@@ -192,8 +191,10 @@ fn a_session_outlives_its_broker_and_the_broker_comes_back() {
     trio.restart_broker(BrokerConfig::default());
     let hosts = [trio.user, trio.device];
     let is_back = trio.world.run_until(Duration::from_secs(300), |world| {
-        let online: usize =
-            hosts.iter().map(|&h| world.host(h).events.iter().filter(|e| is_online(&e.1)).count()).sum();
+        let online: usize = hosts
+            .iter()
+            .map(|&h| world.host(h).events.iter().filter(|e| is_online(&e.1)).count())
+            .sum();
         online >= online_before + 2
     });
     assert!(is_back, "{}", trio.events());

@@ -137,9 +137,8 @@ fn a_first_packet_seen_and_sent_first_by_another_opens_no_session_for_him() {
     trio.online();
     trio.ask_for_session();
     let (user_path, device_path) = (trio.world.path(trio.user), trio.world.path(trio.device));
-    let is_first = |d: &Datagram| {
-        d.src == user_path && d.dst == device_path && d.bytes[0] & 0x80 != 0
-    };
+    let is_first =
+        |d: &Datagram| d.src == user_path && d.dst == device_path && d.bytes[0] & 0x80 != 0;
     while !captured(&trio).iter().any(is_first) {
         let end = trio.world.now + Duration::from_secs(10);
         assert!(trio.world.step(end), "the user never calls: {}", trio.events());
@@ -164,9 +163,8 @@ fn bit_flips_truncation_and_reordering_lose_nothing() {
     let mut seen = captured(&trio).len();
     let end = trio.world.now + Duration::from_secs(120);
     let (user, device) = (trio.user, trio.device);
-    let is_busy = |trio: &Trio| {
-        !(trio.world.app_ref(user).is_idle() && trio.world.app_ref(device).is_idle())
-    };
+    let is_busy =
+        |trio: &Trio| !(trio.world.app_ref(user).is_idle() && trio.world.app_ref(device).is_idle());
     while is_busy(&trio) && trio.world.step(end) {
         let capture = trio.world.capture.as_ref().expect("captures");
         let fresh: Vec<Datagram> = capture[seen..].iter().map(|(_, d)| d.clone()).collect();

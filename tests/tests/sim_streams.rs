@@ -42,7 +42,8 @@ impl Pair {
     }
 
     fn write(&mut self, host: HostId, stream: StreamHandle, data: &[u8]) {
-        let written = self.trio.world.with(host, |node, _, now| node.stream_write(stream, data, now));
+        let written =
+            self.trio.world.with(host, |node, _, now| node.stream_write(stream, data, now));
         assert_eq!(written.expect("the stream takes bytes"), data.len());
     }
 
@@ -135,9 +136,8 @@ fn a_reset_reaches_the_reader_with_its_code() {
         pair.write(a, a_stream, &[1; 10_000]);
         let reset = pair.trio.world.with(a, |node, _, now| node.stream_reset(a_stream, 42, now));
         reset.expect("it can be reset");
-        pair.trio.expect(b, LIMIT, "the reset", |e| {
-            matches!(e, Event::StreamReset { code: 42, .. })
-        });
+        pair.trio
+            .expect(b, LIMIT, "the reset", |e| matches!(e, Event::StreamReset { code: 42, .. }));
         let (_, is_ended) = pair.read_to_end(b, b_stream);
         assert!(!is_ended, "a reset looks like a proper end");
         // The other direction is not touched.
@@ -158,9 +158,8 @@ fn a_stop_reaches_the_writer_with_its_code() {
         pair.write(b, b_stream, &[1; 10_000]);
         let stopped = pair.trio.world.with(a, |node, _, now| node.stream_stop(a_stream, 43, now));
         stopped.expect("it can be stopped");
-        pair.trio.expect(b, LIMIT, "the stop", |e| {
-            matches!(e, Event::StreamStopped { code: 43, .. })
-        });
+        pair.trio
+            .expect(b, LIMIT, "the stop", |e| matches!(e, Event::StreamStopped { code: 43, .. }));
         let late = pair.trio.world.with(b, |node, _, now| node.stream_write(b_stream, b"x", now));
         assert!(late.is_err(), "a stopped stream takes bytes: {late:?}");
         // The other direction is not touched.
@@ -178,9 +177,8 @@ fn a_released_stream_is_reset_for_the_other_end() {
     pair.write(user, near, &[1; 1000]);
     let released = pair.trio.world.with(user, |node, _, now| node.stream_release(near, now));
     released.expect("it is ours");
-    pair.trio.expect(pair.trio.device, LIMIT, "the reset", |e| {
-        matches!(e, Event::StreamReset { .. })
-    });
+    pair.trio
+        .expect(pair.trio.device, LIMIT, "the reset", |e| matches!(e, Event::StreamReset { .. }));
     let stale = pair.trio.world.with(user, |node, _, now| node.stream_write(near, b"x", now));
     assert!(matches!(stale, Err(NodeError::StaleHandle)), "{stale:?}");
     let device = pair.trio.device;

@@ -66,5 +66,9 @@ fn datagrams_of_two_sessions_share_nothing_but_the_version() {
         all.collect::<std::collections::BTreeSet<_>>()
     };
     let common: Vec<_> = windows(&one).intersection(&windows(&two)).cloned().collect();
-    assert!(common.is_empty(), "common to both: {:?}", common.iter().map(|w| hex(w)).collect::<Vec<_>>());
+    assert!(
+        common.is_empty(),
+        "common to both: {:?}",
+        common.iter().map(|w| hex(w)).collect::<Vec<_>>()
+    );
 }
