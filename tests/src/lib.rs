@@ -1,1 +1,8 @@
-//! Deterministic simulator and helpers for the tests.
+//! What the tests share: the deterministic simulator, the fuzz targets' bodies, test vectors.
+//!
+//! Everything here drives `rit-core` through its public interface, as an integrator would.
+
+pub mod fuzz;
+pub mod sim;
+pub mod source;
+pub mod vectors;

@@ -1,1 +1,436 @@
-//! node
+//! What an integrator holds: broker link, sessions, services and streams composed, datagrams routed.
+//!
+//! Input: `handle_datagram`, `handle_timeout`, commands. Output: `poll_transmit`, `poll_event`,
+//! `poll_timeout`. Invariant: after any call, drain `poll_transmit` and `poll_event` until empty,
+//! then sleep until `poll_timeout`. Handles carry a generation; a stale one is an error.
+
+#[cfg(feature = "broker")]
+mod broker_node;
+mod control;
+mod endpoint;
+mod error;
+mod link;
+mod session;
+mod streams;
+
+#[cfg(all(test, feature = "broker", feature = "ring", feature = "rustcrypto"))]
+mod tests;
+
+#[cfg(feature = "broker")]
+pub use broker_node::BrokerNode;
+pub use error::{ConfigError, NodeError, Reason};
+pub use session::SessionInfo;
+
+use self::endpoint::{Endpoint, Route};
+use self::link::Link;
+use self::session::Session;
+use self::streams::StreamEntry;
+use crate::base::{Handle, Path, PublicKey, Rng, Slab, Time};
+use crate::crypto::{Provider, Signer};
+use crate::transport::{self, Local, Transmit};
+use crate::trust::AllowList;
+use crate::tunnel::Refusal;
+use crate::wire::message::{SERVICES_MAX, ServiceInfo, is_service_name};
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+pub use crate::transport::Read;
+
+/// Limits of a node; see [`transport::Config`] for those of each connection.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Limits and timers of each connection.
+    pub transport: transport::Config,
+    /// Sessions at once, both directions together.
+    pub max_sessions: usize,
+    /// Services offered; at most 32.
+    pub max_services: usize,
+    /// Keys on the allow-list.
+    pub max_peers: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            transport: transport::Config::default(),
+            max_sessions: 16,
+            max_services: 16,
+            max_peers: 64,
+        }
+    }
+}
+
+impl Config {
+    fn check(&self) -> Result<(), ConfigError> {
+        let t = &self.transport;
+        if !(transport::MIN_DATAGRAM..=transport::MAX_DATAGRAM).contains(&t.max_datagram) {
+            return Err(ConfigError::MaxDatagram);
+        }
+        let is_sound = t.stream_window >= 256
+            && t.stream_window <= t.session_window
+            && t.session_window <= 1 << 40
+            && t.stream_send_buffer >= 256
+            && (1..=1 << 30).contains(&t.max_streams)
+            && self.max_sessions > 0
+            && (1..=SERVICES_MAX).contains(&self.max_services)
+            && self.max_peers > 0
+            && !t.idle_timeout.is_zero();
+        if is_sound { Ok(()) } else { Err(ConfigError::Limits) }
+    }
+}
+
+/// Where a broker is and who it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerAddress {
+    /// Its key.
+    pub key: PublicKey,
+    /// Its addresses; all are tried at once.
+    pub paths: Vec<Path>,
+}
+
+/// Names a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// Names a stream of any session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamHandle(pub u64);
+
+/// Names a service offered here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(pub u64);
+
+/// What happened; fetched with [`Node::poll_event`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The broker answered and knows this node.
+    BrokerOnline,
+    /// The link to the broker is gone; the node tries again by itself.
+    BrokerOffline(Reason),
+    /// The enrol code was accepted.
+    Enrolled,
+    /// The broker will not have this node; it does not try again by itself.
+    EnrolRefused(Reason),
+    /// A session is up: the peer is authenticated.
+    SessionUp {
+        /// Which.
+        session: SessionId,
+        /// Who is at the other end.
+        peer: PublicKey,
+        /// Whether this node asked for it.
+        is_initiator: bool,
+    },
+    /// A session is over; its handle and those of its streams are stale from now on.
+    SessionDown {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        reason: Reason,
+    },
+    /// The peer asks for a service: accept or refuse.
+    StreamIncoming {
+        /// The new stream.
+        stream: StreamHandle,
+        /// Its session.
+        session: SessionId,
+        /// The service asked for.
+        service: ServiceId,
+    },
+    /// The peer's service accepted.
+    StreamOpened {
+        /// Which stream.
+        stream: StreamHandle,
+    },
+    /// The peer's service refused; release the stream.
+    StreamRefused {
+        /// Which stream.
+        stream: StreamHandle,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Bytes, or the end of the stream, can be read.
+    StreamReadable {
+        /// Which stream.
+        stream: StreamHandle,
+    },
+    /// There is room again after a write that took less than it was given.
+    StreamWritable {
+        /// Which stream.
+        stream: StreamHandle,
+    },
+    /// The peer gave up its side; what was not read is lost.
+    StreamReset {
+        /// Which stream.
+        stream: StreamHandle,
+        /// Its code.
+        code: u64,
+    },
+    /// The peer wants no more bytes.
+    StreamStopped {
+        /// Which stream.
+        stream: StreamHandle,
+        /// Its code.
+        code: u64,
+    },
+}
+
+/// Counters of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeStats {
+    /// Datagrams handed in.
+    pub datagrams_received: u64,
+    /// Datagrams handed out.
+    pub datagrams_sent: u64,
+    /// Their payload bytes.
+    pub bytes_received: u64,
+    /// Their payload bytes.
+    pub bytes_sent: u64,
+    /// Datagrams that belong to nothing known here; never answered.
+    pub datagrams_dropped: u64,
+    /// Packets declared lost, on the connections there are now.
+    pub packets_lost: u64,
+    /// Sessions there are now.
+    pub sessions: u64,
+    /// Stream handles there are now.
+    pub streams: u64,
+    /// Unread and unacknowledged stream bytes.
+    pub buffered_bytes: u64,
+    /// Memory of stream buffers.
+    pub buffer_memory: u64,
+}
+
+/// Whose connection it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    Broker,
+    Session(Handle),
+}
+
+/// A node: device, user, or both.
+pub struct Node {
+    endpoint: Endpoint<Owner>,
+    link: Link,
+    allowed: AllowList,
+    services: Slab<ServiceInfo>,
+    sessions: Slab<Session>,
+    streams: Slab<StreamEntry>,
+    /// Streams with events to fetch; each is in it once at most.
+    ready: VecDeque<Handle>,
+    events: VecDeque<Event>,
+    next_request: u32,
+    stats: NodeStats,
+}
+
+impl Node {
+    /// A node that is not connected to anything. `seed` is its only source of randomness and must
+    /// come from a true one; the same seed and inputs give the same bytes.
+    pub fn new(
+        config: Config,
+        provider: &'static dyn Provider,
+        signer: Arc<dyn Signer>,
+        seed: [u8; 32],
+        _now: Time,
+    ) -> Result<Node, ConfigError> {
+        config.check()?;
+        let local = Local { config: config.transport.clone(), provider, signer };
+        let max_streams = usize::try_from(config.transport.max_streams).unwrap_or(usize::MAX);
+        Ok(Node {
+            endpoint: Endpoint::new(local, Rng::from_seed(seed)),
+            link: Link::new(),
+            allowed: AllowList::new(config.max_peers),
+            services: Slab::new(config.max_services),
+            sessions: Slab::new(config.max_sessions),
+            // Each end of each session may open `max_streams`.
+            streams: Slab::new(max_streams.saturating_mul(2).saturating_mul(config.max_sessions)),
+            ready: VecDeque::new(),
+            events: VecDeque::new(),
+            next_request: 0,
+            stats: NodeStats::default(),
+        })
+    }
+
+    /// Who this node is.
+    pub fn public_key(&self) -> PublicKey {
+        self.endpoint.public_key()
+    }
+
+    // ---- network
+
+    /// Takes a datagram that came from `path`; it is decrypted in place. One that belongs to
+    /// nothing known here is dropped without an answer.
+    pub fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
+        self.stats.datagrams_received += 1;
+        self.stats.bytes_received += datagram.len() as u64;
+        match self.endpoint.route(datagram) {
+            Route::Known(Owner::Broker) => {
+                self.link.handle_datagram(path, datagram, now);
+                self.process_link(now);
+            }
+            Route::Known(Owner::Session(handle)) => {
+                if let Some(session) = self.sessions.get_mut(handle) {
+                    session.handle_datagram(path, datagram, now);
+                    self.process_session(handle);
+                }
+            }
+            Route::First(first) => self.accept_session(first, path, datagram, now),
+            Route::Nowhere => {}
+        }
+    }
+
+    /// Does what is due; early calls are harmless.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(owner) = self.endpoint.pop_due(now) {
+            match owner {
+                Owner::Broker => {
+                    self.link.handle_timeout(now);
+                    self.process_link(now);
+                }
+                Owner::Session(handle) => {
+                    if let Some(session) = self.sessions.get_mut(handle) {
+                        session.handle_timeout(now);
+                        self.process_session(handle);
+                    }
+                }
+            }
+        }
+        self.link.retry_if_due(&mut self.endpoint, now);
+        self.endpoint.expire_contacts(now);
+        self.expire_requests(now);
+    }
+
+    /// The next datagram to send, written into `buf`, which should have `max_datagram` bytes.
+    pub fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
+        while let Some(owner) = self.endpoint.turn() {
+            let transmit = match owner {
+                Owner::Broker => self.link.poll_transmit(buf, now),
+                Owner::Session(handle) => {
+                    self.sessions.get_mut(handle).and_then(|s| s.poll_transmit(buf, now))
+                }
+            };
+            self.endpoint.end_turn(transmit.is_some());
+            if let Some(transmit) = transmit {
+                self.stats.datagrams_sent += 1;
+                self.stats.bytes_sent += transmit.len as u64;
+                return Some(transmit);
+            }
+            self.refresh_deadline(owner);
+        }
+        None
+    }
+
+    /// When to call [`Node::handle_timeout`]. Valid once `poll_transmit` has been drained.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let own = [
+            self.endpoint.next_deadline(),
+            self.endpoint.next_expiry(),
+            self.link.retry_at(),
+            self.next_request_deadline(),
+        ];
+        own.into_iter().flatten().min()
+    }
+
+    /// What happened; drain until `None`.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front().or_else(|| self.poll_stream_event())
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> NodeStats {
+        let mut stats = self.stats;
+        stats.datagrams_dropped = self.endpoint.datagrams_dropped;
+        stats.sessions = self.sessions.len() as u64;
+        stats.streams = self.streams.len() as u64;
+        let sessions = self.sessions.iter().filter_map(|(_, session)| session.connection());
+        for connection in sessions.chain(self.link.connection()) {
+            let own = connection.stats();
+            stats.packets_lost += own.packets_lost;
+            stats.buffered_bytes += own.buffered_bytes;
+            stats.buffer_memory += own.buffer_memory;
+        }
+        stats
+    }
+
+    fn refresh_deadline(&mut self, owner: Owner) {
+        let connection = match owner {
+            Owner::Broker => self.link.connection(),
+            Owner::Session(handle) => self.sessions.get(handle).and_then(Session::connection),
+        };
+        let deadline = connection.and_then(|connection| connection.poll_timeout());
+        self.endpoint.set_deadline(owner, deadline);
+    }
+
+    // ---- broker
+
+    /// Connects to a broker and stays connected, with backoff, until the broker refuses this node.
+    /// `enrol_code` is needed the first time. `State` while a link is up or being made.
+    pub fn broker_connect(
+        &mut self,
+        address: BrokerAddress,
+        enrol_code: Option<&str>,
+        now: Time,
+    ) -> Result<(), NodeError> {
+        self.link.start(address, enrol_code, &mut self.endpoint, now)
+    }
+
+    /// Tells the broker at which addresses of its own this node may be reached.
+    pub fn set_local_paths(&mut self, paths: &[Path], now: Time) {
+        self.link.local_paths = paths.to_vec();
+        self.announce(now);
+    }
+
+    fn announce(&mut self, now: Time) {
+        self.link.services = self.services.iter().map(|(_, service)| service.clone()).collect();
+        if self.link.is_online() {
+            // A failure closes the link, which connects again and says hello anew.
+            let _ = self.link.send_hello(now);
+            self.process_link(now);
+        }
+    }
+
+    fn process_link(&mut self, now: Time) {
+        self.link.process(&mut self.endpoint, &mut self.events, now);
+        while let Some(message) = self.link.inbox.pop_front() {
+            self.on_session_message(message, now);
+        }
+        if !self.link.is_online() {
+            self.fail_requests();
+        }
+    }
+
+    // ---- trust
+
+    /// Lets a peer open sessions to this node.
+    pub fn peer_allow(&mut self, key: PublicKey) -> Result<(), NodeError> {
+        Ok(self.allowed.allow(key)?)
+    }
+
+    /// Takes that back; sessions of the peer that it opened end. Tells whether it was allowed.
+    pub fn peer_forbid(&mut self, key: &PublicKey, now: Time) -> bool {
+        let was_allowed = self.allowed.forbid(key);
+        self.close_sessions_of(key, now);
+        was_allowed
+    }
+
+    // ---- services
+
+    /// Offers a service. Its name must be new here.
+    pub fn service_add(&mut self, service: ServiceInfo, now: Time) -> Result<ServiceId, NodeError> {
+        if !is_service_name(&service.name) {
+            return Err(NodeError::Name);
+        }
+        if self.services.iter().any(|(_, other)| other.name == service.name) {
+            return Err(NodeError::Exists);
+        }
+        let handle = self.services.insert(service).map_err(|_| NodeError::Limit)?;
+        self.announce(now);
+        Ok(ServiceId(handle.0))
+    }
+
+    /// Withdraws a service; streams already open go on.
+    pub fn service_remove(&mut self, service: ServiceId, now: Time) -> Result<(), NodeError> {
+        self.services.remove(Handle(service.0)).ok_or(NodeError::StaleHandle)?;
+        self.announce(now);
+        Ok(())
+    }
+}

@@ -442,6 +442,11 @@ impl Connection {
         });
     }
 
+    /// Time passed; nothing is done yet about what is due.
+    pub fn advance(&mut self, now: Time) {
+        self.clamp(now);
+    }
+
     pub(super) fn clamp(&mut self, now: Time) {
         self.now = self.now.max(now);
     }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 /// Bytes of a peer's handshake accepted in all.
-pub const MAX_CRYPTO: usize = 16 * 1024;
+pub(super) const MAX_CRYPTO: usize = 16 * 1024;
 
 /// Our direction.
 #[derive(Default)]

@@ -87,9 +87,10 @@ impl Recovery {
         let mut next = space.sent.first_pn();
         while let Some((pn, at)) = space.sent.first_outstanding(next..largest + 1) {
             next = pn + 1;
-            let is_lost = now.since(at) >= delay || largest >= pn + PACKET_THRESHOLD;
+            // One rounding for both, or the timer would fire before the packet counts as lost.
+            let when = at + delay;
+            let is_lost = when <= now || largest >= pn + PACKET_THRESHOLD;
             if !is_lost {
-                let when = at + delay;
                 space.loss_time = Some(space.loss_time.map_or(when, |t| t.min(when)));
                 continue;
             }

@@ -216,16 +216,6 @@ impl Connection {
         let room = (self.bytes_received * 3).saturating_sub(self.bytes_sent);
         usize::try_from(room).unwrap_or(usize::MAX)
     }
-
-    /// Whether this connection has taken any authentic packet; for tests of silence.
-    pub fn is_started(&self) -> bool {
-        self.bytes_received > 0
-    }
-
-    /// Time as the connection knows it.
-    pub fn now(&self) -> Time {
-        self.now
-    }
 }
 
 /// Sends again what a lost packet carried.

@@ -188,7 +188,7 @@ fn a_mebibyte_each_way_arrives_over_bad_links() {
         pair.loss_percent = loss;
         pair.run_until(|p| p.b.as_ref().is_some_and(|b| b.is_established()));
         let id = pair.a.stream_open().unwrap();
-        let data: Vec<u8> = (0..1u32 << 20).map(|i| (i * 31 >> 3) as u8).collect();
+        let data: Vec<u8> = (0..1u32 << 20).map(|i| ((i * 31) >> 3) as u8).collect();
         let (mut wrote, mut read) = ([0, 0], [Vec::new(), Vec::new()]);
         pair.run_until(|p| {
             let mut is_over = true;

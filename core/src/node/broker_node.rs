@@ -1,0 +1,243 @@
+//! A node that is a broker: links of nodes, each a connection with a control stream, around core's
+//! broker state machine. Feature `broker`.
+//!
+//! Owns connections and framing. Does not own who is enrolled: that is asked for by
+//! [`BrokerNode::poll_ask`] and answered in any order.
+
+use super::control::{CODE_CONTROL, CONTROL_STREAM, Control};
+use super::endpoint::{Endpoint, First, HeldContact, Route};
+use super::{Config, ConfigError};
+use crate::base::{Path, PublicKey, Rng, Time};
+use crate::broker::{Answer, AskId, Broker, BrokerEvent, Limits, LinkId, Output, Query};
+use crate::crypto::{Provider, Signer, broker_contact};
+use crate::handshake::{Contact, PeerPolicy};
+use crate::transport::{Connection, Event, Local, Transmit};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+
+/// Application close code base of a refused link; the reason's number is added.
+const CODE_REFUSED: u64 = 0x10;
+
+struct NodeLink {
+    connection: Connection,
+    control: Control,
+    /// Close with this code once everything is sent.
+    closing: Option<u64>,
+}
+
+/// A broker.
+pub struct BrokerNode {
+    endpoint: Endpoint<LinkId>,
+    broker: Broker,
+    links: BTreeMap<LinkId, NodeLink>,
+    max_links: usize,
+    next_link: u64,
+    asks: VecDeque<(AskId, Query)>,
+}
+
+impl BrokerNode {
+    /// A broker without links. `config.max_sessions` is how many connections it takes at once.
+    pub fn new(
+        config: Config,
+        provider: &'static dyn Provider,
+        signer: Arc<dyn Signer>,
+        seed: [u8; 32],
+        _now: Time,
+    ) -> Result<BrokerNode, ConfigError> {
+        config.check()?;
+        let mut rng = Rng::from_seed(seed);
+        let (id, key) = broker_contact(provider, &signer.public_key());
+        let limits = Limits { links: config.max_sessions, ..Limits::default() };
+        let broker = Broker::new(provider, limits, rng.fork());
+        let local = Local { config: config.transport, provider, signer };
+        let mut endpoint = Endpoint::new(local, rng);
+        let contact = Contact { id, key };
+        endpoint.hold(HeldContact { contact, peer: PeerPolicy::Anyone, expires: None });
+        Ok(BrokerNode {
+            endpoint,
+            broker,
+            links: BTreeMap::new(),
+            max_links: config.max_sessions,
+            next_link: 0,
+            asks: VecDeque::new(),
+        })
+    }
+
+    /// Who this broker is.
+    pub fn public_key(&self) -> PublicKey {
+        self.endpoint.public_key()
+    }
+
+    /// Connections there are now.
+    pub fn links(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Takes a datagram; one that does not open is dropped without an answer.
+    pub fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
+        match self.endpoint.route(datagram) {
+            Route::Known(id) => {
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.connection.handle_datagram(path, datagram, now);
+                    self.process(id, now);
+                }
+            }
+            Route::First(first) => self.accept(first, path, datagram, now),
+            Route::Nowhere => {}
+        }
+    }
+
+    fn accept(&mut self, first: First, path: Path, datagram: &mut [u8], now: Time) {
+        if self.links.len() >= self.max_links {
+            return;
+        }
+        let id = LinkId(self.next_link);
+        self.next_link += 1;
+        if let Ok(connection) = self.endpoint.accept(first, id, path, datagram, now) {
+            let link = NodeLink { connection, control: Control::default(), closing: None };
+            self.links.insert(id, link);
+            self.process(id, now);
+        }
+    }
+
+    /// Does what is due; early calls are harmless.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(id) = self.endpoint.pop_due(now) {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.connection.handle_timeout(now);
+                self.process(id, now);
+            }
+        }
+        self.broker.handle_timeout(now);
+        self.drain_broker(now);
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
+        while let Some(id) = self.endpoint.turn() {
+            let link = self.links.get_mut(&id);
+            let transmit = link.and_then(|link| link.connection.poll_transmit(buf, now));
+            self.endpoint.end_turn(transmit.is_some());
+            if transmit.is_some() {
+                return transmit;
+            }
+            let deadline = self.links.get(&id).and_then(|link| link.connection.poll_timeout());
+            self.endpoint.set_deadline(id, deadline);
+        }
+        None
+    }
+
+    /// When to call [`BrokerNode::handle_timeout`]. Valid once `poll_transmit` has been drained.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        [self.endpoint.next_deadline(), self.broker.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// The next question to the store.
+    pub fn poll_ask(&mut self) -> Option<(AskId, Query)> {
+        self.asks.pop_front()
+    }
+
+    /// What the store says; `wall_unix_s` is the wall clock.
+    pub fn handle_answer(&mut self, id: AskId, answer: Answer, wall_unix_s: u64, now: Time) {
+        self.broker.handle_answer(id, answer, wall_unix_s, now);
+        self.drain_broker(now);
+    }
+
+    /// What happened, for people and logs.
+    pub fn poll_event(&mut self) -> Option<BrokerEvent> {
+        self.broker.poll_event()
+    }
+
+    // ---- links
+
+    fn process(&mut self, id: LinkId, now: Time) {
+        while let Some(event) = self.links.get_mut(&id).and_then(|l| l.connection.poll_event()) {
+            match event {
+                Event::Connected => self.on_connected(id, now),
+                Event::Closed(_) => self.broker.on_disconnected(id, now),
+                Event::Opened(CONTROL_STREAM) => {
+                    if let Some(link) = self.links.get_mut(&id) {
+                        link.control.on_open();
+                        link.control.flush(&mut link.connection);
+                    }
+                    self.read(id, now);
+                }
+                Event::Stream(CONTROL_STREAM) => self.read(id, now),
+                // Nodes open no other streams to a broker: let go of it.
+                Event::Opened(stream) => {
+                    if let Some(link) = self.links.get_mut(&id) {
+                        let _ = link.connection.stream_release(stream, CODE_CONTROL);
+                    }
+                }
+                Event::Stream(_) => {}
+            }
+        }
+        self.drain_broker(now);
+        self.settle(id, now);
+    }
+
+    fn on_connected(&mut self, id: LinkId, now: Time) {
+        let Some(link) = self.links.get(&id) else { return };
+        if let Some(key) = link.connection.peer_key() {
+            self.broker.on_connected(id, key, link.connection.path(), now);
+        }
+    }
+
+    fn read(&mut self, id: LinkId, now: Time) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let mut messages = VecDeque::new();
+        let end = link.control.receive(&mut link.connection, &mut messages);
+        link.control.flush(&mut link.connection);
+        for message in messages {
+            self.broker.on_message(id, message, now);
+        }
+        if end.is_err() {
+            self.broker.on_malformed(id, now);
+        }
+    }
+
+    fn drain_broker(&mut self, now: Time) {
+        while let Some(output) = self.broker.poll_output() {
+            match output {
+                Output::Ask { id, query } => self.asks.push_back((id, query)),
+                Output::Send { link: id, message } => {
+                    let Some(link) = self.links.get_mut(&id) else { continue };
+                    if link.control.send(&mut link.connection, &message).is_err() {
+                        link.closing = Some(CODE_CONTROL);
+                        self.broker.on_disconnected(id, now);
+                    }
+                    self.settle(id, now);
+                }
+                Output::Close { link: id, reason } => {
+                    let Some(link) = self.links.get_mut(&id) else { continue };
+                    link.closing = Some(CODE_REFUSED + u64::from(reason.code()));
+                    // What was refused is read before the stream ends.
+                    if link.control.is_flushed() {
+                        let _ = link.connection.stream_finish(CONTROL_STREAM);
+                    }
+                    self.settle(id, now);
+                }
+            }
+        }
+    }
+
+    /// Closes a link whose last words are delivered, forgets a closed one, and takes note of the
+    /// others' deadlines.
+    fn settle(&mut self, id: LinkId, now: Time) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if let Some(code) = link.closing {
+            let state = link.connection.stream_state(CONTROL_STREAM);
+            if state.is_none_or(|state| state.is_delivered || state.stopped.is_some()) {
+                link.connection.close(code, now);
+                while link.connection.poll_event().is_some() {}
+            }
+        }
+        if link.connection.is_closed() {
+            self.endpoint.forget(&link.connection, id);
+            self.links.remove(&id);
+            return;
+        }
+        self.endpoint.touch(id);
+        self.endpoint.set_deadline(id, link.connection.poll_timeout());
+    }
+}

@@ -1,0 +1,117 @@
+//! The control stream of a node's connection to its broker: stream 0, framed messages both ways.
+
+use crate::transport::{Connection, StreamError, StreamId};
+use crate::wire::message::{self, Message, MessageError};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use thiserror::Error;
+use zeroize::Zeroize;
+
+/// The stream both ends speak on; the node opens it.
+pub(super) const CONTROL_STREAM: StreamId = StreamId(0);
+/// Bytes waiting for a peer that does not read; more ends the connection.
+const MAX_OUTBOX: usize = 64 * 1024;
+/// Application close code: the control stream broke.
+pub(super) const CODE_CONTROL: u64 = 3;
+
+/// Why a control stream is of no use any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(super) enum ControlError {
+    #[error("malformed message")]
+    Malformed,
+    #[error("the control stream ended")]
+    Ended,
+    #[error("the peer reads too slowly")]
+    Overflow,
+}
+
+impl From<MessageError> for ControlError {
+    fn from(_: MessageError) -> Self {
+        ControlError::Malformed
+    }
+}
+
+/// Bytes of messages on their way, both ways.
+#[derive(Default)]
+pub(super) struct Control {
+    inbox: Vec<u8>,
+    outbox: Vec<u8>,
+    is_open: bool,
+}
+
+impl Control {
+    /// The stream exists: what waits may go out.
+    pub(super) fn on_open(&mut self) {
+        self.is_open = true;
+    }
+
+    /// Queues a message and sends what can be sent.
+    pub(super) fn send(
+        &mut self,
+        connection: &mut Connection,
+        message: &Message,
+    ) -> Result<(), ControlError> {
+        message.encode(&mut self.outbox)?;
+        if self.outbox.len() > MAX_OUTBOX {
+            return Err(ControlError::Overflow);
+        }
+        self.flush(connection);
+        Ok(())
+    }
+
+    /// Writes what the stream takes now.
+    pub(super) fn flush(&mut self, connection: &mut Connection) {
+        if !self.is_open || self.outbox.is_empty() {
+            return;
+        }
+        if let Ok(len) = connection.stream_write(CONTROL_STREAM, &self.outbox) {
+            self.outbox[..len].zeroize();
+            self.outbox.drain(..len);
+        }
+    }
+
+    /// Whether everything was handed to the connection.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    /// Reads what came; whole messages of known types go to `out`.
+    pub(super) fn receive(
+        &mut self,
+        connection: &mut Connection,
+        out: &mut VecDeque<Message>,
+    ) -> Result<(), ControlError> {
+        let mut chunk = [0; 1024];
+        loop {
+            match connection.stream_read(CONTROL_STREAM, &mut chunk) {
+                Ok(read) => {
+                    self.inbox.extend_from_slice(&chunk[..read.len]);
+                    self.take_messages(out)?;
+                    if read.fin {
+                        return Err(ControlError::Ended);
+                    }
+                }
+                Err(StreamError::Blocked) => break,
+                Err(_) => return Err(ControlError::Ended),
+            }
+        }
+        chunk.zeroize();
+        Ok(())
+    }
+
+    fn take_messages(&mut self, out: &mut VecDeque<Message>) -> Result<(), ControlError> {
+        while let Some((body, taken)) = message::split(&self.inbox)? {
+            out.extend(Message::decode(body)?);
+            self.inbox[..taken].zeroize();
+            self.inbox.drain(..taken);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.inbox.zeroize();
+        self.outbox.zeroize();
+    }
+}

@@ -1,0 +1,274 @@
+//! What every node has, whatever its role: which datagram belongs to which connection, the contacts
+//! it holds, and whose turn it is to send or to wake.
+//!
+//! A datagram that opens under no contact or connection known here is dropped without an answer.
+//! `O` names the owner of a connection.
+
+use crate::base::{ContactId, Path, PublicKey, Rng, Time};
+use crate::crypto::Provider;
+use crate::handshake::{Contact, HandshakeError, PeerPolicy};
+use crate::transport::protect::{self, Opened};
+use crate::transport::{Accept, Connection, Local, Open};
+use crate::wire::cid::Cid;
+use crate::wire::packet::{FIRST_DCID_LEN, Header};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// First packets of a lasting contact remembered against replay.
+const RECENT_FIRST_PACKETS: usize = 4096;
+
+/// A contact held: who may come by it, and until when.
+pub(super) struct HeldContact {
+    pub(super) contact: Contact,
+    pub(super) peer: PeerPolicy,
+    /// Lasting contacts serve many connections; others one, until this moment.
+    pub(super) expires: Option<Time>,
+}
+
+/// A first packet that opened.
+pub(super) struct First {
+    is_lasting: bool,
+    contact: Contact,
+    pub(super) peer: PeerPolicy,
+    header: Header,
+    opened: Opened,
+}
+
+/// Where a datagram goes.
+pub(super) enum Route<O> {
+    Known(O),
+    First(First),
+    Nowhere,
+}
+
+pub(super) struct Endpoint<O> {
+    pub(super) local: Local,
+    pub(super) rng: Rng,
+    routes: BTreeMap<Cid, O>,
+    contacts: BTreeMap<ContactId, HeldContact>,
+    recent: BTreeSet<Cid>,
+    recent_order: VecDeque<Cid>,
+    /// Owners that may have something to send.
+    pub(super) dirty: VecDeque<O>,
+    is_dirty: BTreeSet<O>,
+    deadlines: BTreeSet<(Time, O)>,
+    deadline_of: BTreeMap<O, Time>,
+    pub(super) datagrams_dropped: u64,
+}
+
+impl<O: Copy + Ord> Endpoint<O> {
+    pub(super) fn new(local: Local, rng: Rng) -> Self {
+        Endpoint {
+            local,
+            rng,
+            routes: BTreeMap::new(),
+            contacts: BTreeMap::new(),
+            recent: BTreeSet::new(),
+            recent_order: VecDeque::new(),
+            dirty: VecDeque::new(),
+            is_dirty: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            deadline_of: BTreeMap::new(),
+            datagrams_dropped: 0,
+        }
+    }
+
+    pub(super) fn provider(&self) -> &'static dyn Provider {
+        self.local.provider
+    }
+
+    pub(super) fn public_key(&self) -> PublicKey {
+        self.local.signer.public_key()
+    }
+
+    // ---- contacts
+
+    pub(super) fn hold(&mut self, held: HeldContact) {
+        self.contacts.insert(held.contact.id, held);
+    }
+
+    pub(super) fn drop_contact(&mut self, id: ContactId) {
+        self.contacts.remove(&id);
+    }
+
+    pub(super) fn contact_count(&self) -> usize {
+        self.contacts.len()
+    }
+
+    /// The earliest moment at which a contact expires.
+    pub(super) fn next_expiry(&self) -> Option<Time> {
+        self.contacts.values().filter_map(|held| held.expires).min()
+    }
+
+    pub(super) fn expire_contacts(&mut self, now: Time) {
+        self.contacts.retain(|_, held| held.expires.is_none_or(|at| at > now));
+    }
+
+    // ---- datagrams
+
+    /// Finds out where a datagram belongs. A first packet is opened in place.
+    pub(super) fn route(&mut self, datagram: &mut [u8]) -> Route<O> {
+        let Ok(header) = Header::parse(datagram) else { return self.nowhere() };
+        if let Some(owner) = self.routes.get(&header.dcid) {
+            return Route::Known(*owner);
+        }
+        if !header.is_long() || header.dcid.len() != FIRST_DCID_LEN {
+            return self.nowhere();
+        }
+        match self.open_first(header, datagram) {
+            Some(first) => Route::First(first),
+            None => self.nowhere(),
+        }
+    }
+
+    fn nowhere(&mut self) -> Route<O> {
+        self.datagrams_dropped += 1;
+        Route::Nowhere
+    }
+
+    fn open_first(&mut self, header: Header, datagram: &mut [u8]) -> Option<First> {
+        let id = ContactId(*header.dcid.as_bytes().first_chunk()?);
+        let held = self.contacts.get(&id)?;
+        let provider = self.local.provider;
+        let keys = Connection::first_packet_keys(provider, &held.contact, &header.dcid);
+        let opened = protect::open(&keys, &header, datagram.get_mut(..header.len)?, 0).ok()?;
+        if held.expires.is_none() && self.recent.contains(&header.dcid) {
+            return None;
+        }
+        Some(First {
+            is_lasting: held.expires.is_none(),
+            contact: Contact { id: held.contact.id, key: held.contact.key.clone() },
+            peer: held.peer.clone(),
+            header,
+            opened,
+        })
+    }
+
+    /// Makes the responder's connection for a first packet and feeds it the datagram.
+    pub(super) fn accept(
+        &mut self,
+        first: First,
+        owner: O,
+        path: Path,
+        datagram: &mut [u8],
+        now: Time,
+    ) -> Result<Connection, HandshakeError> {
+        let header = first.header;
+        let dcid = header.dcid;
+        let accept = Accept { contact: &first.contact, dcid, path, peer: first.peer };
+        let Some(scid) = header.scid else { return Err(HandshakeError::Malformed) };
+        let cid = self.fresh_cid();
+        let local = self.local.clone();
+        let mut connection = Connection::accept(local, accept, scid, cid, &mut self.rng, now)?;
+        if first.is_lasting {
+            self.remember(dcid);
+        } else {
+            self.drop_contact(first.contact.id);
+        }
+        self.routes.insert(cid, owner);
+        self.routes.insert(dcid, owner);
+        let total = datagram.len();
+        let (packet, rest) = datagram.split_at_mut(header.len.min(total));
+        connection.handle_first_packet(&header, &first.opened, packet, total, now);
+        if !rest.is_empty() {
+            connection.handle_datagram(path, rest, now);
+        }
+        Ok(connection)
+    }
+
+    /// Makes an initiator's connection.
+    pub(super) fn open(
+        &mut self,
+        contact: &Contact,
+        peer: PublicKey,
+        path: Path,
+        owner: O,
+        now: Time,
+    ) -> Result<Connection, HandshakeError> {
+        let mut dcid = [0; FIRST_DCID_LEN];
+        let (id, nonce) = dcid.split_at_mut(FIRST_DCID_LEN / 2);
+        id.copy_from_slice(&contact.id.0);
+        self.rng.fill(nonce);
+        let Some(dcid) = Cid::new(&dcid) else { return Err(HandshakeError::Internal) };
+        let open = Open { contact, dcid, path, peer: PeerPolicy::Exactly(peer) };
+        let cid = self.fresh_cid();
+        let connection = Connection::open(self.local.clone(), open, cid, &mut self.rng, now)?;
+        self.routes.insert(cid, owner);
+        Ok(connection)
+    }
+
+    fn fresh_cid(&mut self) -> Cid {
+        loop {
+            let cid = Cid::local(self.rng.array());
+            if !self.routes.contains_key(&cid) {
+                return cid;
+            }
+        }
+    }
+
+    fn remember(&mut self, dcid: Cid) {
+        if self.recent.insert(dcid) {
+            self.recent_order.push_back(dcid);
+        }
+        if self.recent_order.len() > RECENT_FIRST_PACKETS {
+            if let Some(oldest) = self.recent_order.pop_front() {
+                self.recent.remove(&oldest);
+            }
+        }
+    }
+
+    /// Forgets a connection that is closed.
+    pub(super) fn forget(&mut self, connection: &Connection, owner: O) {
+        self.routes.remove(&connection.local_cid());
+        self.routes.remove(&connection.original_dcid());
+        self.set_deadline(owner, None);
+    }
+
+    // ---- turns
+
+    /// The owner's connection was touched: it may have something to send.
+    pub(super) fn touch(&mut self, owner: O) {
+        if self.is_dirty.insert(owner) {
+            self.dirty.push_back(owner);
+        }
+    }
+
+    /// The owner whose turn it is; it stays in line until [`Self::end_turn`].
+    pub(super) fn turn(&self) -> Option<O> {
+        self.dirty.front().copied()
+    }
+
+    /// The owner at the front sent a datagram (and goes to the end of the line) or had none.
+    pub(super) fn end_turn(&mut self, has_sent: bool) {
+        let Some(owner) = self.dirty.pop_front() else { return };
+        if has_sent {
+            self.dirty.push_back(owner);
+        } else {
+            self.is_dirty.remove(&owner);
+        }
+    }
+
+    pub(super) fn set_deadline(&mut self, owner: O, deadline: Option<Time>) {
+        let old = match deadline {
+            Some(at) => self.deadline_of.insert(owner, at),
+            None => self.deadline_of.remove(&owner),
+        };
+        if let Some(old) = old {
+            self.deadlines.remove(&(old, owner));
+        }
+        if let Some(at) = deadline {
+            self.deadlines.insert((at, owner));
+        }
+    }
+
+    /// The earliest deadline of any connection.
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Takes an owner whose deadline is over.
+    pub(super) fn pop_due(&mut self, now: Time) -> Option<O> {
+        let (_, owner) = *self.deadlines.first().filter(|(at, _)| *at <= now)?;
+        self.set_deadline(owner, None);
+        Some(owner)
+    }
+}

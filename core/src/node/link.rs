@@ -1,0 +1,303 @@
+//! A node's side of its link to the broker: connect, greet, enrol, stay, come back.
+//!
+//! Owns the connection and the control stream. What the broker says about sessions is handed on as
+//! [`Message`]s; the link itself understands the rest.
+
+use super::control::{CODE_CONTROL, CONTROL_STREAM, Control};
+use super::endpoint::Endpoint;
+use super::error::{NodeError, Reason};
+use super::{BrokerAddress, Event, Owner};
+use crate::base::{Path, Time};
+use crate::crypto::broker_contact;
+use crate::handshake::Contact;
+use crate::transport::{CloseReason, Connection, Event as ConnectionEvent, Transmit};
+use crate::traverse::Candidates;
+use crate::wire::VERSION;
+use crate::wire::message::{CANDIDATES_MAX, EnrolCode, Message, ServiceInfo};
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// First wait before connecting again; doubles up to [`MAX_BACKOFF`].
+const MIN_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+
+/// Where the link stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing to do until `broker_connect`.
+    Idle,
+    /// Connecting, or connected and not welcomed yet.
+    Greeting,
+    Online,
+    /// Waiting to connect again.
+    Waiting(Time),
+}
+
+pub(super) struct Link {
+    address: Option<BrokerAddress>,
+    code: Option<EnrolCode>,
+    phase: Phase,
+    connection: Option<Connection>,
+    candidates: Candidates,
+    control: Control,
+    failures: u32,
+    pub(super) services: Vec<ServiceInfo>,
+    pub(super) local_paths: Vec<Path>,
+    /// Messages about sessions, for the node.
+    pub(super) inbox: VecDeque<Message>,
+    /// The broker's clock: its time and when we heard it.
+    pub(super) broker_time: Option<(u64, Time)>,
+}
+
+impl Link {
+    pub(super) fn new() -> Self {
+        Link {
+            address: None,
+            code: None,
+            phase: Phase::Idle,
+            connection: None,
+            candidates: Candidates::default(),
+            control: Control::default(),
+            failures: 0,
+            services: Vec::new(),
+            local_paths: Vec::new(),
+            inbox: VecDeque::new(),
+            broker_time: None,
+        }
+    }
+
+    pub(super) fn is_online(&self) -> bool {
+        self.phase == Phase::Online
+    }
+
+    pub(super) fn connection(&self) -> Option<&Connection> {
+        self.connection.as_ref()
+    }
+
+    pub(super) fn start(
+        &mut self,
+        address: BrokerAddress,
+        code: Option<&str>,
+        endpoint: &mut Endpoint<Owner>,
+        now: Time,
+    ) -> Result<(), NodeError> {
+        if !matches!(self.phase, Phase::Idle | Phase::Waiting(_)) {
+            return Err(NodeError::State);
+        }
+        if address.paths.iter().all(|path| path.port == 0) {
+            return Err(NodeError::Argument);
+        }
+        self.address = Some(address);
+        self.code = code.map(EnrolCode::from);
+        self.failures = 0;
+        self.connect(endpoint, now)
+    }
+
+    fn connect(&mut self, endpoint: &mut Endpoint<Owner>, now: Time) -> Result<(), NodeError> {
+        let Some(address) = &self.address else { return Err(NodeError::State) };
+        let (id, key) = broker_contact(endpoint.provider(), &address.key);
+        let (path, candidates) = Candidates::new(&address.paths).ok_or(NodeError::Argument)?;
+        if let Some(old) = self.connection.take() {
+            endpoint.forget(&old, Owner::Broker);
+        }
+        let contact = Contact { id, key };
+        let connection = endpoint
+            .open(&contact, address.key, path, Owner::Broker, now)
+            .map_err(|_| NodeError::Internal)?;
+        self.connection = Some(connection);
+        self.candidates = candidates;
+        self.control = Control::default();
+        self.phase = Phase::Greeting;
+        endpoint.touch(Owner::Broker);
+        Ok(())
+    }
+
+    // ---- input and output
+
+    pub(super) fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
+        if let Some(connection) = &mut self.connection {
+            connection.handle_datagram(path, datagram, now);
+            if connection.is_path_latched() {
+                self.candidates.clear();
+            }
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Time) {
+        if let Some(connection) = &mut self.connection {
+            connection.handle_timeout(now);
+        }
+    }
+
+    pub(super) fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
+        if let Some(copy) = self.candidates.poll_transmit(buf) {
+            return Some(copy);
+        }
+        let transmit = self.connection.as_mut()?.poll_transmit(buf, now)?;
+        self.candidates.on_transmit(buf.get(..transmit.len)?);
+        Some(transmit)
+    }
+
+    /// When to try again.
+    pub(super) fn retry_at(&self) -> Option<Time> {
+        if let Phase::Waiting(at) = self.phase { Some(at) } else { None }
+    }
+
+    pub(super) fn retry_if_due(&mut self, endpoint: &mut Endpoint<Owner>, now: Time) {
+        if self.retry_at().is_some_and(|at| at <= now) && self.connect(endpoint, now).is_err() {
+            self.wait(endpoint, now);
+        }
+    }
+
+    /// Looks at what happened on the connection.
+    pub(super) fn process(
+        &mut self,
+        endpoint: &mut Endpoint<Owner>,
+        events: &mut VecDeque<Event>,
+        now: Time,
+    ) {
+        while let Some(event) = self.connection.as_mut().and_then(Connection::poll_event) {
+            match event {
+                ConnectionEvent::Connected => self.greet(now),
+                ConnectionEvent::Closed(reason) => self.on_closed(&reason, endpoint, events, now),
+                ConnectionEvent::Stream(CONTROL_STREAM) => self.read(events, now),
+                // The broker opens no streams.
+                ConnectionEvent::Opened(_) | ConnectionEvent::Stream(_) => {}
+            }
+        }
+        if let Some(connection) = &mut self.connection {
+            self.control.flush(connection);
+            endpoint.touch(Owner::Broker);
+            endpoint.set_deadline(Owner::Broker, connection.poll_timeout());
+        }
+    }
+
+    // ---- the conversation
+
+    /// Queues a message to the broker.
+    pub(super) fn send(&mut self, message: &Message, now: Time) -> Result<(), NodeError> {
+        let Some(connection) = &mut self.connection else { return Err(NodeError::Offline) };
+        let sent = self.control.send(connection, message);
+        sent.map_err(|_| {
+            connection.close(CODE_CONTROL, now);
+            NodeError::Internal
+        })
+    }
+
+    fn greet(&mut self, now: Time) {
+        let Some(connection) = &mut self.connection else { return };
+        if connection.stream_open() != Ok(CONTROL_STREAM) {
+            return connection.close(CODE_CONTROL, now);
+        }
+        self.control.on_open();
+        // A failure closes the connection, which is news enough.
+        let _ = self.send_hello(now);
+    }
+
+    /// Tells the broker what we offer and where we are.
+    pub(super) fn send_hello(&mut self, now: Time) -> Result<(), NodeError> {
+        let mut candidates = self.local_paths.clone();
+        candidates.truncate(CANDIDATES_MAX);
+        let hello = Message::Hello {
+            version: VERSION,
+            abi: 1,
+            firmware: String::new(),
+            services: self.services.clone(),
+            candidates,
+        };
+        self.send(&hello, now)
+    }
+
+    fn read(&mut self, events: &mut VecDeque<Event>, now: Time) {
+        let Some(connection) = &mut self.connection else { return };
+        let mut messages = VecDeque::new();
+        let end = self.control.receive(connection, &mut messages);
+        for message in messages {
+            self.on_message(message, events, now);
+        }
+        if end.is_err() {
+            if let Some(connection) = &mut self.connection {
+                connection.close(CODE_CONTROL, now);
+            }
+        }
+    }
+
+    fn on_message(&mut self, message: Message, events: &mut VecDeque<Event>, now: Time) {
+        match message {
+            Message::Welcome { enrolled, time_unix_s, .. } => {
+                self.broker_time = Some((time_unix_s, now));
+                match self.code.take() {
+                    _ if enrolled => self.move_to_online(events),
+                    Some(code) => {
+                        let _ = self.send(&Message::Enrol { code }, now);
+                    }
+                    None => self.give_up(Reason::NotEnrolled, events, now),
+                }
+            }
+            Message::Enrolled if self.phase == Phase::Greeting => {
+                events.push_back(Event::Enrolled);
+                self.move_to_online(events);
+            }
+            Message::Refused { request: 0, reason } => match Reason::from(reason) {
+                reason @ (Reason::BadCode | Reason::NotEnrolled) => {
+                    self.give_up(reason, events, now);
+                }
+                reason => self.close(reason, events, now),
+            },
+            Message::Offer { .. } | Message::Refused { .. } => self.inbox.push_back(message),
+            _ => {}
+        }
+    }
+
+    fn move_to_online(&mut self, events: &mut VecDeque<Event>) {
+        self.phase = Phase::Online;
+        self.failures = 0;
+        events.push_back(Event::BrokerOnline);
+    }
+
+    /// Trying again would not help.
+    fn give_up(&mut self, reason: Reason, events: &mut VecDeque<Event>, now: Time) {
+        self.phase = Phase::Idle;
+        self.address = None;
+        events.push_back(Event::EnrolRefused(reason));
+        if let Some(connection) = &mut self.connection {
+            connection.close(0, now);
+        }
+    }
+
+    fn close(&mut self, reason: Reason, events: &mut VecDeque<Event>, now: Time) {
+        events.push_back(Event::BrokerOffline(reason));
+        // Keeps `on_closed` from telling it twice.
+        self.phase = Phase::Waiting(now + MAX_BACKOFF);
+        if let Some(connection) = &mut self.connection {
+            connection.close(0, now);
+        }
+    }
+
+    fn on_closed(
+        &mut self,
+        reason: &CloseReason,
+        endpoint: &mut Endpoint<Owner>,
+        events: &mut VecDeque<Event>,
+        now: Time,
+    ) {
+        if matches!(self.phase, Phase::Greeting | Phase::Online) {
+            events.push_back(Event::BrokerOffline(Reason::from(reason)));
+        }
+        if self.phase != Phase::Idle {
+            self.wait(endpoint, now);
+        }
+    }
+
+    /// Backs off: double each time, three quarters of it certain, one quarter by chance, so that a
+    /// broker's restart does not bring all nodes back at once.
+    fn wait(&mut self, endpoint: &mut Endpoint<Owner>, now: Time) {
+        let base = MIN_BACKOFF * (1 << self.failures.min(6));
+        let base_us = base.min(MAX_BACKOFF).as_micros() as u64;
+        let jittered = base_us / 4 * 3 + endpoint.rng.below(base_us / 4 + 1);
+        self.failures = self.failures.saturating_add(1);
+        self.phase = Phase::Waiting(now + Duration::from_micros(jittered));
+    }
+}

@@ -1,0 +1,401 @@
+//! Sessions of a node: asking the broker, taking offers, the tunnel's life.
+//!
+//! A session's handle is good until its `SessionDown`; its connection may linger behind it to say
+//! goodbye.
+
+use super::endpoint::{First, HeldContact};
+use super::{Event, Node, NodeError, Owner, Reason, SessionId};
+use crate::base::{Handle, Path, PublicKey, Side, Time};
+use crate::crypto::Secret;
+use crate::handshake::{Contact, PeerPolicy};
+use crate::transport::{Connection, StreamId, Transmit};
+use crate::traverse::Candidates;
+use crate::tunnel::{Tunnel, TunnelEvent};
+use crate::wire::message::{Message, ServiceInfo};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// How long the broker may take to answer a request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Offers held at once that no first packet has come for.
+const MAX_CONTACTS: usize = 256;
+
+/// What is known of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// Who is, or shall be, at the other end.
+    pub peer: PublicKey,
+    /// Whether this node asked for it.
+    pub is_initiator: bool,
+    /// Whether streams can be opened.
+    pub is_up: bool,
+    /// Where the peer is, once it answered.
+    pub path: Option<Path>,
+    /// Smoothed round-trip time, microseconds; 0 before it is known.
+    pub rtt_us: u64,
+    /// Services the device offers; known to the initiator.
+    pub services: usize,
+}
+
+enum Phase {
+    /// The broker was asked.
+    Asking { request: u32, deadline: Time },
+    /// A connection is being made or is up.
+    Active(Box<Tunnel>),
+}
+
+pub(super) struct Session {
+    phase: Phase,
+    candidates: Candidates,
+    peer: PublicKey,
+    is_initiator: bool,
+    is_up: bool,
+    /// `SessionDown` was told: the handle is stale, the connection lingers.
+    is_over: bool,
+    services: Vec<ServiceInfo>,
+    pub(super) streams: BTreeMap<StreamId, Handle>,
+}
+
+impl Session {
+    fn new(phase: Phase, peer: PublicKey, is_initiator: bool) -> Self {
+        Session {
+            phase,
+            candidates: Candidates::default(),
+            peer,
+            is_initiator,
+            is_up: false,
+            is_over: false,
+            services: Vec::new(),
+            streams: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn connection(&self) -> Option<&Connection> {
+        match &self.phase {
+            Phase::Active(tunnel) => Some(&tunnel.connection),
+            Phase::Asking { .. } => None,
+        }
+    }
+
+    /// The tunnel, as long as the application may use it.
+    pub(super) fn tunnel(&mut self) -> Option<&mut Tunnel> {
+        match &mut self.phase {
+            Phase::Active(tunnel) if !self.is_over => Some(tunnel),
+            _ => None,
+        }
+    }
+
+    pub(super) fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
+        let Phase::Active(tunnel) = &mut self.phase else { return };
+        tunnel.connection.handle_datagram(path, datagram, now);
+        if tunnel.connection.is_path_latched() {
+            self.candidates.clear();
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Time) {
+        if let Phase::Active(tunnel) = &mut self.phase {
+            tunnel.connection.handle_timeout(now);
+        }
+    }
+
+    pub(super) fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
+        if let Some(copy) = self.candidates.poll_transmit(buf) {
+            return Some(copy);
+        }
+        let Phase::Active(tunnel) = &mut self.phase else { return None };
+        let transmit = tunnel.connection.poll_transmit(buf, now)?;
+        self.candidates.on_transmit(buf.get(..transmit.len)?);
+        Some(transmit)
+    }
+}
+
+impl Node {
+    /// Asks the broker for a session with `device`. `SessionUp` or `SessionDown` follows.
+    pub fn session_open(&mut self, device: PublicKey, now: Time) -> Result<SessionId, NodeError> {
+        if !self.link.is_online() {
+            return Err(NodeError::Offline);
+        }
+        if device == self.public_key() {
+            return Err(NodeError::Argument);
+        }
+        self.next_request = self.next_request.wrapping_add(1).max(1);
+        let request = self.next_request;
+        let phase = Phase::Asking { request, deadline: now + REQUEST_TIMEOUT };
+        let session = Session::new(phase, device, true);
+        let handle = self.sessions.insert(session).map_err(|_| NodeError::Limit)?;
+        let sent = self.link.send(&Message::Connect { request, device }, now);
+        self.process_link(now);
+        if let Err(error) = sent {
+            self.sessions.remove(handle);
+            return Err(error);
+        }
+        Ok(SessionId(handle.0))
+    }
+
+    /// Ends a session with an application code; `SessionDown` follows.
+    pub fn session_close(
+        &mut self,
+        session: SessionId,
+        code: u64,
+        now: Time,
+    ) -> Result<(), NodeError> {
+        let handle = Handle(session.0);
+        self.live_session(handle)?;
+        self.close_session(handle, code, now);
+        Ok(())
+    }
+
+    /// What is known of a session.
+    pub fn session_info(&self, session: SessionId) -> Result<SessionInfo, NodeError> {
+        let session = self.peek_session(Handle(session.0))?;
+        let connection = session.connection();
+        Ok(SessionInfo {
+            peer: session.peer,
+            is_initiator: session.is_initiator,
+            is_up: session.is_up,
+            path: connection.filter(|c| c.is_path_latched()).map(Connection::path),
+            rtt_us: connection
+                .filter(|c| c.rtt().has_sample())
+                .map_or(0, |c| c.rtt().smoothed().as_micros() as u64),
+            services: session.services.len(),
+        })
+    }
+
+    /// The services the device offers, as the offer told; empty at the device itself.
+    pub fn session_services(&self, session: SessionId) -> Result<&[ServiceInfo], NodeError> {
+        Ok(&self.peek_session(Handle(session.0))?.services)
+    }
+
+    fn peek_session(&self, handle: Handle) -> Result<&Session, NodeError> {
+        self.sessions.get(handle).filter(|s| !s.is_over).ok_or(NodeError::StaleHandle)
+    }
+
+    pub(super) fn live_session(&mut self, handle: Handle) -> Result<&mut Session, NodeError> {
+        self.sessions.get_mut(handle).filter(|s| !s.is_over).ok_or(NodeError::StaleHandle)
+    }
+
+    fn close_session(&mut self, handle: Handle, code: u64, now: Time) {
+        let Some(session) = self.sessions.get_mut(handle) else { return };
+        match &mut session.phase {
+            Phase::Active(tunnel) => {
+                tunnel.close(code, now);
+                self.process_session(handle);
+            }
+            Phase::Asking { .. } => self.end_session(handle, Reason::Local),
+        }
+    }
+
+    pub(super) fn close_sessions_of(&mut self, key: &PublicKey, now: Time) {
+        for handle in self.sessions.handles() {
+            let is_theirs = |s: &Session| s.peer == *key && !s.is_initiator && !s.is_over;
+            if self.sessions.get(handle).is_some_and(is_theirs) {
+                self.close_session(handle, 0, now);
+            }
+        }
+    }
+
+    // ---- what the broker says
+
+    pub(super) fn on_session_message(&mut self, message: Message, now: Time) {
+        match message {
+            Message::Refused { request, reason } => {
+                if let Some(handle) = self.find_request(request) {
+                    self.end_session(handle, Reason::from(reason));
+                }
+            }
+            Message::Offer {
+                request,
+                role,
+                contact_id,
+                contact_key,
+                lifetime_s,
+                peer,
+                candidates,
+                services,
+            } => {
+                let contact = Contact { id: contact_id, key: Secret::new(contact_key.0) };
+                match role {
+                    Side::Initiator => {
+                        self.on_offer(request, &contact, peer, &candidates, services, now);
+                    }
+                    Side::Responder => self.expect(contact, peer, lifetime_s, now),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// We asked; here is the way.
+    fn on_offer(
+        &mut self,
+        request: u32,
+        contact: &Contact,
+        peer: PublicKey,
+        candidates: &[Path],
+        services: Vec<ServiceInfo>,
+        now: Time,
+    ) {
+        let Some(handle) = self.find_request(request) else { return };
+        let Some(session) = self.sessions.get_mut(handle) else { return };
+        // The broker does not choose whom we talk to.
+        if session.peer != peer {
+            return self.end_session(handle, Reason::Untrusted);
+        }
+        let Some((path, others)) = Candidates::new(candidates) else {
+            return self.end_session(handle, Reason::Offline);
+        };
+        let owner = Owner::Session(handle);
+        match self.endpoint.open(contact, peer, path, owner, now) {
+            Ok(connection) => {
+                session.phase = Phase::Active(Box::new(Tunnel::new(connection)));
+                session.candidates = others;
+                session.services = services;
+                self.process_session(handle);
+            }
+            Err(_) => self.end_session(handle, Reason::Internal),
+        }
+    }
+
+    /// Someone asked for us: the first packet may come, if we allow them.
+    fn expect(&mut self, contact: Contact, peer: PublicKey, lifetime_s: u32, now: Time) {
+        if !self.allowed.contains(&peer) || self.endpoint.contact_count() >= MAX_CONTACTS {
+            return;
+        }
+        let expires = Some(now + Duration::from_secs(u64::from(lifetime_s)));
+        self.endpoint.hold(HeldContact { contact, peer: PeerPolicy::Exactly(peer), expires });
+    }
+
+    /// A first packet opened under a contact we hold.
+    pub(super) fn accept_session(
+        &mut self,
+        first: First,
+        path: Path,
+        datagram: &mut [u8],
+        now: Time,
+    ) {
+        let PeerPolicy::Exactly(peer) = first.peer else { return };
+        // Taken back since the offer came.
+        if !self.allowed.contains(&peer) {
+            return;
+        }
+        // A slot first: the connection's routes name it.
+        let phase = Phase::Asking { request: 0, deadline: now };
+        let Ok(handle) = self.sessions.insert(Session::new(phase, peer, false)) else { return };
+        let owner = Owner::Session(handle);
+        match self.endpoint.accept(first, owner, path, datagram, now) {
+            Ok(connection) => {
+                if let Some(session) = self.sessions.get_mut(handle) {
+                    session.phase = Phase::Active(Box::new(Tunnel::new(connection)));
+                }
+                self.process_session(handle);
+            }
+            Err(_) => {
+                self.sessions.remove(handle);
+            }
+        }
+    }
+
+    // ---- what the tunnel says
+
+    /// Looks at what happened on a session's tunnel.
+    pub(super) fn process_session(&mut self, handle: Handle) {
+        let owner = Owner::Session(handle);
+        while let Some(event) = self.next_tunnel_event(handle) {
+            match event {
+                TunnelEvent::Connected => self.on_session_up(handle),
+                TunnelEvent::Closed(reason) => self.end_session(handle, Reason::from(&reason)),
+                TunnelEvent::Incoming { id, service } => {
+                    self.on_stream_incoming(handle, id, &service);
+                }
+                TunnelEvent::Accepted(id) => self.on_stream_accepted(handle, id),
+                TunnelEvent::Refused(id, refusal) => self.on_stream_refused(handle, id, refusal),
+                TunnelEvent::Changed(id) => self.on_stream_changed(handle, id),
+            }
+        }
+        let Some(session) = self.sessions.get_mut(handle) else { return };
+        let Phase::Active(tunnel) = &session.phase else { return };
+        if tunnel.connection.is_closed() {
+            let never_up = !session.is_over;
+            self.endpoint.forget(&tunnel.connection, owner);
+            if never_up {
+                self.end_session(handle, Reason::Internal);
+            }
+            self.sessions.remove(handle);
+            return;
+        }
+        self.endpoint.touch(owner);
+        self.endpoint.set_deadline(owner, tunnel.connection.poll_timeout());
+    }
+
+    fn next_tunnel_event(&mut self, handle: Handle) -> Option<TunnelEvent> {
+        match &mut self.sessions.get_mut(handle)?.phase {
+            Phase::Active(tunnel) => tunnel.poll_event(),
+            Phase::Asking { .. } => None,
+        }
+    }
+
+    fn on_session_up(&mut self, handle: Handle) {
+        let Some(session) = self.sessions.get_mut(handle) else { return };
+        session.is_up = true;
+        self.events.push_back(Event::SessionUp {
+            session: SessionId(handle.0),
+            peer: session.peer,
+            is_initiator: session.is_initiator,
+        });
+    }
+
+    /// Tells that a session is over and makes its handles stale. A responder's session that never
+    /// came up was never told of, and ends untold.
+    fn end_session(&mut self, handle: Handle, reason: Reason) {
+        let Some(session) = self.sessions.get_mut(handle) else { return };
+        if core::mem::replace(&mut session.is_over, true) {
+            return;
+        }
+        for (_, stream) in core::mem::take(&mut session.streams) {
+            self.streams.remove(stream);
+        }
+        if session.is_up || session.is_initiator {
+            self.events.push_back(Event::SessionDown { session: SessionId(handle.0), reason });
+        }
+        if matches!(session.phase, Phase::Asking { .. }) {
+            self.sessions.remove(handle);
+        }
+    }
+
+    // ---- requests
+
+    fn find_request(&self, wanted: u32) -> Option<Handle> {
+        self.requests().find(|(_, request, _)| *request == wanted).map(|(handle, _, _)| handle)
+    }
+
+    fn requests(&self) -> impl Iterator<Item = (Handle, u32, Time)> + '_ {
+        self.sessions.iter().filter_map(|(handle, session)| match session.phase {
+            Phase::Asking { request, deadline } => Some((handle, request, deadline)),
+            Phase::Active(_) => None,
+        })
+    }
+
+    pub(super) fn next_request_deadline(&self) -> Option<Time> {
+        self.requests().map(|(_, _, deadline)| deadline).min()
+    }
+
+    fn first_request(&self, is_meant: impl Fn(Time) -> bool) -> Option<Handle> {
+        self.requests().find(|(_, _, at)| is_meant(*at)).map(|(handle, _, _)| handle)
+    }
+
+    pub(super) fn expire_requests(&mut self, now: Time) {
+        while let Some(handle) = self.first_request(|deadline| deadline <= now) {
+            self.end_session(handle, Reason::TimedOut);
+        }
+    }
+
+    /// The broker is gone: nobody will answer.
+    pub(super) fn fail_requests(&mut self) {
+        while let Some(handle) = self.first_request(|_| true) {
+            self.end_session(handle, Reason::Offline);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! A broker, a device and a user in one process, joined by a loss-free wire in virtual time.
+
+use super::*;
+
+use crate::broker::{Answer, Query, code_hash};
+use crate::crypto::{self, Ed25519Signer};
+use std::collections::{BTreeSet, VecDeque};
+use std::string::String;
+use std::vec;
+
+const DELAY_US: u64 = 10_000;
+
+pub(super) struct World {
+    broker: BrokerNode,
+    nodes: Vec<Node>,
+    now: Time,
+    wire: VecDeque<(Time, Path, Path, Vec<u8>)>,
+    events: Vec<Vec<Event>>,
+    enrolled: BTreeSet<PublicKey>,
+    codes: BTreeSet<[u8; 32]>,
+    is_broker_dead: bool,
+}
+
+fn path(last: u8) -> Path {
+    Path::v4([10, 0, 0, last], 7480)
+}
+
+impl World {
+    fn new(nodes: usize) -> World {
+        let signer = |n: u8| Arc::new(Ed25519Signer::from_seed(&[n; 32]));
+        let provider = crypto::default_provider();
+        let new = |n: usize| {
+            let n = n as u8 + 1;
+            Node::new(Config::default(), provider, signer(n), [n; 32], Time::ZERO).unwrap()
+        };
+        let broker =
+            BrokerNode::new(Config::default(), provider, signer(200), [200; 32], Time::ZERO);
+        let codes = (0..8).map(|i| code_hash(provider, &std::format!("CODE-{i}"))).collect();
+        World {
+            broker: broker.unwrap(),
+            nodes: (0..nodes).map(new).collect(),
+            now: Time::ZERO,
+            wire: VecDeque::new(),
+            events: vec![Vec::new(); nodes],
+            enrolled: BTreeSet::new(),
+            codes,
+            is_broker_dead: false,
+        }
+    }
+
+    fn connect(&mut self, node: usize, code: &str) {
+        let address = BrokerAddress { key: self.broker.public_key(), paths: vec![path(0)] };
+        self.nodes[node].broker_connect(address, Some(code), self.now).unwrap();
+    }
+
+    fn answer_asks(&mut self) {
+        while let Some((id, query)) = self.broker.poll_ask() {
+            let answer = match query {
+                Query::Lookup { key } => self.enrolled.contains(&key),
+                Query::Enrol { key, code_hash } => {
+                    self.codes.remove(&code_hash) && self.enrolled.insert(key)
+                }
+            };
+            self.broker.handle_answer(id, Answer::Enrolled(answer), 1_700_000_000, self.now);
+        }
+    }
+
+    fn step(&mut self) -> bool {
+        let mut buf = [0; 2000];
+        let arrival = Time::from_micros(self.now.as_micros() + DELAY_US);
+        self.answer_asks();
+        while let Some(t) = self.broker.poll_transmit(&mut buf, self.now) {
+            self.wire.push_back((arrival, path(0), t.path, buf[..t.len].to_vec()));
+        }
+        for (i, node) in self.nodes.iter_mut().enumerate() {
+            while let Some(t) = node.poll_transmit(&mut buf, self.now) {
+                let from = path(i as u8 + 1);
+                self.wire.push_back((arrival, from, t.path, buf[..t.len].to_vec()));
+            }
+        }
+        let timers = self.nodes.iter().filter_map(Node::poll_timeout);
+        let timers = timers.chain(self.broker.poll_timeout());
+        let Some(next) = timers.chain(self.wire.front().map(|x| x.0)).min() else { return false };
+        self.now = self.now.max(next);
+        while self.wire.front().is_some_and(|x| x.0 <= self.now) {
+            let (_, from, to, mut datagram) = self.wire.pop_front().unwrap();
+            match to.ip[15] {
+                0 if self.is_broker_dead => {}
+                0 => self.broker.handle_datagram(from, &mut datagram, self.now),
+                n if usize::from(n) <= self.nodes.len() => {
+                    self.nodes[usize::from(n) - 1].handle_datagram(from, &mut datagram, self.now);
+                }
+                _ => {}
+            }
+        }
+        self.broker.handle_timeout(self.now);
+        for (node, events) in self.nodes.iter_mut().zip(&mut self.events) {
+            node.handle_timeout(self.now);
+            while let Some(event) = node.poll_event() {
+                events.push(event);
+            }
+        }
+        true
+    }
+
+    fn run_until(&mut self, mut done: impl FnMut(&mut World) -> bool) {
+        for _ in 0..100_000 {
+            if done(self) {
+                return;
+            }
+            assert!(self.step(), "nothing left to happen: {:?}", self.events);
+        }
+        panic!("no end in sight at {:?}: {:?}", self.now, self.events);
+    }
+
+    fn until(&mut self, node: usize, is_meant: impl Fn(&Event) -> bool) -> Event {
+        self.run_until(|w| w.events[node].iter().any(&is_meant));
+        let at = self.events[node].iter().position(&is_meant).unwrap();
+        self.events[node].remove(at)
+    }
+
+    /// Node 0 is the device, node 1 the user.
+    fn introduced() -> (World, SessionId) {
+        let mut world = World::new(2);
+        let user = world.nodes[1].public_key();
+        world.nodes[0].peer_allow(user).unwrap();
+        let www = ServiceInfo { name: String::from("www"), kind: 0, port: 80 };
+        world.nodes[0].service_add(www, world.now).unwrap();
+        for node in 0..2 {
+            world.connect(node, &std::format!("CODE-{node}"));
+            world.until(node, |e| *e == Event::BrokerOnline);
+        }
+        let device = world.nodes[0].public_key();
+        let session = world.nodes[1].session_open(device, world.now).unwrap();
+        (world, session)
+    }
+
+    fn session_up() -> (World, SessionId) {
+        let (mut world, session) = World::introduced();
+        for node in 0..2 {
+            world.until(node, |e| matches!(e, Event::SessionUp { .. }));
+        }
+        (world, session)
+    }
+
+    fn stream(&mut self, session: SessionId) -> (StreamHandle, StreamHandle) {
+        let now = self.now;
+        let user = self.nodes[1].stream_open(session, "www", now).unwrap();
+        let event = self.until(0, |e| matches!(e, Event::StreamIncoming { .. }));
+        let Event::StreamIncoming { stream: device, .. } = event else { panic!() };
+        self.nodes[0].stream_accept(device, self.now).unwrap();
+        self.until(1, |e| *e == Event::StreamOpened { stream: user });
+        (user, device)
+    }
+}
+
+#[test]
+fn a_session_carries_bytes_and_survives_the_broker() {
+    let (mut world, session) = World::session_up();
+    assert_eq!(world.nodes[1].session_services(session).unwrap()[0].name, "www");
+    world.is_broker_dead = true;
+    let (user, device) = world.stream(session);
+    let now = world.now;
+    assert_eq!(world.nodes[1].stream_write(user, b"GET /", now), Ok(5));
+    world.nodes[1].stream_finish(user, now).unwrap();
+    world.until(0, |e| *e == Event::StreamReadable { stream: device });
+    let mut out = [0; 10];
+    let read = world.nodes[0].stream_read(device, &mut out, world.now).unwrap();
+    assert_eq!((read, &out[..5]), (Read { len: 5, fin: true }, &b"GET /"[..]));
+    assert_eq!(world.nodes[0].stream_write(device, b"200", world.now), Ok(3));
+    world.nodes[0].stream_finish(device, world.now).unwrap();
+    world.until(1, |e| *e == Event::StreamReadable { stream: user });
+    let read = world.nodes[1].stream_read(user, &mut out, world.now).unwrap();
+    assert_eq!((read, &out[..3]), (Read { len: 3, fin: true }, &b"200"[..]));
+    world.nodes[0].stream_release(device, world.now).unwrap();
+    world.nodes[1].stream_release(user, world.now).unwrap();
+    assert_eq!(world.nodes[1].stream_release(user, world.now), Err(NodeError::StaleHandle));
+    world.until(1, |e| matches!(e, Event::BrokerOffline(Reason::TimedOut)));
+    let info = world.nodes[1].session_info(session).unwrap();
+    assert!(info.is_up && info.path == Some(path(1)) && info.rtt_us >= 2 * DELAY_US);
+}
+
+#[test]
+fn refusals_are_told_apart() {
+    let (mut world, session) = World::session_up();
+    let unknown = world.nodes[1].stream_open(session, "ssh", world.now).unwrap();
+    let refusal = Refusal::Unknown;
+    world.until(1, |e| *e == Event::StreamRefused { stream: unknown, refusal });
+    let refused = world.nodes[1].stream_open(session, "www", world.now).unwrap();
+    let event = world.until(0, |e| matches!(e, Event::StreamIncoming { .. }));
+    let Event::StreamIncoming { stream, .. } = event else { panic!() };
+    world.nodes[0].stream_refuse(stream, Refusal::Service, world.now).unwrap();
+    assert_eq!(world.nodes[0].stream_accept(stream, world.now), Err(NodeError::StaleHandle));
+    let refusal = Refusal::Service;
+    world.until(1, |e| *e == Event::StreamRefused { stream: refused, refusal });
+    assert_eq!(world.nodes[1].stream_open(session, "a b", world.now), Err(NodeError::Name));
+}
+
+#[test]
+fn enrol_codes_work_once() {
+    let mut world = World::new(3);
+    world.connect(0, "CODE-1");
+    world.until(0, |e| *e == Event::Enrolled);
+    world.until(0, |e| *e == Event::BrokerOnline);
+    world.connect(1, "CODE-1");
+    world.until(1, |e| *e == Event::EnrolRefused(Reason::BadCode));
+    world.connect(2, "nonsense");
+    world.until(2, |e| *e == Event::EnrolRefused(Reason::BadCode));
+    // Told once, and no longer tried.
+    for _ in 0..200 {
+        world.step();
+    }
+    assert!(world.events[1].is_empty() && world.events[2].is_empty(), "{:?}", world.events);
+}
+
+#[test]
+fn unknown_offline_and_unwilling_devices() {
+    let (mut world, session) = World::introduced();
+    world.nodes[0].peer_forbid(&Ed25519Signer::from_seed(&[2; 32]).public_key(), world.now);
+    let down = |session, reason| Event::SessionDown { session, reason };
+    world.until(1, |e| *e == down(session, Reason::TimedOut));
+    let nobody = world.nodes[1].session_open(PublicKey([9; 32]), world.now).unwrap();
+    world.until(1, |e| *e == down(nobody, Reason::Unknown));
+    assert_eq!(world.nodes[1].session_info(nobody), Err(NodeError::StaleHandle));
+}
+
+#[test]
+fn closing_a_session_is_seen_by_both_ends() {
+    let (mut world, session) = World::session_up();
+    let (user, _) = world.stream(session);
+    world.nodes[1].session_close(session, 7, world.now).unwrap();
+    world.until(1, |e| matches!(e, Event::SessionDown { reason: Reason::Local, .. }));
+    world.until(0, |e| matches!(e, Event::SessionDown { reason: Reason::Peer(7), .. }));
+    assert_eq!(world.nodes[1].stream_finish(user, world.now), Err(NodeError::StaleHandle));
+    world.run_until(|w| w.nodes.iter().all(|n| n.stats().sessions + n.stats().streams == 0));
+}
+
+#[test]
+fn strangers_get_no_answer() {
+    let (mut world, _) = World::session_up();
+    let mut rng = Rng::from_seed([4; 32]);
+    let mut buf = [0; 2000];
+    for node in &mut world.nodes {
+        while node.poll_transmit(&mut buf, world.now).is_some() {}
+        for len in 0..200 {
+            let mut datagram = vec![0; len];
+            rng.fill(&mut datagram);
+            if let Some(first) = datagram.first_mut() {
+                *first |= 0x40;
+            }
+            node.handle_datagram(path(77), &mut datagram, world.now);
+            assert_eq!(node.poll_transmit(&mut buf, world.now), None);
+        }
+        assert_eq!(node.stats().datagrams_dropped, 200);
+    }
+}

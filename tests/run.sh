@@ -1,0 +1,243 @@
+#!/bin/sh
+# Every test, or those of some areas, from nothing but a shell and root or sudo. What an area needs
+# and the machine lacks is installed by Debian package name; see tests/setup.sh.
+#
+#   sh tests/run.sh                  all areas
+#   sh tests/run.sh AREA...          some of: unit sim abi e2e fuzz-seeds
+#
+# The summary at the end counts passed, failed and skipped, and gives each skip's reason. The exit
+# status is 0 only if nothing failed, and 2 for a wrong call.
+set -u
+
+AREAS="unit sim abi e2e fuzz-seeds"
+
+ROOT=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+# shellcheck source=tests/setup.sh
+. "$ROOT/tests/setup.sh"
+cd "$ROOT" || exit 1
+
+wanted=
+for argument in "$@"; do
+    case " $AREAS " in
+    *" $argument "*) wanted="$wanted $argument" ;;
+    *)
+        printf '%s\n' "error: unknown area '$argument'; there are: $AREAS" >&2
+        exit 2
+        ;;
+    esac
+done
+[ -n "$wanted" ] || wanted=$AREAS
+
+logs=$TARGET/test-logs
+rm -rf "$logs"
+mkdir -p "$logs" || exit 1
+: >"$logs/results"
+: >"$logs/skips"
+area=
+
+# record STEP PASSED FAILED SKIPPED SECONDS
+record() {
+    printf '%s|%s|%s|%s|%s|%s\n' "$area" "$1" "$2" "$3" "$4" "$5" >>"$logs/results"
+}
+
+skip() {
+    note "skipped: $1: $2"
+    printf '%s: %s: %s\n' "$area" "$1" "$2" >>"$logs/skips"
+    record "$1" 0 0 1 0
+}
+
+# step NAME COMMAND...: shows and keeps the output, and counts. A command that reports tests, as
+# cargo or tests/e2e/run.py do, counts as so many; any other as one.
+step() {
+    name=$1
+    shift
+    say "$area: $name"
+    log=$logs/$area-$(printf '%s' "$name" | tr -c 'A-Za-z0-9\n' '-').log
+    began=$(date +%s)
+    {
+        "$@" 2>&1
+        printf '%s\n' "$?" >"$log.status"
+    } | tee "$log"
+    status=$(cat "$log.status")
+    seconds=$(($(date +%s) - began))
+    counts=$(awk -v status="$status" '
+        /^test result: /     { p += $4; f += $6; s += $8; seen = 1 }
+        /^result: [0-9]/     { p += $2; f += $4; s += $6; seen = 1 }
+        END {
+            if (!seen) { p = status == 0; f = status != 0 }
+            if (status != 0 && f == 0) f = 1
+            print p + 0, f + 0, s + 0
+        }' "$log")
+    sed -n -e "s/^test \(.*\) \.\.\. ignored,* */\1: ignored: /p" \
+        -e 's/^skipped \([^ ]*\) ([^)]*): /\1: /p' "$log" | sed "s/^/$area: /" >>"$logs/skips"
+    # shellcheck disable=SC2086 # three numbers
+    record "$name" $counts "$seconds"
+    [ "$status" -eq 0 ] || note "FAILED: $name (its output: $log)"
+    return "$status"
+}
+
+# set_up COMMAND...: what an area cannot do without.
+set_up() {
+    "$@" && return 0
+    record "set-up: $*" 0 1 0 0
+    note "FAILED: set-up: $*"
+    return 1
+}
+
+# The integration tests in tests/tests by area: sim_* and abi_* by their name, fuzz_seeds, and
+# all others belong to unit. Prints cargo's --test options.
+tests_of() {
+    for file in tests/tests/*.rs; do
+        [ -e "$file" ] || continue
+        test_name=$(basename "$file" .rs)
+        case $test_name in
+        sim_* | sim) owner=sim ;;
+        abi_* | abi) owner=abi ;;
+        fuzz_seeds) owner=fuzz-seeds ;;
+        *) owner=unit ;;
+        esac
+        [ "$owner" != "$1" ] || printf -- '--test %s ' "$test_name"
+    done
+}
+
+cargo_tests_of() {
+    selected=$(tests_of "$1")
+    [ -n "$selected" ] || {
+        printf '%s\n' "error: tests/tests has no test for the area $1"
+        return 1
+    }
+    # shellcheck disable=SC2086 # a list of options
+    cargo test --locked -p rit-tests $selected
+}
+
+# rustfmt and clippy are tools beside the compiler; Debian has a package of each for each of its
+# two Rusts. A Rust from elsewhere without them is left as it is.
+need_cargo_tool() {
+    cargo "$1" --version >/dev/null 2>&1 && return 0
+    [ "$(command -v cargo)" = /usr/bin/cargo ] || return 1
+    if package_installed cargo-web; then
+        need_packages "$3"
+    else
+        need_packages "$2"
+    fi && cargo "$1" --version >/dev/null 2>&1
+}
+
+documentation() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+}
+
+need_libclang() {
+    ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || need_packages libclang-dev
+}
+
+unit() {
+    set_up need_c_compiler || return
+    set_up need_cxx_compiler || return
+    set_up need_libclang || return
+    if need_cargo_tool fmt rustfmt rustfmt-web; then
+        step "formatting" cargo fmt --all --check
+    else
+        skip "formatting" "this Rust comes without rustfmt"
+    fi
+    if need_cargo_tool clippy rust-clippy rust-web-clippy; then
+        step "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
+    else
+        skip "clippy" "this Rust comes without clippy"
+    fi
+    step "documentation" documentation
+    step "unit tests" cargo test --locked -p rit-core -p rit-ffi -p rit-server
+    step "house and vectors" cargo_tests_of unit
+    step "core and ffi for thumbv7em-none-eabihf" sh tests/firmware-build.sh
+    if cargo deny --version >/dev/null 2>&1; then
+        step "licences and sources" cargo deny --locked check licenses bans sources
+    fi
+}
+
+sim() {
+    set_up need_c_compiler || return
+    set_up need_libclang || return
+    step "simulated networks" cargo_tests_of sim
+}
+
+abi() {
+    set_up need_c_compiler || return
+    set_up need_cxx_compiler || return
+    set_up need_libclang || return
+    step "C interface" cargo_tests_of abi
+}
+
+fuzz_seeds() {
+    set_up need_c_compiler || return
+    set_up need_libclang || return
+    step "kept fuzz inputs" cargo_tests_of fuzz-seeds
+}
+
+e2e() {
+    PATH=$PATH:/usr/sbin:/sbin
+    set_up need_c_compiler || return
+    set_up need_command curl curl || return
+    set_up need_command python3 python3 || return
+    set_up need_command tcpdump tcpdump || return
+    set_up need_web_server || return
+    step "build the broker" cargo build --release --locked -p rit-server || return
+    step "build the C examples" sh examples-c/build.sh "$TARGET/e2e" || return
+    step "scenarios" scenarios
+    step "quickstart" sh examples-c/quickstart.sh --once
+}
+
+# In network and mount namespaces of their own where the machine allows it: no port is taken, no
+# packet of others is seen, and the small disks vanish with them.
+scenarios() {
+    set -- python3 -B tests/e2e/run.py --bin "$TARGET/e2e" \
+        --server "$TARGET/release/rit-server" --nginx "$NGINX" --tcpdump "$(command -v tcpdump)"
+    if [ "$(id -u)" -eq 0 ] && unshare --net --mount true 2>/dev/null; then
+        unshare --net --mount --propagation private "$@" --own-network
+    elif [ "$(id -u)" -ne 0 ] && sudo -n unshare --net --mount true 2>/dev/null; then
+        sudo -n unshare --net --mount --propagation private "$@" --own-network
+    elif unshare --user --map-root-user --net --mount true 2>/dev/null; then
+        unshare --user --map-root-user --net --mount --propagation private "$@" --own-network
+    else
+        "$@"
+    fi
+}
+
+summary() {
+    printf '\n'
+    say "Summary"
+    awk -F '|' '
+        !($1 in seen) { seen[$1] = 1; order[++n] = $1 }
+        { p[$1] += $3; f[$1] += $4; s[$1] += $5; t[$1] += $6 }
+        END {
+            printf "   %-12s %7s %7s %8s %8s\n", "area", "passed", "failed", "skipped", "seconds"
+            for (i = 1; i <= n; i++) {
+                a = order[i]
+                printf "   %-12s %7d %7d %8d %8d\n", a, p[a], f[a], s[a], t[a]
+                P += p[a]; F += f[a]; S += s[a]; T += t[a]
+            }
+            printf "   %-12s %7d %7d %8d %8d\n", "all", P, F, S, T
+        }' "$logs/results"
+    if [ -s "$logs/skips" ]; then
+        note "skipped:"
+        sed 's/^/     /' "$logs/skips"
+    else
+        note "nothing was skipped"
+    fi
+    if awk -F '|' '$4 > 0 { exit 1 }' "$logs/results"; then
+        note "nothing failed"
+    else
+        note "failed:"
+        awk -F '|' '$4 > 0 { printf "     %s: %s (%d)\n", $1, $2, $4 }' "$logs/results"
+        grep -h -E '^test .* \.\.\. FAILED$|^failed ' "$logs"/*.log | sed 's/^/       /'
+        return 1
+    fi
+}
+
+say "Setting up: what is missing is installed by package name"
+need_rust || exit 1
+for area in $wanted; do
+    case $area in
+    fuzz-seeds) fuzz_seeds ;;
+    *) "$area" ;;
+    esac
+done
+summary

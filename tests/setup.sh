@@ -1,0 +1,191 @@
+# shellcheck shell=sh
+# Set-up shared by examples-c/quickstart.sh and tests/run.sh, to be sourced with ROOT set to the
+# top of the repository. It finds what a job needs and installs, by Debian package name, only what
+# is missing. It removes nothing, replaces nothing and starts no service. Plain POSIX shell,
+# because a fresh Debian machine has nothing else.
+
+MSRV_MINOR=85 # rustc 1.85; the same as rust-version in Cargo.toml
+
+say() { printf '%s\n' "== $*"; }
+note() { printf '%s\n' "   $*"; }
+die() {
+    printf '%s\n' "error: $*" >&2
+    exit 1
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Runs a command as root: directly, or through sudo where it is there.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif have sudo; then
+        sudo "$@"
+    else
+        printf '%s\n' "error: '$*' needs root, and there is no sudo" >&2
+        return 1
+    fi
+}
+
+package_installed() {
+    dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q '^install ok installed'
+}
+
+# The package lists are brought up to date once, and only when something must be installed.
+package_lists_fresh=no
+update_package_lists() {
+    [ "$package_lists_fresh" = no ] || return 0
+    have apt-get || {
+        printf '%s\n' "error: apt-get is missing: this set-up knows Debian only" >&2
+        return 1
+    }
+    note "apt-get update"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update </dev/null ||
+        note "apt-get update failed; going on with the lists that are here"
+    package_lists_fresh=yes
+}
+
+# The version that would be installed, empty where there is no such package.
+package_candidate() {
+    apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: //p' | grep -v '^(none)$'
+}
+
+# Installs those of the named packages that are missing. --no-remove: where a package would push
+# out another one that somebody chose, it is better to stop and say so.
+need_packages() {
+    missing=
+    for package in "$@"; do
+        package_installed "$package" || missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    update_package_lists || return 1
+    note "apt-get install$missing"
+    # shellcheck disable=SC2086 # a list of package names
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
+        --no-remove -o Dpkg::Use-Pty=0 install $missing </dev/null >"$(apt_log)" 2>&1 || {
+        cat "$(apt_log)" >&2
+        printf '%s\n' "error: could not install:$missing" >&2
+        return 1
+    }
+}
+
+apt_log() {
+    mkdir -p "$TARGET/setup"
+    printf '%s\n' "$TARGET/setup/apt.log"
+}
+
+# need_command COMMAND PACKAGE...: installs the packages only if the command is not there.
+need_command() {
+    command_name=$1
+    shift
+    have "$command_name" || need_packages "$@"
+}
+
+# A C compiler that can really compile: a compiler without libc's headers is no use.
+need_c_compiler() {
+    if ! printf '#include <stdio.h>\nint main(void){return 0;}\n' |
+        cc -x c - -o /dev/null 2>/dev/null; then
+        need_packages gcc libc6-dev || return 1
+    fi
+}
+
+need_cxx_compiler() {
+    if ! printf '#include <vector>\nint main(){return 0;}\n' |
+        c++ -x c++ - -o /dev/null 2>/dev/null; then
+        need_packages g++ || return 1
+    fi
+}
+
+# True if this rustc is new enough.
+rustc_is_usable() {
+    "$1" --version 2>/dev/null | awk -v least="$MSRV_MINOR" '
+        $1 == "rustc" { split($2, v, "."); good = v[1] > 1 || (v[1] == 1 && v[2] + 0 >= least) }
+        END { exit !good }'
+}
+
+# Puts a cargo and rustc of at least the MSRV on PATH: the ones that are there, else Debian's.
+# trixie's are `cargo` and `rustc` (1.85); bookworm's own are too old, and the security archive
+# carries newer ones for building browsers, `cargo-web` and `rustc-web`, with the usual commands.
+need_rust() {
+    for dir in "" "${CARGO_HOME:-$HOME/.cargo}/bin" /usr/bin; do
+        if [ -n "$dir" ]; then
+            [ -x "$dir/cargo" ] || continue
+            rustc_is_usable "$dir/rustc" || continue
+            PATH="$dir:$PATH"
+            export PATH
+        fi
+        have cargo && rustc_is_usable rustc && break
+    done
+    if ! { have cargo && rustc_is_usable rustc; }; then
+        say "No Rust of 1.$MSRV_MINOR or newer here: installing Debian's"
+        update_package_lists || return 1
+        if dpkg --compare-versions "$(package_candidate rustc)" ge "1.$MSRV_MINOR"; then
+            need_packages cargo rustc || return 1
+        elif dpkg --compare-versions "$(package_candidate rustc-web)" ge "1.$MSRV_MINOR"; then
+            need_packages cargo-web rustc-web || return 1
+        else
+            printf '%s\n' "error: no Debian package has rustc 1.$MSRV_MINOR or newer" >&2
+            return 1
+        fi
+        PATH="/usr/bin:$PATH"
+        export PATH
+        rustc_is_usable rustc || return 1
+    fi
+    # Crates come over HTTPS.
+    [ -s /etc/ssl/certs/ca-certificates.crt ] || need_packages ca-certificates
+}
+
+# Sets NGINX to a web server. Installing Debian's package would start a service on port 80, now
+# and at every boot; so where nginx is not installed, its program is taken out of the package into
+# the build folder, and nothing on the system changes.
+need_web_server() {
+    NGINX=$(command -v nginx || true)
+    [ -n "$NGINX" ] || [ ! -x /usr/sbin/nginx ] || NGINX=/usr/sbin/nginx
+    [ -z "$NGINX" ] || return 0
+    NGINX=$TARGET/setup/nginx/usr/sbin/nginx
+    if [ ! -x "$NGINX" ]; then
+        update_package_lists || return 1
+        note "apt-get download nginx (only unpacked under $TARGET/setup)"
+        mkdir -p "$TARGET/setup/nginx"
+        (
+            cd "$TARGET/setup" && rm -f nginx_*.deb &&
+                apt-get -qq download nginx 2>/dev/null && dpkg -x nginx_*.deb nginx
+        ) || return 1
+    fi
+    need_shared_libraries "$NGINX"
+}
+
+# Installs the libraries that an unpacked program misses. The names are Debian 12's and 13's.
+need_shared_libraries() {
+    for library in $(ldd "$1" | awk '/not found/ { print $1 }'); do
+        case $library in
+        libpcre2-8.so.0) need_packages libpcre2-8-0 ;;
+        libcrypt.so.1) need_packages libcrypt1 ;;
+        libz.so.1) need_packages zlib1g ;;
+        libssl.so.3 | libcrypto.so.3)
+            if [ -n "$(package_candidate libssl3t64)" ]; then
+                need_packages libssl3t64
+            else
+                need_packages libssl3
+            fi
+            ;;
+        *) die "$1 needs $library, and this script does not know its package" ;;
+        esac || return 1
+    done
+}
+
+# Prints a port that nothing on this machine uses now, below the range the kernel hands out.
+free_port() {
+    while :; do
+        port=$((20000 + $(od -An -N2 -tu2 /dev/urandom) % 12000))
+        hex=$(printf '%04X' "$port")
+        cat /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6 2>/dev/null |
+            awk '{ print $2 }' | grep -q ":$hex\$" || break
+    done
+    printf '%s\n' "$port"
+}
+
+TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
+case $TARGET in
+/*) ;;
+*) TARGET=$PWD/$TARGET ;;
+esac

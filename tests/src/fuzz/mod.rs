@@ -1,0 +1,26 @@
+//! The bodies of the fuzz targets: each takes arbitrary bytes and panics if the core is wrong.
+//!
+//! They live here rather than in `fuzz/` so that the stable toolchain runs them too: the test
+//! `fuzz_seeds` replays every file of `fuzz/seeds`.
+
+mod handshake;
+mod message;
+mod node;
+mod wire;
+
+pub use handshake::crypto_reassembly;
+pub use message::message;
+pub use node::node;
+pub use wire::{frame, packet};
+
+/// A fuzz target: its name and its body.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target, by the name of its folder in `fuzz/seeds`.
+pub const TARGETS: &[Target] = &[
+    ("packet", packet),
+    ("frame", frame),
+    ("crypto_reassembly", crypto_reassembly),
+    ("message", message),
+    ("node", node),
+];

@@ -1,0 +1,12 @@
+//! The deterministic simulator: virtual time, seeded links, real nodes and brokers of the core.
+//!
+//! Nothing in here reads a clock or asks for entropy: a seed decides everything, so a failing
+//! seed fails again. `net` carries datagrams, `world` runs the machines, `app` is the code that
+//! would sit above a node, `seeds` runs one scenario over many seeds.
+
+pub mod app;
+pub mod endpoint;
+pub mod net;
+pub mod seeds;
+pub mod trio;
+pub mod world;

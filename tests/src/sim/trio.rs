@@ -1,0 +1,175 @@
+//! The usual cast: a broker, a device that offers services, a user that reaches them.
+//!
+//! Owns setting the stage (enrolment, allow-list, services, a session); what happens then is the
+//! scenario's.
+
+use super::net::LinkConfig;
+use super::world::{HostId, World};
+use rit_core::node::{BrokerConfig, Config, Event, ServiceId, SessionId};
+use rit_core::wire::message::ServiceInfo;
+use std::time::Duration;
+
+/// The service every device offers, a name that is searched for in captures.
+pub const SERVICE: &str = "secret-service-name";
+/// The device's one-time code.
+pub const DEVICE_CODE: &str = "device-code-1";
+/// The user's one-time code.
+pub const USER_CODE: &str = "user-code-1";
+
+/// Broker, device and user in a world.
+pub struct Trio {
+    /// Where they live.
+    pub world: World,
+    /// Introduces.
+    pub broker: HostId,
+    /// Offers [`SERVICE`].
+    pub device: HostId,
+    /// Reaches it.
+    pub user: HostId,
+    /// The device's service.
+    pub service: ServiceId,
+}
+
+impl Trio {
+    /// Three hosts that know of each other, not yet connected.
+    pub fn new(seed: u64, links: LinkConfig) -> Self {
+        Self::with_config(seed, links, Config::default())
+    }
+
+    /// The same with a configuration for device and user.
+    pub fn with_config(seed: u64, links: LinkConfig, config: Config) -> Self {
+        let mut world = World::new(seed, links);
+        let broker = world.add_broker(BrokerConfig::default());
+        let device = world.add_node(config.clone());
+        let user = world.add_node(config);
+        world.store(broker).add_code(DEVICE_CODE, 3600);
+        world.store(broker).add_code(USER_CODE, 3600);
+        let user_key = world.key(user);
+        let service = world.with(device, |node, _, now| {
+            node.peer_allow(user_key).expect("there is room for a peer");
+            node.service_add(service_info(SERVICE), now).expect("there is room for a service")
+        });
+        Trio { world, broker, device, user, service }
+    }
+
+    /// Points device and user at the broker with their codes.
+    pub fn connect(&mut self) {
+        self.connect_host(self.device, Some(DEVICE_CODE));
+        self.connect_host(self.user, Some(USER_CODE));
+    }
+
+    /// Points one host at the broker.
+    pub fn connect_host(&mut self, host: HostId, code: Option<&str>) {
+        let broker = self.world.broker_address(self.broker);
+        self.world.with(host, |node, _, now| {
+            node.broker_connect(broker, code, now).expect("the broker's address is sound");
+        });
+    }
+
+    /// Connects both and waits until both are enrolled and online.
+    pub fn online(&mut self) {
+        self.connect();
+        let hosts = [self.device, self.user];
+        let seed = self.world.seed;
+        let is_met = self.world.run_until(Duration::from_secs(60), |world| {
+            hosts.iter().all(|&host| {
+                let host = world.host(host);
+                host.has_event(|e| matches!(e, Event::BrokerOnline))
+                    && host.has_event(|e| matches!(e, Event::Enrolled))
+            })
+        });
+        assert!(is_met, "seed {seed}: not online: {:?}", self.events());
+    }
+
+    /// Asks for a session and waits until both ends say it is up; the user's end.
+    pub fn session(&mut self) -> SessionId {
+        let session = self.ask_for_session();
+        let (user, device) = (self.user, self.device);
+        let seed = self.world.seed;
+        let is_met = self.world.run_until(Duration::from_secs(60), |world| {
+            [user, device].iter().all(|&host| {
+                world.host(host).has_event(|e| matches!(e, Event::SessionUp { .. }))
+            })
+        });
+        assert!(is_met, "seed {seed}: no session: {:?}", self.events());
+        session
+    }
+
+    /// Asks for a session.
+    pub fn ask_for_session(&mut self) -> SessionId {
+        let device_key = self.world.key(self.device);
+        self.world.with(self.user, |node, _, now| {
+            node.session_open(device_key, now).expect("a session can be asked for")
+        })
+    }
+
+    /// Waits for an event at a host; panics with all events if it does not come.
+    pub fn expect(&mut self, host: HostId, limit: Duration, what: &str, is_it: fn(&Event) -> bool) {
+        let is_met = self.world.run_until(limit, |world| world.host(host).has_event(is_it));
+        let seed = self.world.seed;
+        assert!(is_met, "seed {seed}: {what} did not come: {:?}", self.events());
+    }
+
+    /// All events of device and user, for messages.
+    pub fn events(&self) -> String {
+        let of = |host: HostId| &self.world.host(host).events;
+        let broker = &self.world.host(self.broker).broker_events;
+        format!("device {:?}, user {:?}, broker {broker:?}", of(self.device), of(self.user))
+    }
+
+    /// The session a host has up; the last it was told of.
+    pub fn session_of(&self, host: HostId) -> SessionId {
+        let up = self.world.host(host).events.iter().rev().find_map(|(_, event)| match event {
+            Event::SessionUp { session, .. } => Some(*session),
+            _ => None,
+        });
+        up.expect("the host has a session")
+    }
+
+    /// Forgets events and streams so far, so that the scenario can start anew.
+    pub fn forget(&mut self) {
+        for host in [self.device, self.user] {
+            self.world.host_mut(host).events.clear();
+            self.world.app(host).flows.clear();
+        }
+    }
+
+    /// Puts a fresh broker process with the same identity and database in the old one's place.
+    pub fn restart_broker(&mut self, config: BrokerConfig) {
+        self.world.restart_broker(self.broker, config);
+    }
+
+    /// Opens a stream from the user that sends and asks back this many bytes.
+    pub fn open_flow(&mut self, session: SessionId, key: u64, send: u64, back: u64) {
+        self.world.with(self.user, |node, app, now| {
+            app.open(node, session, (SERVICE, key, send, back), now).expect("a stream can be opened")
+        });
+    }
+
+    /// Waits until both applications have no stream left.
+    pub fn run_until_idle(&mut self, limit: Duration) -> bool {
+        let (user, device) = (self.user, self.device);
+        self.world.run_until(limit, |world| {
+            world.app_ref(user).is_idle() && world.app_ref(device).is_idle()
+        })
+    }
+
+    /// Checks that the session still carries data: one stream, both ways.
+    pub fn check_alive(&mut self, session: SessionId, key: u64) {
+        let user = self.user;
+        let before = self.world.app(user).done.len();
+        self.open_flow(session, key, 5_000, 5_000);
+        let seed = self.world.seed;
+        let is_met = self
+            .world
+            .run_until(Duration::from_secs(30), |world| world.app_ref(user).done.len() > before);
+        assert!(is_met, "seed {seed}: the session is dead: {:?}", self.events());
+        let flow = self.world.app(user).done.last().expect("it is done");
+        assert_eq!(flow.received, 5_000);
+    }
+}
+
+/// A TCP service of this name.
+pub fn service_info(name: &str) -> ServiceInfo {
+    ServiceInfo { name: name.to_owned(), kind: 0, port: 80 }
+}

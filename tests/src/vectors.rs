@@ -1,0 +1,251 @@
+//! Test vectors of the protocol: what the bytes are, computed from fixed inputs.
+//!
+//! `tests/vectors/protocol.txt` holds what this module computed once; from then on the two must
+//! agree, so that no change of the core moves a byte unnoticed. A second implementation checks
+//! itself against the file alone. Packet protection is done here by hand from RFC 9001 §5, so that
+//! the core's own code is compared with it rather than with itself.
+
+use rit_core::base::PublicKey;
+use rit_core::crypto::{
+    self, DirectionKeys, Provider, Secret, Suite, broker_contact, contact_secrets, expand_label,
+    session_secrets,
+};
+use rit_core::wire::cid::Cid;
+use rit_core::wire::codec::{Full, Writer};
+use rit_core::wire::frame as frames;
+use rit_core::wire::packet::{self, TAG_LEN, TruncatedPn};
+use rit_core::wire::params::TransportParams;
+use std::fmt::Write;
+
+const HEAD: &str = "\
+# Test vectors of the rit protocol, version 1. Numbers are hexadecimal byte strings unless they
+# say otherwise. Made by `RIT_MAKE_VECTORS=1 cargo test -p rit-tests --test vectors`; what each
+# value means is told in core/PROTOCOL.md.
+";
+
+/// The whole file.
+pub fn text(p: &dyn Provider) -> String {
+    let mut out = Out(HEAD.to_owned());
+    key_schedule(&mut out, p);
+    for (name, suite) in
+        [("aes128gcm", Suite::Aes128Gcm), ("chacha20poly1305", Suite::ChaCha20Poly1305)]
+    {
+        packet_keys(&mut out, p, name, suite);
+        contact_packet(&mut out, p, name, suite);
+        one_rtt_packet(&mut out, p, name, suite);
+    }
+    transport_params(&mut out);
+    all_frames(&mut out);
+    out.0
+}
+
+/// Bytes as hexadecimal text.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+struct Out(String);
+
+impl Out {
+    fn section(&mut self, name: &str) {
+        self.0.push_str(&format!("\n[{name}]\n"));
+    }
+
+    fn bytes(&mut self, name: &str, bytes: &[u8]) {
+        writeln!(self.0, "{name} = {}", hex(bytes)).expect("a string takes everything");
+    }
+
+    fn number(&mut self, name: &str, number: u64) {
+        writeln!(self.0, "{name} (decimal) = {number}").expect("a string takes everything");
+    }
+}
+
+/// A fixed input: consecutive bytes from `first`.
+fn input<const N: usize>(first: u8) -> [u8; N] {
+    std::array::from_fn(|i| first.wrapping_add(i as u8))
+}
+
+fn key_schedule(out: &mut Out, p: &dyn Provider) {
+    let broker = PublicKey(input(0x00));
+    let (id, key) = broker_contact(p, &broker);
+    out.section("broker contact");
+    out.bytes("broker_public_key", &broker.0);
+    out.bytes("contact_id", &id.0);
+    out.bytes("contact_key", key.as_bytes());
+
+    let (contact_key, dcid) = (Secret::new(input(0x20)), input::<16>(0x40));
+    let (initiator, responder) = contact_secrets(p, &contact_key, &dcid);
+    out.section("contact secrets");
+    out.bytes("contact_key", contact_key.as_bytes());
+    out.bytes("dcid", &dcid);
+    out.bytes("initiator_secret", initiator.as_bytes());
+    out.bytes("responder_secret", responder.as_bytes());
+
+    let (exporter_secret, context_hash) = (input(0x60), input(0x80));
+    let (initiator, responder) = session_secrets(p, &contact_key, &exporter_secret, &context_hash);
+    out.section("session secrets");
+    out.bytes("contact_key", contact_key.as_bytes());
+    out.bytes("exporter_secret", &exporter_secret);
+    out.bytes("context_hash", &context_hash);
+    out.bytes("initiator_secret", initiator.as_bytes());
+    out.bytes("responder_secret", responder.as_bytes());
+}
+
+fn packet_keys(out: &mut Out, p: &dyn Provider, name: &str, suite: Suite) {
+    let secret = Secret::new(input(0xa0));
+    let (mut key, mut iv, mut hp) = ([0; 32], [0; 12], [0; 32]);
+    let len = suite.key_len();
+    expand_label(p, &secret, b"quic key", b"", &mut key[..len]);
+    expand_label(p, &secret, b"quic iv", b"", &mut iv);
+    expand_label(p, &secret, b"quic hp", b"", &mut hp[..len]);
+    out.section(&format!("packet keys {name}"));
+    out.bytes("secret", secret.as_bytes());
+    out.bytes("key", &key[..len]);
+    out.bytes("iv", &iv);
+    out.bytes("hp", &hp[..len]);
+}
+
+fn contact_packet(out: &mut Out, p: &dyn Provider, name: &str, suite: Suite) {
+    let secret = Secret::new(input(0xa0));
+    let (dcid, scid, pn) = (input::<16>(0x40), input::<8>(0x50), 0u64);
+    let payload = written(|w| {
+        frames::write_crypto(w, 0, 32)?.copy_from_slice(&input::<32>(0xc0));
+        frames::write_ping(w)
+    });
+    let mut buf = vec![0; 512];
+    let mut w = Writer::new(&mut buf);
+    let (to, from) = (Cid::new(&dcid).expect("16 bytes"), Cid::new(&scid).expect("8 bytes"));
+    let truncated = TruncatedPn::new(pn, None);
+    packet::write_long(&mut w, &to, &from, truncated, payload.len() + TAG_LEN).expect("it fits");
+    let header_len = w.len();
+    let packet = protect(p, suite, &secret, pn, &buf[..header_len], truncated.len, &payload);
+    out.section(&format!("contact packet {name}"));
+    out.bytes("secret", secret.as_bytes());
+    out.bytes("dcid", &dcid);
+    out.bytes("scid", &scid);
+    out.number("packet_number", pn);
+    out.bytes("header", &buf[..header_len]);
+    out.bytes("payload", &payload);
+    out.bytes("packet", &packet);
+}
+
+fn one_rtt_packet(out: &mut Out, p: &dyn Provider, name: &str, suite: Suite) {
+    let secret = Secret::new(input(0xe0));
+    let (dcid, pn, acked) = (input::<8>(0x50), 654_360_564u64, 654_360_000);
+    let payload = written(|w| {
+        frames::write_stream(w, 4, 1000, 12, true)?.copy_from_slice(b"hello, world");
+        Ok(())
+    });
+    let mut buf = vec![0; 512];
+    let mut w = Writer::new(&mut buf);
+    let truncated = TruncatedPn::new(pn, Some(acked));
+    packet::write_short(&mut w, &Cid::local(dcid), truncated, false).expect("it fits");
+    let header_len = w.len();
+    let packet = protect(p, suite, &secret, pn, &buf[..header_len], truncated.len, &payload);
+    out.section(&format!("1-rtt packet {name}"));
+    out.bytes("secret", secret.as_bytes());
+    out.bytes("dcid", &dcid);
+    out.number("packet_number", pn);
+    out.number("largest_acked", acked);
+    out.bytes("header", &buf[..header_len]);
+    out.bytes("payload", &payload);
+    out.bytes("packet", &packet);
+}
+
+/// RFC 9001 §5.3 and §5.4: seals the payload, then masks first byte and packet number.
+fn protect(
+    p: &dyn Provider,
+    suite: Suite,
+    secret: &Secret,
+    pn: u64,
+    header: &[u8],
+    pn_len: usize,
+    payload: &[u8],
+) -> Vec<u8> {
+    let keys = DirectionKeys::new(p, suite, secret);
+    let mut body = payload.to_vec();
+    body.resize(payload.len() + TAG_LEN, 0);
+    keys.packet.seal(pn, header, &mut body).expect("the payload can be sealed");
+    let pn_offset = header.len() - pn_len;
+    let mut packet = header.to_vec();
+    packet.extend_from_slice(&body);
+    let sample = packet[pn_offset + 4..pn_offset + 20].try_into().expect("16 bytes");
+    let mask = keys.header.mask(&sample);
+    packet[0] ^= mask[0] & if packet[0] & 0x80 != 0 { 0x0f } else { 0x1f };
+    for (byte, mask) in packet[pn_offset..pn_offset + pn_len].iter_mut().zip(&mask[1..]) {
+        *byte ^= mask;
+    }
+    packet
+}
+
+fn transport_params(out: &mut Out) {
+    let params = TransportParams {
+        max_idle_timeout_ms: 30_000,
+        max_udp_payload_size: 1452,
+        initial_max_data: 4_194_304,
+        initial_max_stream_data_bidi_local: 262_144,
+        initial_max_stream_data_bidi_remote: 262_144,
+        initial_max_streams_bidi: 1024,
+        ack_delay_exponent: 3,
+        max_ack_delay_ms: 25,
+    };
+    out.section("transport parameters");
+    out.number("max_idle_timeout_ms", params.max_idle_timeout_ms);
+    out.number("max_udp_payload_size", params.max_udp_payload_size);
+    out.number("initial_max_data", params.initial_max_data);
+    out.number("initial_max_stream_data_bidi_local", params.initial_max_stream_data_bidi_local);
+    out.number("initial_max_stream_data_bidi_remote", params.initial_max_stream_data_bidi_remote);
+    out.number("initial_max_streams_bidi", params.initial_max_streams_bidi);
+    out.number("ack_delay_exponent", params.ack_delay_exponent);
+    out.number("max_ack_delay_ms", params.max_ack_delay_ms);
+    out.bytes("encoded", &written(|w| params.write(w)));
+}
+
+fn all_frames(out: &mut Out) {
+    out.section("frames");
+    out.bytes("ping", &written(frames::write_ping));
+    let ranges = [90..=100, 70..=80, 3..=3];
+    out.bytes("ack", &written(|w| frames::write_ack(w, 1250, ranges.iter().cloned())));
+    out.bytes("reset_stream", &written(|w| frames::write_reset_stream(w, 4, 7, 70_000)));
+    out.bytes("stop_sending", &written(|w| frames::write_stop_sending(w, 8, 9)));
+    let crypto = |w: &mut Writer<'_>| {
+        frames::write_crypto(w, 1200, 4)?.copy_from_slice(&input::<4>(0x01));
+        Ok(())
+    };
+    out.bytes("crypto", &written(crypto));
+    let stream = |fin: bool| {
+        written(|w| {
+            frames::write_stream(w, 4, 1 << 20, 3, fin)?.copy_from_slice(b"abc");
+            Ok(())
+        })
+    };
+    out.bytes("stream", &stream(false));
+    out.bytes("stream_fin", &stream(true));
+    out.bytes("max_data", &written(|w| frames::write_max_data(w, 4_194_304)));
+    out.bytes("max_stream_data", &written(|w| frames::write_max_stream_data(w, 4, 524_288)));
+    out.bytes("max_streams", &written(|w| frames::write_max_streams(w, 2048)));
+    out.bytes("data_blocked", &written(|w| frames::write_data_blocked(w, 4_194_304)));
+    let blocked = written(|w| frames::write_stream_data_blocked(w, 4, 262_144));
+    out.bytes("stream_data_blocked", &blocked);
+    let challenge = input(0x10);
+    out.bytes("path_challenge", &written(|w| frames::write_path_challenge(w, &challenge)));
+    out.bytes("path_response", &written(|w| frames::write_path_response(w, &challenge)));
+    let close = |is_application| frames::Close { is_application, code: 0x10a, reason: b"why" };
+    out.bytes("connection_close", &written(|w| frames::write_close(w, &close(false))));
+    out.bytes("application_close", &written(|w| frames::write_close(w, &close(true))));
+    out.bytes("handshake_done", &written(frames::write_handshake_done));
+}
+
+fn written(write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Vec<u8> {
+    let mut buf = vec![0; 512];
+    let mut w = Writer::new(&mut buf);
+    write(&mut w).expect("it fits into 512 bytes");
+    let len = w.len();
+    buf.truncate(len);
+    buf
+}
+
+/// The providers that must agree, by name.
+pub fn providers() -> [(&'static str, &'static dyn Provider); 2] {
+    [("ring", crypto::ring()), ("rustcrypto", crypto::rustcrypto())]
+}
