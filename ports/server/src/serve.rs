@@ -1,9 +1,9 @@
 //! Serving: datagrams, the clock and the store's answers go into the broker node, and out of it
 //! what is to be sent and asked.
 //!
-//! Owns the loop and the tasks that ask the store. Invariants: after every input the node is drained;
-//! the loop itself never waits for the store; questions to the store are bounded by the broker's
-//! limits, which count them until they are answered.
+//! Owns the loop and the tasks that ask the store. Invariants: after every input the node is
+//! drained; the loop itself never waits for the store; questions to the store are bounded by the
+//! broker's limits, which count them until they are answered.
 
 use std::path::PathBuf;
 use std::sync::Arc;
