@@ -3,6 +3,7 @@
 //! Owns setting the stage (enrolment, allow-list, services, a session); what happens then is the
 //! scenario's.
 
+use super::hostile::HostileBroker;
 use super::net::LinkConfig;
 use super::world::{HostId, World};
 use rit_core::node::{BrokerConfig, Config, Event, ServiceId, SessionId};
@@ -40,10 +41,22 @@ impl Trio {
     pub fn with_config(seed: u64, links: LinkConfig, config: Config) -> Self {
         let mut world = World::new(seed, links);
         let broker = world.add_broker(BrokerConfig::default());
+        let mut trio = Self::cast(world, broker, config);
+        trio.world.store(broker).add_code(DEVICE_CODE, 3600);
+        trio.world.store(broker).add_code(USER_CODE, 3600);
+        trio
+    }
+
+    /// A device and a user with a broker that is none.
+    pub fn with_hostile_broker(seed: u64, links: LinkConfig) -> Self {
+        let mut world = World::new(seed, links);
+        let broker = world.add_actor(HostileBroker::new([seed as u8; 32]));
+        Self::cast(world, broker, Config::default())
+    }
+
+    fn cast(mut world: World, broker: HostId, config: Config) -> Self {
         let device = world.add_node(config.clone());
         let user = world.add_node(config);
-        world.store(broker).add_code(DEVICE_CODE, 3600);
-        world.store(broker).add_code(USER_CODE, 3600);
         let user_key = world.key(user);
         let service = world.with(device, |node, _, now| {
             node.peer_allow(user_key).expect("there is room for a peer");

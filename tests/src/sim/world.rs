@@ -14,6 +14,8 @@ use rit_core::crypto::{self, Ed25519Signer};
 use rit_core::node::{
     BrokerAddress, BrokerConfig, BrokerEvent, BrokerNode, Config, ConfigError, Event, Node,
 };
+use rit_core::transport::Transmit;
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,6 +110,24 @@ pub enum Machine {
     Node(Box<Node>, Box<App>),
     /// A broker and its database.
     Broker(Box<BrokerNode>, Box<Store>),
+    /// Somebody who is neither.
+    Actor(Box<dyn Actor>),
+}
+
+/// Something that sends and receives datagrams, and is no honest node.
+pub trait Actor {
+    /// Its public key.
+    fn public_key(&self) -> PublicKey;
+    /// Takes a datagram.
+    fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time);
+    /// Does what is due.
+    fn handle_timeout(&mut self, now: Time);
+    /// The next datagram to send.
+    fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit>;
+    /// When to call `handle_timeout`.
+    fn poll_timeout(&self) -> Option<Time>;
+    /// For the scenario to get at it.
+    fn as_any(&mut self) -> &mut dyn Any;
 }
 
 /// A machine with an address.
@@ -206,6 +226,19 @@ impl World {
         Box::new(broker)
     }
 
+    /// Adds somebody who is neither node nor broker.
+    pub fn add_actor(&mut self, actor: impl Actor + 'static) -> HostId {
+        self.add_host(Machine::Actor(Box::new(actor)))
+    }
+
+    /// An actor, to change; whoever changes it calls `drain` afterwards.
+    pub fn actor<T: 'static>(&mut self, id: HostId) -> &mut T {
+        match &mut self.hosts[id.0].machine {
+            Machine::Actor(actor) => actor.as_any().downcast_mut().expect("an actor of this type"),
+            _ => panic!("host {} is no actor", id.0),
+        }
+    }
+
     fn add_host(&mut self, machine: Machine) -> HostId {
         let id = self.hosts.len();
         let path = Path::v4([10, 0, 0, id as u8 + 1], 7480 + id as u16);
@@ -240,7 +273,7 @@ impl World {
     pub fn node(&self, id: HostId) -> &Node {
         match &self.hosts[id.0].machine {
             Machine::Node(node, _) => node,
-            Machine::Broker(..) => panic!("host {} is a broker", id.0),
+            _ => panic!("host {} is no node", id.0),
         }
     }
 
@@ -248,7 +281,7 @@ impl World {
     pub fn app(&mut self, id: HostId) -> &mut App {
         match &mut self.hosts[id.0].machine {
             Machine::Node(_, app) => app,
-            Machine::Broker(..) => panic!("host {} is a broker", id.0),
+            _ => panic!("host {} is no node", id.0),
         }
     }
 
@@ -256,7 +289,7 @@ impl World {
     pub fn app_ref(&self, id: HostId) -> &App {
         match &self.hosts[id.0].machine {
             Machine::Node(_, app) => app,
-            Machine::Broker(..) => panic!("host {} is a broker", id.0),
+            _ => panic!("host {} is no node", id.0),
         }
     }
 
@@ -264,7 +297,7 @@ impl World {
     pub fn store(&mut self, id: HostId) -> &mut Store {
         match &mut self.hosts[id.0].machine {
             Machine::Broker(_, store) => store,
-            Machine::Node(..) => panic!("host {} is not a broker", id.0),
+            _ => panic!("host {} is no broker", id.0),
         }
     }
 
@@ -273,6 +306,7 @@ impl World {
         match &self.hosts[id.0].machine {
             Machine::Node(node, _) => node.public_key(),
             Machine::Broker(broker, _) => broker.public_key(),
+            Machine::Actor(actor) => actor.public_key(),
         }
     }
 
@@ -285,7 +319,7 @@ impl World {
     pub fn with<T>(&mut self, id: HostId, call: impl FnOnce(&mut Node, &mut App, Time) -> T) -> T {
         let now = self.now;
         let Machine::Node(node, app) = &mut self.hosts[id.0].machine else {
-            panic!("host {} is a broker", id.0)
+            panic!("host {} is no node", id.0)
         };
         let result = call(node, app, now);
         self.drain(id);
@@ -366,6 +400,9 @@ impl World {
             Machine::Broker(broker, _) => {
                 broker.handle_datagram(datagram.src, &mut datagram.bytes, now);
             }
+            Machine::Actor(actor) => {
+                actor.handle_datagram(datagram.src, &mut datagram.bytes, now);
+            }
         }
         self.drain(HostId(i));
     }
@@ -386,6 +423,7 @@ impl World {
                 }
                 broker.handle_timeout(now);
             }
+            Machine::Actor(actor) => actor.handle_timeout(now),
         }
         self.drain(id);
     }
@@ -415,6 +453,7 @@ impl World {
             let transmit = match &mut host.machine {
                 Machine::Node(node, _) => node.poll_transmit(&mut buf, now),
                 Machine::Broker(broker, _) => broker.poll_transmit(&mut buf, now),
+                Machine::Actor(actor) => actor.poll_transmit(&mut buf, now),
             };
             let Some(transmit) = transmit else { return is_busy };
             is_busy = true;
@@ -453,6 +492,7 @@ impl World {
                     store.ask(ask, query, now);
                 }
             }
+            Machine::Actor(_) => {}
         }
         is_busy
     }
@@ -466,6 +506,7 @@ impl Host {
         let due = match &self.machine {
             Machine::Node(node, app) => [node.poll_timeout(), app.next_turn()],
             Machine::Broker(broker, store) => [broker.poll_timeout(), store.next_answer_at()],
+            Machine::Actor(actor) => [actor.poll_timeout(), None],
         };
         due.into_iter().flatten().min()
     }
