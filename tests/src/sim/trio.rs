@@ -6,7 +6,7 @@
 use super::hostile::HostileBroker;
 use super::net::LinkConfig;
 use super::world::{HostId, World};
-use rit_core::node::{BrokerConfig, Config, Event, ServiceId, SessionId};
+use rit_core::node::{Config, Event, ServiceId, SessionId};
 use rit_core::wire::message::ServiceInfo;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Trio {
     /// The same with a configuration for device and user.
     pub fn with_config(seed: u64, links: LinkConfig, config: Config) -> Self {
         let mut world = World::new(seed, links);
-        let broker = world.add_broker(BrokerConfig::default());
+        let broker = world.add_broker(Config::default());
         let mut trio = Self::cast(world, broker, config);
         trio.world.store(broker).add_code(DEVICE_CODE, 3600);
         trio.world.store(broker).add_code(USER_CODE, 3600);
@@ -148,7 +148,7 @@ impl Trio {
     }
 
     /// Puts a fresh broker process with the same identity and database in the old one's place.
-    pub fn restart_broker(&mut self, config: BrokerConfig) {
+    pub fn restart_broker(&mut self, config: Config) {
         self.world.restart_broker(self.broker, config);
     }
 
@@ -180,6 +180,13 @@ impl Trio {
         let flow = self.world.app(user).done.last().expect("it is done");
         assert_eq!(flow.received, 5_000);
     }
+}
+
+/// The default configuration but for what `change` does.
+pub fn config(change: impl FnOnce(&mut Config)) -> Config {
+    let mut config = Config::default();
+    change(&mut config);
+    config
 }
 
 /// A TCP service of this name.

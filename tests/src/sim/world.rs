@@ -9,11 +9,9 @@
 use super::app::App;
 use super::net::{Datagram, LinkConfig, Net};
 use rit_core::base::{Path, PublicKey, Rng, Time};
-use rit_core::broker::{Answer, AskId, Query};
+use rit_core::broker::{Answer, AskId, BrokerEvent, Query, code_hash};
 use rit_core::crypto::{self, Ed25519Signer};
-use rit_core::node::{
-    BrokerAddress, BrokerConfig, BrokerEvent, BrokerNode, Config, ConfigError, Event, Node,
-};
+use rit_core::node::{BrokerAddress, BrokerNode, Config, ConfigError, Event, Node};
 use rit_core::transport::Transmit;
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,7 +43,7 @@ pub struct Code {
 /// The broker's database, in memory.
 #[derive(Default)]
 pub struct Store {
-    /// By SHA-256 of the code.
+    /// By [`code_hash`].
     pub codes: BTreeMap<[u8; 32], Code>,
     /// Keys that may connect.
     pub enrolled: BTreeSet<PublicKey>,
@@ -62,7 +60,7 @@ pub struct Store {
 impl Store {
     /// Adds a one-time code that lives for `lifetime_s` from the start of virtual time.
     pub fn add_code(&mut self, code: &str, lifetime_s: u64) {
-        let hash = crypto::default_provider().sha256(&[code.as_bytes()]);
+        let hash = code_hash(crypto::default_provider(), code);
         let expires_unix_s = WALL_START_UNIX_S + lifetime_s;
         self.codes.insert(hash, Code { expires_unix_s, is_used: false });
     }
@@ -200,7 +198,7 @@ impl World {
     }
 
     /// Adds a broker with a fresh identity and an empty database.
-    pub fn add_broker(&mut self, config: BrokerConfig) -> HostId {
+    pub fn add_broker(&mut self, config: Config) -> HostId {
         let identity = self.rng.array();
         let broker = self.broker_node(config, &identity);
         let store = Store { identity, ..Store::default() };
@@ -208,7 +206,7 @@ impl World {
     }
 
     /// Puts a fresh broker process with the same identity and database in the old one's place.
-    pub fn restart_broker(&mut self, id: HostId, config: BrokerConfig) {
+    pub fn restart_broker(&mut self, id: HostId, config: Config) {
         let identity = self.store(id).identity;
         let fresh = self.broker_node(config, &identity);
         if let Machine::Broker(broker, store) = &mut self.hosts[id.0].machine {
@@ -218,7 +216,7 @@ impl World {
         self.hosts[id.0].is_running = true;
     }
 
-    fn broker_node(&mut self, config: BrokerConfig, identity: &[u8; 32]) -> Box<BrokerNode> {
+    fn broker_node(&mut self, config: Config, identity: &[u8; 32]) -> Box<BrokerNode> {
         let signer = Arc::new(Ed25519Signer::from_seed(identity));
         let seed = self.rng.array();
         let broker = BrokerNode::new(config, crypto::default_provider(), signer, seed, self.now)
