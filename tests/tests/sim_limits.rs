@@ -185,6 +185,6 @@ fn a_configuration_out_of_range_is_refused() {
         trio::config(|config| config.max_sessions = 0),
         trio::config(|config| config.max_services = 1000),
     ] {
-        assert!(world.try_node(config).is_err());
+        assert!(world.node_of(config, &[1; 32]).is_err());
     }
 }

@@ -171,7 +171,8 @@ impl RawPeer {
             let offset = self.crypto_sent;
             self.crypto_sent += data.len() as u64;
             let payload = written(|w| {
-                let _ = frame::write_crypto(w, offset, data.len()).map(|o| o.copy_from_slice(&data));
+                let _ =
+                    frame::write_crypto(w, offset, data.len()).map(|o| o.copy_from_slice(&data));
             });
             return self.seal(CONTACT, &payload);
         }

@@ -100,9 +100,9 @@ impl Trio {
         let (user, device) = (self.user, self.device);
         let seed = self.world.seed;
         let is_met = self.world.run_until(Duration::from_secs(60), |world| {
-            [user, device].iter().all(|&host| {
-                world.host(host).has_event(|e| matches!(e, Event::SessionUp { .. }))
-            })
+            [user, device]
+                .iter()
+                .all(|&host| world.host(host).has_event(|e| matches!(e, Event::SessionUp { .. })))
         });
         assert!(is_met, "seed {seed}: no session: {:?}", self.events());
         session
@@ -155,7 +155,8 @@ impl Trio {
     /// Opens a stream from the user that sends and asks back this many bytes.
     pub fn open_flow(&mut self, session: SessionId, key: u64, send: u64, back: u64) {
         self.world.with(self.user, |node, app, now| {
-            app.open(node, session, (SERVICE, key, send, back), now).expect("a stream can be opened")
+            app.open(node, session, (SERVICE, key, send, back), now)
+                .expect("a stream can be opened")
         });
     }
 

@@ -51,7 +51,6 @@ pub struct Store {
     pub is_broken: bool,
     /// How long an answer takes.
     pub delay: Duration,
-    identity: [u8; 32],
     pending: BTreeMap<(Time, u64), Query>,
     ids: BTreeMap<u64, AskId>,
     asked: u64,
@@ -134,6 +133,7 @@ pub struct Host {
     pub path: Path,
     /// What runs there.
     pub machine: Machine,
+    identity: [u8; 32],
     /// Whether it runs; a stopped host neither hears nor says anything.
     pub is_running: bool,
     /// Node events so far, with their time.
@@ -186,13 +186,16 @@ impl World {
 
     /// Adds a node with a fresh identity.
     pub fn add_node(&mut self, config: Config) -> HostId {
-        let node = self.try_node(config).expect("the configuration is sound");
-        self.add_host(Machine::Node(Box::new(node), Box::default()))
+        let identity = self.rng.array();
+        let node = self.node_of(config, &identity).expect("the configuration is sound");
+        let id = self.add_host(Machine::Node(Box::new(node), Box::default()));
+        self.hosts[id.0].identity = identity;
+        id
     }
 
-    /// A node with a fresh identity, on no host yet.
-    pub fn try_node(&mut self, config: Config) -> Result<Node, ConfigError> {
-        let signer = Arc::new(Ed25519Signer::from_seed(&self.rng.array()));
+    /// A node with this identity, on no host yet.
+    pub fn node_of(&mut self, config: Config, identity: &[u8; 32]) -> Result<Node, ConfigError> {
+        let signer = Arc::new(Ed25519Signer::from_seed(identity));
         let seed = self.rng.array();
         Node::new(config, crypto::default_provider(), signer, seed, self.now)
     }
@@ -201,19 +204,29 @@ impl World {
     pub fn add_broker(&mut self, config: Config) -> HostId {
         let identity = self.rng.array();
         let broker = self.broker_node(config, &identity);
-        let store = Store { identity, ..Store::default() };
-        self.add_host(Machine::Broker(broker, Box::new(store)))
+        let id = self.add_host(Machine::Broker(broker, Box::default()));
+        self.hosts[id.0].identity = identity;
+        id
     }
 
     /// Puts a fresh broker process with the same identity and database in the old one's place.
     pub fn restart_broker(&mut self, id: HostId, config: Config) {
-        let identity = self.store(id).identity;
+        let identity = self.hosts[id.0].identity;
         let fresh = self.broker_node(config, &identity);
         if let Machine::Broker(broker, store) = &mut self.hosts[id.0].machine {
             *broker = fresh;
             store.pending.clear();
         }
         self.hosts[id.0].is_running = true;
+    }
+
+    /// Puts a fresh process with the same identity, and an application that knows of nothing, in a
+    /// node's place.
+    pub fn restart_node(&mut self, id: HostId, config: Config) {
+        let identity = self.hosts[id.0].identity;
+        let node = self.node_of(config, &identity).expect("the configuration is sound");
+        self.hosts[id.0].machine = Machine::Node(Box::new(node), Box::default());
+        self.hosts[id.0].events.clear();
     }
 
     fn broker_node(&mut self, config: Config, identity: &[u8; 32]) -> Box<BrokerNode> {
@@ -243,6 +256,7 @@ impl World {
         self.hosts.push(Host {
             path,
             machine,
+            identity: [0; 32],
             is_running: true,
             events: Vec::new(),
             broker_events: Vec::new(),
