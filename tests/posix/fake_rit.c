@@ -190,7 +190,8 @@ int32_t rit_broker_connect(rit_node *node, const struct rit_broker *broker) {
     return RIT_OK;
 }
 
-int32_t rit_uri_parse(const char *uri, uint8_t *key, char *host, size_t host_cap, uint16_t *port) {
+int32_t rit_uri_parse(const char *uri, uint8_t key[RIT_KEY_LEN], char *host, size_t host_cap,
+                      uint16_t *port) {
     memset(key, 9, RIT_KEY_LEN);
     if (strcmp(uri, "rit://broker") != 0)
         return RIT_ERR_ARG;
@@ -199,8 +200,8 @@ int32_t rit_uri_parse(const char *uri, uint8_t *key, char *host, size_t host_cap
     return RIT_OK;
 }
 
-int32_t rit_loopback_address(const uint8_t *device, const char *service, uint32_t attempt,
-                             uint8_t *out) {
+int32_t rit_loopback_address(const uint8_t device[RIT_KEY_LEN], const char *service,
+                             uint32_t attempt, uint8_t out[4]) {
     if (service[0] == '\0')
         return RIT_ERR_NAME;
     out[0] = 127;
