@@ -1,169 +1,201 @@
-//! Streams: one TCP connection of a service each. Nothing here blocks.
+//! Streams: one TCP connection of a service each, never blocking.
 
-use crate::error::{RIT_ERR_ARG, RIT_ERR_NULL, from_node};
-use crate::node::{enter, rit_node};
-use crate::session::rit_session;
-use crate::structs;
+use crate::args;
+use crate::error::Error;
+use crate::node::{command, rit_node};
+use crate::service::service_name;
+use crate::session::{code, rit_session};
 use core::ffi::c_char;
-use rit_core::node::{NodeError, SessionId, StreamHandle};
+use rit_core::node::{SessionId, StreamHandle};
 use rit_core::tunnel::Refusal;
 
-/// Handle of a stream; 0 is never one. Good until rit_stream_release, rit_stream_refuse, or
-/// RIT_EVENT_SESSION_DOWN of its session.
+/// Handle of a stream, of whichever session; 0 is none. A generation is inside: a stale one is
+/// RIT_ERR_HANDLE.
 pub type rit_stream = u64;
 
-/// Refusal: the service itself, as a closed TCP port does.
+/// The service itself refused, as a closed TCP port does.
 pub const RIT_REFUSED_SERVICE: i32 = 1;
-/// Refusal: this peer may not use it.
+/// This peer may not use it.
 pub const RIT_REFUSED_DENIED: i32 = 2;
-/// Refusal: no such service.
+/// There is no such service.
 pub const RIT_REFUSED_UNKNOWN: i32 = 3;
-/// Refusal: a limit of the device.
+/// A limit of the device is reached.
 pub const RIT_REFUSED_LIMIT: i32 = 4;
 
-fn act(
-    node: *mut rit_node,
-    stream: rit_stream,
-    act: impl FnOnce(
-        &mut rit_core::node::Node,
-        StreamHandle,
-        rit_core::base::Time,
-    ) -> Result<(), NodeError>,
-) -> i32 {
-    enter(node, |inner, now| act(&mut inner.node, StreamHandle(stream), now).map_err(from_node))
-}
-
-fn check_code(code: u64) -> Result<(), NodeError> {
-    if code > rit_core::wire::codec::VARINT_MAX { Err(NodeError::Argument) } else { Ok(()) }
-}
-
-/// Opens a stream to a service of the session's device. Bytes may be written at once.
-/// RIT_EVENT_STREAM_OPENED or RIT_EVENT_STREAM_REFUSED follows; release it in both cases.
+/// Opens a stream to a service of the device at the other end of a session that is up. Bytes may be
+/// written at once. STREAM_OPENED or STREAM_REFUSED follows.
 ///
-/// RIT_ERR_NAME, RIT_ERR_STATE (the session is not up), RIT_ERR_LIMIT (streams, or buffers are full),
-/// RIT_ERR_HANDLE, RIT_ERR_NULL, RIT_ERR_REENTRY. *out is written only on success.
+/// service: the name, not kept. out: gets the handle, good until rit_stream_release or
+/// SESSION_DOWN. Errors: NULL, NAME, HANDLE, STATE (the session is not up), LIMIT (the peer's
+/// max_streams are open), REENTRY, INTERNAL. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
-pub extern "C" fn rit_stream_open(
+pub unsafe extern "C" fn rit_stream_open(
     node: *mut rit_node,
     session: rit_session,
     service: *const c_char,
     out: *mut rit_stream,
 ) -> i32 {
-    enter(node, |inner, now| {
-        if out.is_null() {
-            return Err(RIT_ERR_NULL);
-        }
-        let service = structs::text(service)?;
-        let opened = inner.node.stream_open(SessionId(session), service, now);
-        structs::put(out, opened.map_err(from_node)?.0)
-    })
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let service = service_name(service)?;
+            let out = args::place(out, "out")?;
+            out.write_unaligned(inner.node.stream_open(SessionId(session), service, now)?.0);
+            Ok(())
+        })
+    }
 }
 
-/// Accepts an incoming stream: the service is open.
+/// Accepts a stream of STREAM_INCOMING, once the service behind it is connected. From then on it
+/// can be written to; it can be read before.
 ///
-/// RIT_ERR_STATE (answered already), RIT_ERR_HANDLE, RIT_ERR_NULL, RIT_ERR_REENTRY.
+/// Errors: NULL, HANDLE, STATE (not an incoming one, or answered already), REENTRY, INTERNAL. Not
+/// in a callback, not in an ISR.
 #[unsafe(no_mangle)]
-pub extern "C" fn rit_stream_accept(node: *mut rit_node, stream: rit_stream) -> i32 {
-    act(node, stream, |node, stream, now| node.stream_accept(stream, now))
+pub unsafe extern "C" fn rit_stream_accept(node: *mut rit_node, stream: rit_stream) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe { command(node, |inner, now| Ok(inner.node.stream_accept(StreamHandle(stream), now)?)) }
 }
 
-/// Refuses an incoming stream with one of RIT_REFUSED_*; its handle is stale from then on.
+/// Refuses a stream of STREAM_INCOMING; its handle is stale from then on.
 ///
-/// RIT_ERR_ARG (refusal), RIT_ERR_HANDLE (also: answered already), RIT_ERR_NULL, RIT_ERR_REENTRY.
+/// refusal: RIT_REFUSED_*, told to the peer. Errors: NULL, ARG (refusal), HANDLE (stale, not an
+/// incoming one, or answered already), REENTRY, INTERNAL. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
-pub extern "C" fn rit_stream_refuse(node: *mut rit_node, stream: rit_stream, refusal: i32) -> i32 {
-    enter(node, |inner, now| {
-        if !(RIT_REFUSED_SERVICE..=RIT_REFUSED_LIMIT).contains(&refusal) {
-            return Err(RIT_ERR_ARG);
-        }
-        let refusal = Refusal::from_code(refusal as u8);
-        inner.node.stream_refuse(StreamHandle(stream), refusal, now).map_err(from_node)
-    })
+pub unsafe extern "C" fn rit_stream_refuse(
+    node: *mut rit_node,
+    stream: rit_stream,
+    refusal: i32,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let refusal = match refusal {
+                RIT_REFUSED_SERVICE => Refusal::Service,
+                RIT_REFUSED_DENIED => Refusal::Denied,
+                RIT_REFUSED_UNKNOWN => Refusal::Unknown,
+                RIT_REFUSED_LIMIT => Refusal::Limit,
+                _ => return Err(Error::Argument("refusal")),
+            };
+            Ok(inner.node.stream_refuse(StreamHandle(stream), refusal, now)?)
+        })
+    }
 }
 
-/// Buffers up to len bytes to send; *written tells how many were taken. If that is fewer than len,
-/// RIT_EVENT_STREAM_WRITABLE follows. buf is copied.
+/// Takes bytes to send, as many as there is room for.
 ///
-/// RIT_ERR_AGAIN: none were taken. RIT_ERR_CLOSED: the peer wants no more. RIT_ERR_STATE: finished, or
-/// not accepted yet. RIT_ERR_HANDLE, RIT_ERR_NULL, RIT_ERR_REENTRY. *written is written only on success.
+/// buf: len bytes, copied. written: gets how many were taken, 1 to len; if fewer than len,
+/// STREAM_WRITABLE follows when there is room again. len 0 takes none and is fine.
+/// Errors: AGAIN (no room: STREAM_WRITABLE follows), NULL, HANDLE, STATE (not accepted yet, or
+/// finished), RESET or CLOSED (the peer wants no more: see STREAM_STOPPED), REENTRY, INTERNAL;
+/// *written is 0 then. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
-pub extern "C" fn rit_stream_write(
+pub unsafe extern "C" fn rit_stream_write(
     node: *mut rit_node,
     stream: rit_stream,
     buf: *const u8,
     len: usize,
     written: *mut usize,
 ) -> i32 {
-    enter(node, |inner, now| {
-        if written.is_null() {
-            return Err(RIT_ERR_NULL);
-        }
-        let data = structs::bytes(buf, len)?;
-        let taken = inner.node.stream_write(StreamHandle(stream), data, now).map_err(from_node)?;
-        structs::put(written, taken)
-    })
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let written = args::place(written, "written")?;
+            written.write_unaligned(0);
+            let data = args::bytes(buf, len, "buf")?;
+            written.write_unaligned(inner.node.stream_write(StreamHandle(stream), data, now)?);
+            Ok(())
+        })
+    }
 }
 
-/// Reads up to cap bytes; *len tells how many. RIT_OK with *len 0 is the end of the stream (or cap
-/// was 0). What is not read stays in the peer's window: it stops sending.
+/// Gives bytes that came, in order. Reading makes room for the peer to send more; a stream that is
+/// not read stops its sender, and nobody else.
 ///
-/// RIT_ERR_AGAIN: nothing now; RIT_EVENT_STREAM_READABLE follows. RIT_ERR_RESET: the peer gave it up.
-/// RIT_ERR_STATE, RIT_ERR_HANDLE, RIT_ERR_NULL, RIT_ERR_REENTRY. *len is written only on success.
+/// buf: room for cap bytes, at least 1. len: gets how many there are; RIT_OK with 0 is the end of
+/// the stream. Errors: AGAIN (none now: STREAM_READABLE follows), NULL, ARG (cap 0), HANDLE, STATE
+/// (the end was read before), RESET (the peer gave up; what was not read is lost), REENTRY,
+/// INTERNAL; *len is 0 then. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
-pub extern "C" fn rit_stream_read(
+pub unsafe extern "C" fn rit_stream_read(
     node: *mut rit_node,
     stream: rit_stream,
     buf: *mut u8,
     cap: usize,
     len: *mut usize,
 ) -> i32 {
-    enter(node, |inner, now| {
-        if len.is_null() {
-            return Err(RIT_ERR_NULL);
-        }
-        let out = structs::bytes_mut(buf, cap)?;
-        if out.is_empty() {
-            return structs::put(len, 0);
-        }
-        let read = inner.node.stream_read(StreamHandle(stream), out, now).map_err(from_node)?;
-        structs::put(len, read.len)
-    })
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let len = args::place(len, "len")?;
+            len.write_unaligned(0);
+            let out = args::bytes_mut(buf, cap, "buf")?;
+            if out.is_empty() {
+                return Err(Error::Argument("cap"));
+            }
+            len.write_unaligned(inner.node.stream_read(StreamHandle(stream), out, now)?.len);
+            Ok(())
+        })
+    }
 }
 
-/// Ends our side after what was written, as a TCP FIN does. Reading goes on.
+/// Ends this side after what was written, as a TCP FIN does; the other side goes on.
 ///
-/// RIT_ERR_STATE (finished or reset already), RIT_ERR_HANDLE, RIT_ERR_NULL, RIT_ERR_REENTRY.
+/// Errors: NULL, HANDLE, STATE (not accepted yet, or finished before), RESET, CLOSED, REENTRY,
+/// INTERNAL. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
-pub extern "C" fn rit_stream_finish(node: *mut rit_node, stream: rit_stream) -> i32 {
-    act(node, stream, |node, stream, now| node.stream_finish(stream, now))
+pub unsafe extern "C" fn rit_stream_finish(node: *mut rit_node, stream: rit_stream) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe { command(node, |inner, now| Ok(inner.node.stream_finish(StreamHandle(stream), now)?)) }
 }
 
-/// Gives our side up, as a TCP RST does; code (below 2^62) reaches the peer.
+/// Gives this side up, as a TCP RST does: what was not sent yet never will be. The peer gets
+/// STREAM_RESET with the code; its bytes still come.
 ///
-/// RIT_ERR_ARG, RIT_ERR_HANDLE, RIT_ERR_NULL, RIT_ERR_REENTRY.
+/// code: 0 to 2^62 - 1. Errors: NULL, ARG (code), HANDLE, STATE, REENTRY, INTERNAL. Not in a
+/// callback, not in an ISR.
 #[unsafe(no_mangle)]
-pub extern "C" fn rit_stream_reset(node: *mut rit_node, stream: rit_stream, code: u64) -> i32 {
-    act(node, stream, |node, stream, now| {
-        check_code(code)?;
-        node.stream_reset(stream, code, now)
-    })
+pub unsafe extern "C" fn rit_stream_reset(
+    node: *mut rit_node,
+    stream: rit_stream,
+    code: u64,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let code = self::code(code)?;
+            Ok(inner.node.stream_reset(StreamHandle(stream), code, now)?)
+        })
+    }
 }
 
-/// Asks the peer to send no more; what still comes is dropped. code (below 2^62) reaches the peer.
+/// Asks the peer to send no more. The peer gets STREAM_STOPPED with the code; this side may write
+/// on.
 ///
-/// RIT_ERR_ARG, RIT_ERR_HANDLE, RIT_ERR_NULL, RIT_ERR_REENTRY.
+/// code: 0 to 2^62 - 1. Errors: NULL, ARG (code), HANDLE, STATE, REENTRY, INTERNAL. Not in a
+/// callback, not in an ISR.
 #[unsafe(no_mangle)]
-pub extern "C" fn rit_stream_stop(node: *mut rit_node, stream: rit_stream, code: u64) -> i32 {
-    act(node, stream, |node, stream, now| {
-        check_code(code)?;
-        node.stream_stop(stream, code, now)
-    })
+pub unsafe extern "C" fn rit_stream_stop(
+    node: *mut rit_node,
+    stream: rit_stream,
+    code: u64,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let code = self::code(code)?;
+            Ok(inner.node.stream_stop(StreamHandle(stream), code, now)?)
+        })
+    }
 }
 
-/// Gives the handle back. What was finished is still delivered; a side that was not is reset.
+/// Gives the handle back; every stream wants this in the end, but for refused incoming ones and
+/// those of a session that is down. What is finished still arrives at the peer; what is not is
+/// reset.
 ///
-/// RIT_ERR_HANDLE, RIT_ERR_NULL, RIT_ERR_REENTRY.
+/// Errors: NULL, HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
-pub extern "C" fn rit_stream_release(node: *mut rit_node, stream: rit_stream) -> i32 {
-    act(node, stream, |node, stream, now| node.stream_release(stream, now))
+pub unsafe extern "C" fn rit_stream_release(node: *mut rit_node, stream: rit_stream) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe { command(node, |inner, now| Ok(inner.node.stream_release(StreamHandle(stream), now)?)) }
 }
