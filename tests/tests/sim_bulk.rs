@@ -6,7 +6,7 @@
 use rit_core::node::Config;
 use rit_tests::sim::net::LinkConfig;
 use rit_tests::sim::seeds;
-use rit_tests::sim::trio::Trio;
+use rit_tests::sim::trio::{self, Trio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -15,7 +15,10 @@ const SEEDS: u64 = 1000;
 const SEEDS_TWICE: u64 = 20;
 
 fn config() -> Config {
-    Config { stream_window: 32 * 1024, session_window: 256 * 1024, ..Config::default() }
+    trio::config(|config| {
+        config.transport.stream_window = 32 * 1024;
+        config.transport.session_window = 256 * 1024;
+    })
 }
 
 /// Runs the scenario; gives its trace hash and the most that either node buffered.
@@ -46,7 +49,7 @@ fn a_thousand_seeds_deliver_every_byte() {
     let most = AtomicU64::new(0);
     // Sent and received bytes are each bounded by the session's window; the broker's link and the
     // handshake add a little.
-    let bound = 2 * config().session_window + 128 * 1024;
+    let bound = 2 * config().transport.session_window + 128 * 1024;
     seeds::run("bulk", SEEDS, |seed| {
         let (_, buffered) = scenario(seed);
         assert!(buffered <= bound, "{buffered} bytes buffered, the bound is {bound}");

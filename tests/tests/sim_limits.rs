@@ -4,7 +4,7 @@
 use rit_core::base::PublicKey;
 use rit_core::node::{Config, Event, NodeError};
 use rit_tests::sim::net::LinkConfig;
-use rit_tests::sim::trio::{SERVICE, Trio, service_info};
+use rit_tests::sim::trio::{self, SERVICE, Trio, service_info};
 use std::time::Duration;
 
 fn trio(seed: u64, config: Config) -> Trio {
@@ -13,7 +13,7 @@ fn trio(seed: u64, config: Config) -> Trio {
 
 #[test]
 fn services_at_the_limit() {
-    let mut trio = trio(1, Config { max_services: 4, ..Config::default() });
+    let mut trio = trio(1, trio::config(|config| config.max_services = 4));
     let device = trio.device;
     let mut add = |name: &str| {
         trio.world.with(device, |node, _, now| node.service_add(service_info(name), now))
@@ -44,7 +44,7 @@ fn a_service_name_twice_is_refused() {
 
 #[test]
 fn peers_at_the_limit() {
-    let mut trio = trio(3, Config { max_peers: 3, ..Config::default() });
+    let mut trio = trio(3, trio::config(|config| config.max_peers = 3));
     let device = trio.device;
     let mut allow =
         |n: u8| trio.world.with(device, |node, _, _| node.peer_allow(PublicKey([n; 32])));
@@ -59,7 +59,7 @@ fn peers_at_the_limit() {
 
 #[test]
 fn sessions_at_the_limit() {
-    let mut trio = trio(4, Config { max_sessions: 2, ..Config::default() });
+    let mut trio = trio(4, trio::config(|config| config.max_sessions = 2));
     trio.online();
     let session = trio.session();
     let nobody = |n: u8| PublicKey([n; 32]);
@@ -78,7 +78,7 @@ fn sessions_at_the_limit() {
 
 #[test]
 fn a_device_full_of_sessions_refuses_one_more_and_keeps_the_others() {
-    let mut trio = trio(5, Config { max_sessions: 2, ..Config::default() });
+    let mut trio = trio(5, trio::config(|config| config.max_sessions = 2));
     let others: Vec<_> = (0..2)
         .map(|i| {
             let host = trio.world.add_node(Config::default());
@@ -110,7 +110,7 @@ fn a_device_full_of_sessions_refuses_one_more_and_keeps_the_others() {
 
 #[test]
 fn streams_at_the_limit() {
-    let mut trio = trio(6, Config { max_streams: 8, ..Config::default() });
+    let mut trio = trio(6, trio::config(|config| config.transport.max_streams = 8));
     trio.online();
     let session = trio.session();
     let user = trio.user;
@@ -157,12 +157,11 @@ fn streams_at_the_limit() {
 
 #[test]
 fn buffers_stay_under_the_configured_windows() {
-    let config = Config {
-        stream_window: 16 * 1024,
-        session_window: 64 * 1024,
-        stream_send_buffer: 16 * 1024,
-        ..Config::default()
-    };
+    let config = trio::config(|config| {
+        config.transport.stream_window = 16 * 1024;
+        config.transport.session_window = 64 * 1024;
+        config.transport.stream_send_buffer = 16 * 1024;
+    });
     let mut trio = trio(7, config);
     trio.online();
     let session = trio.session();
@@ -180,9 +179,12 @@ fn buffers_stay_under_the_configured_windows() {
 fn a_configuration_out_of_range_is_refused() {
     let mut world = rit_tests::sim::world::World::new(1, LinkConfig::clean(Duration::ZERO));
     for config in [
-        Config { max_datagram: 100, ..Config::default() },
-        Config { max_datagram: 100_000, ..Config::default() },
+        trio::config(|config| config.transport.max_datagram = 100),
+        trio::config(|config| config.transport.max_datagram = 100_000),
+        trio::config(|config| config.transport.stream_window = u64::MAX),
+        trio::config(|config| config.max_sessions = 0),
+        trio::config(|config| config.max_services = 1000),
     ] {
-        assert!(world.try_node(config).is_err());
+        assert!(world.node_of(config, &[1; 32]).is_err());
     }
 }

@@ -1,11 +1,11 @@
 //! Scenarios: who gets a session and who does not, and what sessions outlive.
 
 use rit_core::base::PublicKey;
-use rit_core::node::{BrokerConfig, Config, Event, NodeError};
+use rit_core::node::{Config, Event, NodeError};
 use rit_core::tunnel::Refusal;
 use rit_tests::sim::app::Behaviour;
 use rit_tests::sim::net::LinkConfig;
-use rit_tests::sim::trio::Trio;
+use rit_tests::sim::trio::{self, Trio};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -27,7 +27,7 @@ fn is_online(event: &Event) -> bool {
 }
 
 fn is_offline(event: &Event) -> bool {
-    matches!(event, Event::BrokerOffline { .. })
+    matches!(event, Event::BrokerOffline(_))
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn both_ends_learn_who_the_other_is() {
 fn a_peer_not_on_the_list_gets_no_session() {
     let mut trio = trio(2);
     let user_key = trio.world.key(trio.user);
-    trio.world.with(trio.device, |node, _, _| node.peer_forbid(&user_key)).expect("it was allowed");
+    trio.world.with(trio.device, |node, _, now| node.peer_forbid(&user_key, now));
     trio.online();
     trio.ask_for_session();
     trio.expect(trio.user, LIMIT, "the end of the session", is_down);
@@ -188,7 +188,7 @@ fn a_session_outlives_its_broker_and_the_broker_comes_back() {
 
     // It comes back as a fresh process with the same identity.
     let online_before = count(&trio, is_online);
-    trio.restart_broker(BrokerConfig::default());
+    trio.restart_broker(Config::default());
     let hosts = [trio.user, trio.device];
     let is_back = trio.world.run_until(Duration::from_secs(300), |world| {
         let online: usize = hosts
@@ -238,11 +238,10 @@ fn closing_is_seen_by_the_other_end() {
 
 #[test]
 fn a_dead_peer_is_noticed_and_an_idle_one_kept() {
-    let config = Config {
-        idle_timeout: Duration::from_secs(10),
-        keep_alive: Duration::from_secs(3),
-        ..Config::default()
-    };
+    let config = trio::config(|config| {
+        config.transport.idle_timeout = Duration::from_secs(10);
+        config.transport.keep_alive = Duration::from_secs(3);
+    });
     let links = LinkConfig::clean(Duration::from_millis(20));
     let mut trio = Trio::with_config(12, links, config);
     trio.online();
@@ -260,11 +259,10 @@ fn a_dead_peer_is_noticed_and_an_idle_one_kept() {
 
 #[test]
 fn without_keep_alive_an_idle_session_ends() {
-    let config = Config {
-        idle_timeout: Duration::from_secs(10),
-        keep_alive: Duration::ZERO,
-        ..Config::default()
-    };
+    let config = trio::config(|config| {
+        config.transport.idle_timeout = Duration::from_secs(10);
+        config.transport.keep_alive = Duration::ZERO;
+    });
     let links = LinkConfig::clean(Duration::from_millis(20));
     let mut trio = Trio::with_config(13, links, config);
     trio.online();
@@ -275,7 +273,7 @@ fn without_keep_alive_an_idle_session_ends() {
 
 #[test]
 fn a_small_path_still_works() {
-    let config = Config { max_datagram: 548, ..Config::default() };
+    let config = trio::config(|config| config.transport.max_datagram = 548);
     let links = LinkConfig { mtu: 548, ..LinkConfig::clean(Duration::from_millis(20)) };
     let mut trio = Trio::with_config(14, links, config);
     trio.online();

@@ -1,9 +1,9 @@
 //! Scenarios: streams end as TCP connections do, and a slow reader costs no memory.
 
-use rit_core::node::{Config, Event, NodeError, SessionId, StreamHandle};
+use rit_core::node::{Event, NodeError, SessionId, StreamHandle};
 use rit_tests::sim::app::{ReadPace, fill_pattern};
 use rit_tests::sim::net::LinkConfig;
-use rit_tests::sim::trio::{SERVICE, Trio};
+use rit_tests::sim::trio::{self, SERVICE, Trio};
 use rit_tests::sim::world::HostId;
 use std::time::Duration;
 
@@ -191,8 +191,10 @@ fn a_released_stream_is_reset_for_the_other_end() {
 
 #[test]
 fn a_slow_reader_holds_the_writer_back() {
-    let config =
-        Config { stream_window: 64 * 1024, stream_send_buffer: 64 * 1024, ..Config::default() };
+    let config = trio::config(|config| {
+        config.transport.stream_window = 64 * 1024;
+        config.transport.stream_send_buffer = 64 * 1024;
+    });
     let links = LinkConfig::clean(Duration::from_millis(20));
     let mut trio = Trio::with_config(6, links, config);
     trio.online();

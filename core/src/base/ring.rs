@@ -37,7 +37,7 @@ impl ByteRing {
     /// `live` is the end of what must survive a growth.
     pub fn write_at(&mut self, offset: u64, data: &[u8], live: u64) {
         let skip = usize::try_from(self.base.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let Some(data) = data.get(skip..) else { return };
+        let Some(data) = data.get(skip..).filter(|data| !data.is_empty()) else { return };
         let start = offset.max(self.base);
         let needed = (start - self.base) as usize + data.len();
         if needed > self.storage.len() {
@@ -129,5 +129,15 @@ mod tests {
         assert_eq!(&out, b"cd");
         ring.write_at(0, b"old", 102);
         assert_eq!(ring.base(), 100);
+    }
+
+    #[test]
+    fn nothing_can_be_written_where_there_is_no_memory() {
+        let mut ring = ByteRing::new();
+        ring.write_at(0, b"", 0);
+        ring.write_at(7, b"", 0);
+        ring.advance(9);
+        ring.write_at(7, b"ab", 9);
+        assert_eq!(ring.capacity(), 0);
     }
 }

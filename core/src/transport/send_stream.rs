@@ -66,6 +66,11 @@ impl SendStream {
         }
     }
 
+    /// Bytes ever written.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
     /// Bytes written and not acknowledged.
     pub(super) fn buffered(&self) -> u64 {
         if self.reset == Reset::None { self.end - self.ring.base() } else { 0 }

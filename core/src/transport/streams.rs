@@ -14,6 +14,11 @@ use crate::wire::frame;
 use crate::wire::params::TransportParams;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
+/// Bytes at the start of each stream that are taken even when the connection's send buffer is full:
+/// a service's header and answer must not wait for other streams' peers to read. Not less than the
+/// least `stream_send_buffer`.
+const FIRST_WRITE: u64 = 256;
+
 pub(super) struct Stream {
     pub(super) send: SendStream,
     pub(super) recv: RecvStream,
@@ -112,6 +117,7 @@ impl Streams {
         let stream = self.table.get_mut(&id).ok_or(StreamError::Unknown)?;
         stream.send.check_open()?;
         let room = self.stream_send_buffer.saturating_sub(stream.send.buffered());
+        let total_room = total_room.max(FIRST_WRITE.saturating_sub(stream.send.end()));
         let len = stream.send.write(data, room.min(total_room));
         self.buffered += len as u64;
         if len < data.len() {

@@ -3,11 +3,13 @@
 //! They live here rather than in `fuzz/` so that the stable toolchain runs them too: the test
 //! `fuzz_seeds` replays every file of `fuzz/seeds`.
 
+mod connection;
 mod handshake;
 mod message;
 mod node;
 mod wire;
 
+pub use connection::connection;
 pub use handshake::crypto_reassembly;
 pub use message::message;
 pub use node::node;
@@ -22,5 +24,6 @@ pub const TARGETS: &[Target] = &[
     ("frame", frame),
     ("crypto_reassembly", crypto_reassembly),
     ("message", message),
+    ("connection", connection),
     ("node", node),
 ];

@@ -139,11 +139,15 @@ impl App {
             Event::StreamIncoming { .. } if self.is_passive => {}
             Event::StreamIncoming { stream, service, .. } => {
                 match self.behaviours.get(&service).copied().unwrap_or_default() {
-                    Behaviour::Serve => {
-                        node.stream_accept(stream, now).expect("an incoming stream can be accepted");
-                        self.flows.insert(stream, Flow { is_open: true, ..Flow::default() });
-                        self.pump(node, stream, false, now);
-                    }
+                    // The opener may be gone again already.
+                    Behaviour::Serve => match node.stream_accept(stream, now) {
+                        Err(NodeError::Stopped(_)) => drop(node.stream_release(stream, now)),
+                        other => {
+                            other.expect("an incoming stream can be accepted");
+                            self.flows.insert(stream, Flow { is_open: true, ..Flow::default() });
+                            self.pump(node, stream, false, now);
+                        }
+                    },
                     Behaviour::Refuse(refusal) => {
                         node.stream_refuse(stream, refusal, now).expect("it can be refused");
                     }

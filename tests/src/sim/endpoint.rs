@@ -67,9 +67,8 @@ impl Endpoint {
     /// Takes a datagram.
     pub fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
         let Ok(header) = Header::parse(datagram) else { return };
-        let is_mine = |c: &&mut Connection| {
-            header.dcid == c.local_cid() || header.dcid == c.original_dcid()
-        };
+        let is_mine =
+            |c: &&mut Connection| header.dcid == c.local_cid() || header.dcid == c.original_dcid();
         if let Some(connection) = self.connections.iter_mut().find(is_mine) {
             connection.handle_datagram(path, datagram, now);
         } else if header.is_long() {
@@ -79,7 +78,8 @@ impl Endpoint {
 
     fn accept(&mut self, path: Path, header: &Header, datagram: &mut [u8], now: Time) {
         let Some(id) = header.dcid.as_bytes().first_chunk::<8>() else { return };
-        let (Some((contact, peer)), Some(remote)) = (self.contacts.get(&ContactId(*id)), header.scid)
+        let (Some((contact, peer)), Some(remote)) =
+            (self.contacts.get(&ContactId(*id)), header.scid)
         else {
             return;
         };

@@ -6,7 +6,9 @@
 
 pub mod app;
 pub mod endpoint;
+pub mod hostile;
 pub mod net;
+pub mod raw_peer;
 pub mod seeds;
 pub mod trio;
 pub mod world;

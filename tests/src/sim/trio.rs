@@ -3,9 +3,10 @@
 //! Owns setting the stage (enrolment, allow-list, services, a session); what happens then is the
 //! scenario's.
 
+use super::hostile::HostileBroker;
 use super::net::LinkConfig;
 use super::world::{HostId, World};
-use rit_core::node::{BrokerConfig, Config, Event, ServiceId, SessionId};
+use rit_core::node::{Config, Event, ServiceId, SessionId};
 use rit_core::wire::message::ServiceInfo;
 use std::time::Duration;
 
@@ -39,11 +40,23 @@ impl Trio {
     /// The same with a configuration for device and user.
     pub fn with_config(seed: u64, links: LinkConfig, config: Config) -> Self {
         let mut world = World::new(seed, links);
-        let broker = world.add_broker(BrokerConfig::default());
+        let broker = world.add_broker(Config::default());
+        let mut trio = Self::cast(world, broker, config);
+        trio.world.store(broker).add_code(DEVICE_CODE, 3600);
+        trio.world.store(broker).add_code(USER_CODE, 3600);
+        trio
+    }
+
+    /// A device and a user with a broker that is none.
+    pub fn with_hostile_broker(seed: u64, links: LinkConfig) -> Self {
+        let mut world = World::new(seed, links);
+        let broker = world.add_actor(HostileBroker::new([seed as u8; 32]));
+        Self::cast(world, broker, Config::default())
+    }
+
+    fn cast(mut world: World, broker: HostId, config: Config) -> Self {
         let device = world.add_node(config.clone());
         let user = world.add_node(config);
-        world.store(broker).add_code(DEVICE_CODE, 3600);
-        world.store(broker).add_code(USER_CODE, 3600);
         let user_key = world.key(user);
         let service = world.with(device, |node, _, now| {
             node.peer_allow(user_key).expect("there is room for a peer");
@@ -87,9 +100,9 @@ impl Trio {
         let (user, device) = (self.user, self.device);
         let seed = self.world.seed;
         let is_met = self.world.run_until(Duration::from_secs(60), |world| {
-            [user, device].iter().all(|&host| {
-                world.host(host).has_event(|e| matches!(e, Event::SessionUp { .. }))
-            })
+            [user, device]
+                .iter()
+                .all(|&host| world.host(host).has_event(|e| matches!(e, Event::SessionUp { .. })))
         });
         assert!(is_met, "seed {seed}: no session: {:?}", self.events());
         session
@@ -135,14 +148,15 @@ impl Trio {
     }
 
     /// Puts a fresh broker process with the same identity and database in the old one's place.
-    pub fn restart_broker(&mut self, config: BrokerConfig) {
+    pub fn restart_broker(&mut self, config: Config) {
         self.world.restart_broker(self.broker, config);
     }
 
     /// Opens a stream from the user that sends and asks back this many bytes.
     pub fn open_flow(&mut self, session: SessionId, key: u64, send: u64, back: u64) {
         self.world.with(self.user, |node, app, now| {
-            app.open(node, session, (SERVICE, key, send, back), now).expect("a stream can be opened")
+            app.open(node, session, (SERVICE, key, send, back), now)
+                .expect("a stream can be opened")
         });
     }
 
@@ -167,6 +181,13 @@ impl Trio {
         let flow = self.world.app(user).done.last().expect("it is done");
         assert_eq!(flow.received, 5_000);
     }
+}
+
+/// The default configuration but for what `change` does.
+pub fn config(change: impl FnOnce(&mut Config)) -> Config {
+    let mut config = Config::default();
+    change(&mut config);
+    config
 }
 
 /// A TCP service of this name.

@@ -9,11 +9,11 @@
 use super::app::App;
 use super::net::{Datagram, LinkConfig, Net};
 use rit_core::base::{Path, PublicKey, Rng, Time};
-use rit_core::broker::{Answer, AskId, Query};
+use rit_core::broker::{Answer, AskId, BrokerEvent, Query, code_hash};
 use rit_core::crypto::{self, Ed25519Signer};
-use rit_core::node::{
-    BrokerAddress, BrokerConfig, BrokerEvent, BrokerNode, Config, ConfigError, Event, Node,
-};
+use rit_core::node::{BrokerAddress, BrokerNode, Config, ConfigError, Event, Node};
+use rit_core::transport::Transmit;
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub struct Code {
 /// The broker's database, in memory.
 #[derive(Default)]
 pub struct Store {
-    /// By SHA-256 of the code.
+    /// By [`code_hash`].
     pub codes: BTreeMap<[u8; 32], Code>,
     /// Keys that may connect.
     pub enrolled: BTreeSet<PublicKey>,
@@ -51,7 +51,6 @@ pub struct Store {
     pub is_broken: bool,
     /// How long an answer takes.
     pub delay: Duration,
-    identity: [u8; 32],
     pending: BTreeMap<(Time, u64), Query>,
     ids: BTreeMap<u64, AskId>,
     asked: u64,
@@ -60,7 +59,7 @@ pub struct Store {
 impl Store {
     /// Adds a one-time code that lives for `lifetime_s` from the start of virtual time.
     pub fn add_code(&mut self, code: &str, lifetime_s: u64) {
-        let hash = crypto::default_provider().sha256(&[code.as_bytes()]);
+        let hash = code_hash(crypto::default_provider(), code);
         let expires_unix_s = WALL_START_UNIX_S + lifetime_s;
         self.codes.insert(hash, Code { expires_unix_s, is_used: false });
     }
@@ -108,6 +107,24 @@ pub enum Machine {
     Node(Box<Node>, Box<App>),
     /// A broker and its database.
     Broker(Box<BrokerNode>, Box<Store>),
+    /// Somebody who is neither.
+    Actor(Box<dyn Actor>),
+}
+
+/// Something that sends and receives datagrams, and is no honest node.
+pub trait Actor {
+    /// Its public key.
+    fn public_key(&self) -> PublicKey;
+    /// Takes a datagram.
+    fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time);
+    /// Does what is due.
+    fn handle_timeout(&mut self, now: Time);
+    /// The next datagram to send.
+    fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit>;
+    /// When to call `handle_timeout`.
+    fn poll_timeout(&self) -> Option<Time>;
+    /// For the scenario to get at it.
+    fn as_any(&mut self) -> &mut dyn Any;
 }
 
 /// A machine with an address.
@@ -116,6 +133,7 @@ pub struct Host {
     pub path: Path,
     /// What runs there.
     pub machine: Machine,
+    identity: [u8; 32],
     /// Whether it runs; a stopped host neither hears nor says anything.
     pub is_running: bool,
     /// Node events so far, with their time.
@@ -168,28 +186,32 @@ impl World {
 
     /// Adds a node with a fresh identity.
     pub fn add_node(&mut self, config: Config) -> HostId {
-        let node = self.try_node(config).expect("the configuration is sound");
-        self.add_host(Machine::Node(Box::new(node), Box::default()))
+        let identity = self.rng.array();
+        let node = self.node_of(config, &identity).expect("the configuration is sound");
+        let id = self.add_host(Machine::Node(Box::new(node), Box::default()));
+        self.hosts[id.0].identity = identity;
+        id
     }
 
-    /// A node with a fresh identity, on no host yet.
-    pub fn try_node(&mut self, config: Config) -> Result<Node, ConfigError> {
-        let signer = Arc::new(Ed25519Signer::from_seed(&self.rng.array()));
+    /// A node with this identity, on no host yet.
+    pub fn node_of(&mut self, config: Config, identity: &[u8; 32]) -> Result<Node, ConfigError> {
+        let signer = Arc::new(Ed25519Signer::from_seed(identity));
         let seed = self.rng.array();
         Node::new(config, crypto::default_provider(), signer, seed, self.now)
     }
 
     /// Adds a broker with a fresh identity and an empty database.
-    pub fn add_broker(&mut self, config: BrokerConfig) -> HostId {
+    pub fn add_broker(&mut self, config: Config) -> HostId {
         let identity = self.rng.array();
         let broker = self.broker_node(config, &identity);
-        let store = Store { identity, ..Store::default() };
-        self.add_host(Machine::Broker(broker, Box::new(store)))
+        let id = self.add_host(Machine::Broker(broker, Box::default()));
+        self.hosts[id.0].identity = identity;
+        id
     }
 
     /// Puts a fresh broker process with the same identity and database in the old one's place.
-    pub fn restart_broker(&mut self, id: HostId, config: BrokerConfig) {
-        let identity = self.store(id).identity;
+    pub fn restart_broker(&mut self, id: HostId, config: Config) {
+        let identity = self.hosts[id.0].identity;
         let fresh = self.broker_node(config, &identity);
         if let Machine::Broker(broker, store) = &mut self.hosts[id.0].machine {
             *broker = fresh;
@@ -198,12 +220,34 @@ impl World {
         self.hosts[id.0].is_running = true;
     }
 
-    fn broker_node(&mut self, config: BrokerConfig, identity: &[u8; 32]) -> Box<BrokerNode> {
+    /// Puts a fresh process with the same identity, and an application that knows of nothing, in a
+    /// node's place.
+    pub fn restart_node(&mut self, id: HostId, config: Config) {
+        let identity = self.hosts[id.0].identity;
+        let node = self.node_of(config, &identity).expect("the configuration is sound");
+        self.hosts[id.0].machine = Machine::Node(Box::new(node), Box::default());
+        self.hosts[id.0].events.clear();
+    }
+
+    fn broker_node(&mut self, config: Config, identity: &[u8; 32]) -> Box<BrokerNode> {
         let signer = Arc::new(Ed25519Signer::from_seed(identity));
         let seed = self.rng.array();
         let broker = BrokerNode::new(config, crypto::default_provider(), signer, seed, self.now)
             .expect("the configuration is sound");
         Box::new(broker)
+    }
+
+    /// Adds somebody who is neither node nor broker.
+    pub fn add_actor(&mut self, actor: impl Actor + 'static) -> HostId {
+        self.add_host(Machine::Actor(Box::new(actor)))
+    }
+
+    /// An actor, to change; whoever changes it calls `drain` afterwards.
+    pub fn actor<T: 'static>(&mut self, id: HostId) -> &mut T {
+        match &mut self.hosts[id.0].machine {
+            Machine::Actor(actor) => actor.as_any().downcast_mut().expect("an actor of this type"),
+            _ => panic!("host {} is no actor", id.0),
+        }
     }
 
     fn add_host(&mut self, machine: Machine) -> HostId {
@@ -212,6 +256,7 @@ impl World {
         self.hosts.push(Host {
             path,
             machine,
+            identity: [0; 32],
             is_running: true,
             events: Vec::new(),
             broker_events: Vec::new(),
@@ -240,7 +285,7 @@ impl World {
     pub fn node(&self, id: HostId) -> &Node {
         match &self.hosts[id.0].machine {
             Machine::Node(node, _) => node,
-            Machine::Broker(..) => panic!("host {} is a broker", id.0),
+            _ => panic!("host {} is no node", id.0),
         }
     }
 
@@ -248,7 +293,7 @@ impl World {
     pub fn app(&mut self, id: HostId) -> &mut App {
         match &mut self.hosts[id.0].machine {
             Machine::Node(_, app) => app,
-            Machine::Broker(..) => panic!("host {} is a broker", id.0),
+            _ => panic!("host {} is no node", id.0),
         }
     }
 
@@ -256,7 +301,7 @@ impl World {
     pub fn app_ref(&self, id: HostId) -> &App {
         match &self.hosts[id.0].machine {
             Machine::Node(_, app) => app,
-            Machine::Broker(..) => panic!("host {} is a broker", id.0),
+            _ => panic!("host {} is no node", id.0),
         }
     }
 
@@ -264,7 +309,7 @@ impl World {
     pub fn store(&mut self, id: HostId) -> &mut Store {
         match &mut self.hosts[id.0].machine {
             Machine::Broker(_, store) => store,
-            Machine::Node(..) => panic!("host {} is not a broker", id.0),
+            _ => panic!("host {} is no broker", id.0),
         }
     }
 
@@ -273,6 +318,7 @@ impl World {
         match &self.hosts[id.0].machine {
             Machine::Node(node, _) => node.public_key(),
             Machine::Broker(broker, _) => broker.public_key(),
+            Machine::Actor(actor) => actor.public_key(),
         }
     }
 
@@ -285,7 +331,7 @@ impl World {
     pub fn with<T>(&mut self, id: HostId, call: impl FnOnce(&mut Node, &mut App, Time) -> T) -> T {
         let now = self.now;
         let Machine::Node(node, app) = &mut self.hosts[id.0].machine else {
-            panic!("host {} is a broker", id.0)
+            panic!("host {} is no node", id.0)
         };
         let result = call(node, app, now);
         self.drain(id);
@@ -366,6 +412,9 @@ impl World {
             Machine::Broker(broker, _) => {
                 broker.handle_datagram(datagram.src, &mut datagram.bytes, now);
             }
+            Machine::Actor(actor) => {
+                actor.handle_datagram(datagram.src, &mut datagram.bytes, now);
+            }
         }
         self.drain(HostId(i));
     }
@@ -386,6 +435,7 @@ impl World {
                 }
                 broker.handle_timeout(now);
             }
+            Machine::Actor(actor) => actor.handle_timeout(now),
         }
         self.drain(id);
     }
@@ -415,6 +465,7 @@ impl World {
             let transmit = match &mut host.machine {
                 Machine::Node(node, _) => node.poll_transmit(&mut buf, now),
                 Machine::Broker(broker, _) => broker.poll_transmit(&mut buf, now),
+                Machine::Actor(actor) => actor.poll_transmit(&mut buf, now),
             };
             let Some(transmit) = transmit else { return is_busy };
             is_busy = true;
@@ -453,6 +504,7 @@ impl World {
                     store.ask(ask, query, now);
                 }
             }
+            Machine::Actor(_) => {}
         }
         is_busy
     }
@@ -466,6 +518,7 @@ impl Host {
         let due = match &self.machine {
             Machine::Node(node, app) => [node.poll_timeout(), app.next_turn()],
             Machine::Broker(broker, store) => [broker.poll_timeout(), store.next_answer_at()],
+            Machine::Actor(actor) => [actor.poll_timeout(), None],
         };
         due.into_iter().flatten().min()
     }

@@ -1,0 +1,186 @@
+//! A broker that lies: takes nodes in as an honest one would, and introduces them wrongly.
+//!
+//! Owns its links and what it tells on them. What nodes make of it is the scenario's business.
+
+use super::endpoint::Endpoint;
+use super::world::Actor;
+use rit_core::base::{ContactId, Path, PublicKey, Side, Time};
+use rit_core::crypto::{self, Secret, broker_contact};
+use rit_core::handshake::{Contact, PeerPolicy};
+use rit_core::transport::{Config, Event, StreamId, Transmit};
+use rit_core::wire::message::{self, ContactKey, Message};
+use std::any::Any;
+use std::collections::BTreeMap;
+
+/// What the broker does wrong.
+#[derive(Clone, Debug, Default)]
+pub struct Lies {
+    /// The responder is told that this key calls.
+    pub peer_at_responder: Option<PublicKey>,
+    /// The initiator is told that this is the device's key.
+    pub peer_at_initiator: Option<PublicKey>,
+    /// The initiator is sent here instead of to the device.
+    pub path_at_initiator: Option<Path>,
+    /// The two ends are given different contact keys.
+    pub has_two_keys: bool,
+    /// These bytes follow the first offer on the control stream.
+    pub garbage: Vec<u8>,
+}
+
+/// A broker that lies.
+pub struct HostileBroker {
+    endpoint: Endpoint,
+    /// What it does wrong.
+    pub lies: Lies,
+    /// The contact of every introduction: the broker knows it, and may tell others.
+    pub contacts: Vec<Contact>,
+    inboxes: BTreeMap<usize, Vec<u8>>,
+}
+
+const CONTROL: StreamId = StreamId(0);
+
+impl HostileBroker {
+    /// A broker whose key follows from `seed`.
+    pub fn new(seed: [u8; 32]) -> Self {
+        let mut endpoint = Endpoint::new(seed, Config::default());
+        let (id, key) = broker_contact(crypto::default_provider(), &endpoint.public_key());
+        endpoint.invite(Contact { id, key }, PeerPolicy::Anyone);
+        HostileBroker {
+            endpoint,
+            lies: Lies::default(),
+            contacts: Vec::new(),
+            inboxes: BTreeMap::new(),
+        }
+    }
+
+    fn pump(&mut self, now: Time) {
+        for link in 0..self.endpoint.connections.len() {
+            let connection = &mut self.endpoint.connections[link];
+            while let Some(event) = connection.poll_event() {
+                if event == Event::Opened(CONTROL) {
+                    let observed = connection.path();
+                    let time_unix_s = super::world::WALL_START_UNIX_S;
+                    self.tell(link, &Message::Welcome { observed, enrolled: true, time_unix_s });
+                    break;
+                }
+            }
+            self.listen(link, now);
+        }
+    }
+
+    fn listen(&mut self, link: usize, now: Time) {
+        let inbox = self.inboxes.entry(link).or_default();
+        let mut chunk = [0; 1024];
+        while let Ok(read) = self.endpoint.connections[link].stream_read(CONTROL, &mut chunk) {
+            inbox.extend_from_slice(&chunk[..read.len]);
+            if read.len == 0 {
+                break;
+            }
+        }
+        while let Ok(Some((body, used))) = message::split(&self.inboxes[&link]) {
+            let message = Message::decode(body);
+            self.inboxes.entry(link).or_default().drain(..used);
+            if let Ok(Some(Message::Connect { request, device })) = message {
+                self.introduce(link, request, device, now);
+            }
+        }
+    }
+
+    fn introduce(&mut self, initiator: usize, request: u32, device: PublicKey, now: Time) {
+        let connections = &self.endpoint.connections;
+        let Some(responder) = connections.iter().position(|c| c.peer_key() == Some(device)) else {
+            return;
+        };
+        let n = self.contacts.len() as u8 + 1;
+        let contact = Contact { id: ContactId([n; 8]), key: Secret::new([n; 32]) };
+        let path_of = |link: usize| connections[link].path();
+        let initiator_key = connections[initiator].peer_key().unwrap_or(device);
+        let offer = |request, role, key: u8, peer, path| Message::Offer {
+            request,
+            role,
+            contact_id: contact.id,
+            contact_key: ContactKey([key; 32]),
+            lifetime_s: 120,
+            peer,
+            candidates: vec![path],
+            services: Vec::new(),
+        };
+        let caller = self.lies.peer_at_responder.unwrap_or(initiator_key);
+        let callee = self.lies.peer_at_initiator.unwrap_or(device);
+        let place = self.lies.path_at_initiator.unwrap_or(path_of(responder));
+        let other_key = if self.lies.has_two_keys { n + 100 } else { n };
+        let to_responder = offer(0, Side::Responder, other_key, caller, path_of(initiator));
+        let to_initiator = offer(request, Side::Initiator, n, callee, place);
+        self.contacts.push(contact);
+        self.tell(responder, &to_responder);
+        self.tell(initiator, &to_initiator);
+        if !self.lies.garbage.is_empty() {
+            let garbage = self.lies.garbage.clone();
+            for link in [initiator, responder] {
+                let _ = self.endpoint.connections[link].stream_write(CONTROL, &garbage);
+            }
+        }
+        self.endpoint.handle_timeout(now);
+    }
+
+    fn tell(&mut self, link: usize, message: &Message) {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes).expect("the message is within its limits");
+        let written = self.endpoint.connections[link].stream_write(CONTROL, &bytes);
+        assert_eq!(written, Ok(bytes.len()), "the control stream takes a message");
+    }
+}
+
+impl Actor for HostileBroker {
+    fn public_key(&self) -> PublicKey {
+        self.endpoint.public_key()
+    }
+
+    fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
+        self.endpoint.handle_datagram(path, datagram, now);
+        self.pump(now);
+    }
+
+    fn handle_timeout(&mut self, now: Time) {
+        self.endpoint.handle_timeout(now);
+        self.pump(now);
+    }
+
+    fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
+        self.endpoint.poll_transmit(buf, now)
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.endpoint.poll_timeout()
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+impl Actor for Endpoint {
+    fn public_key(&self) -> PublicKey {
+        Endpoint::public_key(self)
+    }
+
+    fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
+        Endpoint::handle_datagram(self, path, datagram, now);
+    }
+
+    fn handle_timeout(&mut self, now: Time) {
+        Endpoint::handle_timeout(self, now);
+    }
+
+    fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
+        Endpoint::poll_transmit(self, buf, now)
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        Endpoint::poll_timeout(self)
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}
