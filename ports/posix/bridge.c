@@ -1,436 +1,587 @@
-/*
- * TCP connections joined to streams, both ways: loopback listeners, connectors to local services,
- * half-close, resets, back-pressure.
+/* bridge.c: TCP on one side, streams on the other.
  *
- * Bytes are read from one side only when the other took what was read before, so what waits here is
- * one read's worth at most each way; the rest waits in the TCP peer's or the stream's window.
+ * Owns loopback listeners (reaching side), connectors to local services (device side) and the relay
+ * between a TCP connection and a stream. Does not own sessions: loop.c does. Invariants: a
+ * connection holds one fixed buffer for each direction; TCP is read only while its buffer is empty
+ * and the stream takes bytes, the stream only while its buffer is empty, so that a slow reader on
+ * either side holds the other one up and memory stays as it is. FIN and RST mean on one side what
+ * they mean on the other (RFC 9293 section 3.5): FIN is the end of one direction, RST of both.
  */
-#define _POSIX_C_SOURCE 200809L
-
-#include "internal.h"
-
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define ROUNDS_PER_TURN 16        /* reads of one connection before others get their turn */
-#define PRIVILEGED_OFFSET 10000   /* port 80 becomes 10080 where 80 is not allowed */
-#define MAX_ADDRESS_ATTEMPTS 64
-#define ACCEPT_PAUSE_US 200000u
-#define ACCEPTS_PER_ROUND 64
-#define CODE_TCP_RESET 0x10u      /* stream error code: the TCP side was reset */
+#include "internal.h"
 
-/* ---- the table of connections */
+#define ROUNDS_MAX 8             /* buffers relayed before others have their turn */
+#define ACCEPTS_MAX 64           /* and connections accepted */
+#define LISTEN_ATTEMPTS 8        /* addresses tried for one service and port */
+#define UNPRIVILEGED_OFFSET 10000
+#define CONNECT_US 10000000u     /* a service that does not answer its SYN for so long refuses */
+#define WAIT_US 3000000u         /* how long an accepted connection waits for a session */
+#define RETRY_US 10000u          /* after a limit that passes by itself */
+#define DESCRIPTORS_US 100000u   /* after running out of descriptors */
 
-static size_t bucket_of(const rit_posix *px, rit_stream stream) {
-  return (size_t)((stream ^ (stream >> 32)) * 0x9e3779b97f4a7c15u >> 20) & (px->bucket_count - 1);
+enum state {
+    WAITING,    /* accepted here; no stream yet */
+    CONNECTING, /* to the service; the stream is not answered */
+    ANSWERING,  /* connected to the service; the answer did not fit into the stream yet */
+    OPEN
+};
+
+/* What one direction holds. */
+struct buffer {
+    size_t at, len;
+    uint8_t bytes[RITP_BUFFER];
+};
+
+struct ritp_conn {
+    struct ritp_conn *next_by_stream;
+    size_t index; /* in port->conns */
+    enum state state;
+    int fd;       /* -1: none */
+    int poll;
+    rit_session session;
+    rit_stream stream;           /* 0: none */
+    struct ritp_want *want;      /* reaching side */
+    struct ritp_offer *offer;    /* device side */
+    size_t address;              /* of the offer's, being tried */
+    uint64_t due_us, give_up_us; /* when to try again, until when */
+    int tcp_has_ended, stream_has_ended;     /* its peer sent the end of its bytes */
+    int is_finished, is_shut;                /* which was handed on */
+    int is_blocked;                          /* the stream takes no bytes now */
+    int is_readable;                         /* the stream may have bytes */
+    int has_hung_up;                         /* poll() would only say so again */
+    struct buffer up, down;                  /* to the stream, to TCP */
+};
+
+/* ---- the table */
+
+static size_t bucket(rit_stream stream) {
+    return (size_t)((stream * UINT64_C(0x9e3779b97f4a7c15)) >> 40) & (RITP_HASH - 1);
 }
 
-struct px_conn *px_find(rit_posix *px, rit_stream stream) {
-  struct px_conn *conn;
-  if (px->bucket_count == 0) return NULL;
-  for (conn = px->buckets[bucket_of(px, stream)]; conn != NULL; conn = conn->next_in_bucket) {
-    if (conn->stream == stream) return conn;
-  }
-  return NULL;
+static struct ritp_conn *find(struct rit_posix *port, rit_stream stream) {
+    struct ritp_conn *conn = port->by_stream[bucket(stream)];
+
+    while (conn != NULL && conn->stream != stream)
+        conn = conn->next_by_stream;
+    return conn;
 }
 
-static int grow_table(rit_posix *px) {
-  size_t i, cap = px->conn_cap != 0 ? px->conn_cap * 2 : 64;
-  struct px_conn **buckets = calloc(cap, sizeof *buckets);
-  struct px_conn **conns = realloc(px->conns, cap * sizeof *conns);
-  if (conns != NULL) px->conns = conns;
-  if (buckets == NULL || conns == NULL) {
-    free(buckets);
-    return -1;
-  }
-  free(px->buckets);
-  px->buckets = buckets;
-  px->bucket_count = cap;
-  px->conn_cap = cap;
-  for (i = 0; i < px->conn_count; i++) {
-    struct px_conn **bucket = &px->buckets[bucket_of(px, px->conns[i]->stream)];
-    px->conns[i]->next_in_bucket = *bucket;
-    *bucket = px->conns[i];
-  }
-  return 0;
+static void set_stream(struct rit_posix *port, struct ritp_conn *conn, rit_stream stream) {
+    struct ritp_conn **place = &port->by_stream[bucket(stream)];
+
+    conn->stream = stream;
+    conn->next_by_stream = *place;
+    *place = conn;
 }
 
-static struct px_conn *add(rit_posix *px, int fd, rit_stream stream, rit_session session) {
-  struct px_conn *conn, **bucket;
-  if (px->conn_count == px->conn_cap && grow_table(px) != 0) return NULL;
-  conn = calloc(1, sizeof *conn);
-  if (conn == NULL) return NULL;
-  conn->fd = fd;
-  conn->stream = stream;
-  conn->session = session;
-  conn->index = px->conn_count;
-  px->conns[px->conn_count++] = conn;
-  bucket = &px->buckets[bucket_of(px, stream)];
-  conn->next_in_bucket = *bucket;
-  *bucket = conn;
-  return conn;
+static void clear_stream(struct rit_posix *port, struct ritp_conn *conn) {
+    struct ritp_conn **place = &port->by_stream[bucket(conn->stream)];
+
+    while (*place != conn)
+        place = &(*place)->next_by_stream;
+    *place = conn->next_by_stream;
+    conn->stream = 0;
 }
 
-/* A TCP reset: the far end sees that the connection broke, as it would without a tunnel. */
-static void close_tcp(int fd, int with_reset) {
-  struct linger linger;
-  linger.l_onoff = 1;
-  linger.l_linger = 0;
-  if (with_reset) setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
-  close(fd);
-}
+static int reserve(struct rit_posix *port) {
+    size_t room = port->conn_room == 0 ? 64 : port->conn_room * 2;
+    struct ritp_conn **conns;
 
-static void forget(rit_posix *px, struct px_conn *conn, int with_reset) {
-  struct px_conn **at = &px->buckets[bucket_of(px, conn->stream)];
-  while (*at != conn) at = &(*at)->next_in_bucket;
-  *at = conn->next_in_bucket;
-  px->conns[conn->index] = px->conns[--px->conn_count];
-  px->conns[conn->index]->index = conn->index;
-  close_tcp(conn->fd, with_reset);
-  free(conn->up.data);
-  free(conn->down.data);
-  free(conn);
-}
-
-void px_drop(rit_posix *px, struct px_conn *conn, int with_reset) {
-  rit_stream stream = conn->stream;
-  forget(px, conn, with_reset);
-  (void)rit_stream_release(px->node, stream);
-}
-
-void px_drop_session(rit_posix *px, rit_session session) {
-  size_t i = 0;
-  while (i < px->conn_count) {
-    if (px->conns[i]->session == session) {
-      forget(px, px->conns[i], 1);
-    } else {
-      i++;
-    }
-  }
-}
-
-/* ---- bytes */
-
-static int keep(struct px_pending *pending, const uint8_t *data, size_t len) {
-  pending->data = malloc(len);
-  if (pending->data == NULL) return -1;
-  memcpy(pending->data, data, len);
-  pending->start = 0;
-  pending->len = len;
-  return 0;
-}
-
-static void advance(struct px_pending *pending, size_t len) {
-  pending->start += len;
-  pending->len -= len;
-  if (pending->len == 0) {
-    free(pending->data);
-    memset(pending, 0, sizeof *pending);
-  }
-}
-
-static int is_over(const struct px_conn *conn) {
-  return conn->tcp_ended && conn->stream_ended && conn->up.len == 0 && conn->down.len == 0;
-}
-
-/* Hands bytes to the stream: 0 all taken, 1 blocked, -1 the stream wants no more. */
-static int write_stream(rit_posix *px, struct px_conn *conn, const uint8_t *data, size_t len,
-                        size_t *taken) {
-  int32_t rc;
-  *taken = 0;
-  rc = rit_stream_write(px->node, conn->stream, data, len, taken);
-  if (rc == RIT_OK && *taken == len) return 0;
-  if (rc == RIT_OK || rc == RIT_ERR_AGAIN) return 1;
-  return -1;
-}
-
-/* TCP -> stream. False if the connection is gone. */
-static int pump_up(rit_posix *px, struct px_conn *conn) {
-  size_t taken;
-  int round, rc = 0;
-  if (conn->up.len > 0) {
-    rc = write_stream(px, conn, conn->up.data + conn->up.start, conn->up.len, &taken);
-    advance(&conn->up, taken);
-  }
-  for (round = 0; rc == 0 && round < ROUNDS_PER_TURN && !conn->tcp_ended; round++) {
-    ssize_t n = recv(conn->fd, px->scratch, sizeof px->scratch, 0);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
-    if (n < 0) {
-      (void)rit_stream_reset(px->node, conn->stream, CODE_TCP_RESET);
-      px_drop(px, conn, 1);
-      return 0;
-    }
-    if (n == 0) {
-      conn->tcp_ended = 1;
-      break;
-    }
-    rc = write_stream(px, conn, px->scratch, (size_t)n, &taken);
-    if (rc == 1 && keep(&conn->up, px->scratch + taken, (size_t)n - taken) != 0) rc = -1;
-  }
-  if (rc < 0) {
-    px_drop(px, conn, 1);
+    if (port->conn_count >= RIT_POSIX_CONNECTIONS_MAX)
+        return -1;
+    if (port->conn_count < port->conn_room)
+        return 0;
+    conns = realloc(port->conns, room * sizeof(struct ritp_conn *));
+    if (conns == NULL)
+        return -1;
+    port->conns = conns;
+    port->conn_room = room;
     return 0;
-  }
-  conn->is_up_blocked = rc == 1;
-  if (conn->tcp_ended && conn->up.len == 0) (void)rit_stream_finish(px->node, conn->stream);
-  return 1;
 }
 
-/* Hands bytes to TCP: 0 all taken, 1 blocked, -1 the connection broke. */
-static int write_tcp(struct px_conn *conn, const uint8_t *data, size_t len, size_t *taken) {
-  *taken = 0;
-  while (*taken < len) {
-    ssize_t n = send(conn->fd, data + *taken, len - *taken, MSG_NOSIGNAL);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? 1 : -1;
-    *taken += (size_t)n;
-  }
-  return 0;
+static struct ritp_conn *add(struct rit_posix *port, rit_session session) {
+    struct ritp_conn *conn;
+
+    if (reserve(port) != 0)
+        return NULL;
+    conn = malloc(sizeof *conn); /* the buffers need no zeroes, and no pages before they are used */
+    if (conn == NULL)
+        return NULL;
+    memset(conn, 0, offsetof(struct ritp_conn, up));
+    conn->up.at = conn->up.len = conn->down.at = conn->down.len = 0;
+    conn->fd = conn->poll = -1;
+    conn->session = session;
+    conn->due_us = conn->give_up_us = RITP_NEVER;
+    conn->index = port->conn_count;
+    port->conns[port->conn_count++] = conn;
+    return conn;
 }
 
-/* Stream -> TCP. False if the connection is gone. */
-static int pump_down(rit_posix *px, struct px_conn *conn) {
-  size_t taken, len;
-  int round, rc = 0;
-  if (conn->down.len > 0) {
-    rc = write_tcp(conn, conn->down.data + conn->down.start, conn->down.len, &taken);
-    advance(&conn->down, taken);
-  }
-  for (round = 0; rc == 0 && conn->is_readable && !conn->stream_ended; round++) {
-    int32_t err;
-    if (round == ROUNDS_PER_TURN) return 1; /* poll says again that TCP is writable */
-    err = rit_stream_read(px->node, conn->stream, px->scratch, sizeof px->scratch, &len);
-    if (err == RIT_ERR_AGAIN) {
-      conn->is_readable = 0;
-      break;
+/* The last takes its place, so a loop over the table runs from its end. */
+static void drop(struct rit_posix *port, struct ritp_conn *conn) {
+    struct ritp_conn *last = port->conns[--port->conn_count];
+
+    last->index = conn->index;
+    port->conns[conn->index] = last;
+    if (conn->stream != 0)
+        clear_stream(port, conn);
+    if (conn->fd >= 0)
+        (void)close(conn->fd);
+    free(conn);
+}
+
+/* ---- ends of a connection */
+
+static const char *name_of(const struct ritp_conn *conn) {
+    return conn->want != NULL ? conn->want->service : conn->offer->name;
+}
+
+static void tell_connection(struct rit_posix *port, const struct ritp_conn *conn, int error) {
+    static const uint8_t NOBODY[RIT_KEY_LEN];
+    struct rit_session_info info;
+
+    if (conn->want != NULL) {
+        ritp_tell(port, RIT_POSIX_CONNECTION, error, conn->want->peer->device, name_of(conn));
+        return;
     }
-    if (err != RIT_OK) {
-      px_drop(px, conn, 1);
-      return 0;
+    memset(&info, 0, sizeof info);
+    info.struct_size = (uint32_t)sizeof info;
+    if (rit_session_info(port->node, conn->session, &info) != RIT_OK)
+        memcpy(info.peer, NOBODY, sizeof NOBODY);
+    ritp_tell(port, RIT_POSIX_CONNECTION, error, info.peer, name_of(conn));
+}
+
+/* Both directions end at once: RST to TCP, reset and stop to the stream. */
+static void abort_conn(struct rit_posix *port, struct ritp_conn *conn) {
+    if (conn->fd >= 0)
+        ritp_close_with_reset(conn->fd);
+    conn->fd = -1;
+    if (conn->stream != 0)
+        (void)rit_stream_release(port->node, conn->stream);
+    drop(port, conn);
+}
+
+static void refuse(struct rit_posix *port, struct ritp_conn *conn, int32_t refusal) {
+    int error = refusal == RIT_REFUSED_SERVICE ? RIT_ERR_REFUSED : RIT_ERR_LIMIT;
+
+    tell_connection(port, conn, error);
+    if (rit_stream_refuse(port->node, conn->stream, refusal) != RIT_OK)
+        (void)rit_stream_release(port->node, conn->stream);
+    drop(port, conn);
+}
+
+/* ---- relay */
+
+static int is_passing(int error) {
+    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+}
+
+/* TCP to stream. -1: the connection is dead. */
+static int relay_up(struct rit_posix *port, struct ritp_conn *conn) {
+    struct buffer *buf = &conn->up;
+    int rounds;
+
+    for (rounds = 0; rounds < ROUNDS_MAX; rounds++) {
+        int32_t failed;
+        size_t written = 0;
+        if (conn->is_blocked || conn->is_finished)
+            return 0;
+        if (buf->len == 0 && !conn->tcp_has_ended) {
+            ssize_t got = recv(conn->fd, buf->bytes, sizeof buf->bytes, 0);
+            if (got < 0)
+                return is_passing(errno) ? 0 : -1;
+            conn->tcp_has_ended = got == 0;
+            buf->at = 0;
+            buf->len = (size_t)got;
+        }
+        if (buf->len == 0) {
+            conn->is_finished = 1;
+            return rit_stream_finish(port->node, conn->stream) == RIT_OK ? 0 : -1;
+        }
+        failed = rit_stream_write(port->node, conn->stream, buf->bytes + buf->at, buf->len,
+                                  &written);
+        if (failed != RIT_OK && failed != RIT_ERR_AGAIN)
+            return -1;
+        if (failed == RIT_ERR_AGAIN)
+            written = 0;
+        buf->at += written;
+        buf->len -= written;
+        conn->is_blocked = buf->len > 0; /* until RIT_EVENT_STREAM_WRITABLE */
     }
-    if (len == 0) {
-      conn->stream_ended = 1;
-      break;
-    }
-    rc = write_tcp(conn, px->scratch, len, &taken);
-    if (rc == 1 && keep(&conn->down, px->scratch + taken, len - taken) != 0) rc = -1;
-  }
-  if (rc < 0) {
-    px_drop(px, conn, 1);
     return 0;
-  }
-  if (conn->stream_ended && conn->down.len == 0) shutdown(conn->fd, SHUT_WR);
-  return 1;
 }
 
-/* Ends a connection that is over on both sides; what is still in flight is delivered. */
-static void settle(rit_posix *px, struct px_conn *conn) {
-  if (is_over(conn)) px_drop(px, conn, 0);
+/* Stream to TCP. -1: the connection is dead. */
+static int relay_down(struct rit_posix *port, struct ritp_conn *conn) {
+    struct buffer *buf = &conn->down;
+    int rounds;
+
+    for (rounds = 0; rounds < ROUNDS_MAX; rounds++) {
+        ssize_t put;
+        if (buf->len == 0 && !conn->stream_has_ended) {
+            int32_t failed;
+            size_t len = 0;
+            if (!conn->is_readable)
+                return 0;
+            failed = rit_stream_read(port->node, conn->stream, buf->bytes, sizeof buf->bytes, &len);
+            conn->is_readable = failed == RIT_OK;
+            if (failed == RIT_ERR_AGAIN)
+                return 0;
+            if (failed != RIT_OK)
+                return -1;
+            conn->stream_has_ended = len == 0;
+            buf->at = 0;
+            buf->len = len;
+        }
+        if (buf->len == 0) {
+            if (!conn->is_shut && shutdown(conn->fd, SHUT_WR) != 0)
+                return -1;
+            conn->is_shut = 1;
+            return 0;
+        }
+        put = send(conn->fd, buf->bytes + buf->at, buf->len, MSG_NOSIGNAL);
+        if (put < 0)
+            return is_passing(errno) ? 0 : -1;
+        buf->at += (size_t)put;
+        buf->len -= (size_t)put;
+    }
+    return 0;
 }
 
-/* ---- the far end asks for a service */
-
-void px_on_incoming(rit_posix *px, const struct rit_event *event) {
-  struct px_offer *offer = NULL;
-  struct px_conn *conn;
-  size_t i;
-  int fd, one = 1;
-  for (i = 0; i < px->offer_count; i++) {
-    if (px->offers[i].id == event->service) offer = &px->offers[i];
-  }
-  if (offer == NULL) {
-    (void)rit_stream_refuse(px->node, event->stream, RIT_REFUSED_UNKNOWN);
-    return;
-  }
-  fd = socket(offer->addr.ss_family, SOCK_STREAM, 0);
-  if (fd < 0 || px_set_nonblocking(fd) != 0) {
-    px_log(px, RIT_LOG_WARN, "no socket for a service: %s", strerror(errno));
-    if (fd >= 0) close(fd);
-    (void)rit_stream_refuse(px->node, event->stream, RIT_REFUSED_LIMIT);
-    return;
-  }
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  if (connect(fd, (struct sockaddr *)&offer->addr, offer->addr_len) != 0 && errno != EINPROGRESS) {
-    close(fd);
-    (void)rit_stream_refuse(px->node, event->stream, RIT_REFUSED_SERVICE);
-    return;
-  }
-  conn = add(px, fd, event->stream, event->session);
-  if (conn == NULL) {
-    close(fd);
-    (void)rit_stream_refuse(px->node, event->stream, RIT_REFUSED_LIMIT);
-    return;
-  }
-  conn->is_connecting = 1;
+/* Moves what can be moved; the connection may be gone afterwards. */
+static void relay(struct rit_posix *port, struct ritp_conn *conn) {
+    if (relay_up(port, conn) != 0 || relay_down(port, conn) != 0) {
+        abort_conn(port, conn);
+        return;
+    }
+    if (conn->is_finished && conn->is_shut) {
+        /* What the stream still has to deliver it delivers without us. */
+        (void)rit_stream_release(port->node, conn->stream);
+        drop(port, conn);
+        return;
+    }
+    conn->has_hung_up = 0;
 }
 
-static void on_connected(rit_posix *px, struct px_conn *conn) {
-  int error = 0;
-  socklen_t len = sizeof error;
-  if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) error = errno;
-  if (error == 0 && rit_stream_accept(px->node, conn->stream) == RIT_OK) {
-    conn->is_connecting = 0;
+/* ---- device side: connect to the service, then answer */
+
+static void answer(struct rit_posix *port, struct ritp_conn *conn, uint64_t now_us) {
+    int32_t failed = rit_stream_accept(port->node, conn->stream);
+
+    if (failed == RIT_ERR_AGAIN) { /* the session's buffer is full */
+        conn->state = ANSWERING;
+        conn->due_us = now_us + RETRY_US;
+        return;
+    }
+    if (failed != RIT_OK) {
+        abort_conn(port, conn);
+        return;
+    }
+    conn->state = OPEN;
+    conn->due_us = conn->give_up_us = RITP_NEVER;
     conn->is_readable = 1;
-    return;
-  }
-  if (error != 0) {
-    px_log(px, RIT_LOG_INFO, "the service refused: %s", strerror(error));
-    (void)rit_stream_refuse(px->node, conn->stream, RIT_REFUSED_SERVICE);
-  }
-  px_drop(px, conn, 1);
+    tell_connection(port, conn, 0);
+    relay(port, conn);
 }
 
-/* ---- someone connects to a loopback address of ours */
+/* Tries the offer's addresses from the current one on. */
+static void connect_next(struct rit_posix *port, struct ritp_conn *conn, uint64_t now_us) {
+    while (conn->address < conn->offer->address_count) {
+        const struct ritp_address *to = &conn->offer->addresses[conn->address];
+        int fd = socket(to->at.ss_family, SOCK_STREAM, 0);
+        if (fd < 0 && ritp_is_short_of_room(errno)) {
+            refuse(port, conn, RIT_REFUSED_LIMIT);
+            return;
+        }
+        if (fd >= 0 && ritp_prepare_fd(fd) == 0) {
+            ritp_no_delay(fd);
+            conn->fd = fd;
+            conn->state = CONNECTING;
+            conn->give_up_us = now_us + CONNECT_US;
+            if (connect(fd, (const struct sockaddr *)&to->at, to->len) == 0) {
+                answer(port, conn, now_us);
+                return;
+            }
+            if (errno == EINPROGRESS || errno == EINTR)
+                return;
+        }
+        if (fd >= 0)
+            (void)close(fd);
+        conn->fd = -1;
+        conn->address++;
+    }
+    refuse(port, conn, RIT_REFUSED_SERVICE);
+}
 
-void px_accept(rit_posix *px, struct px_listener *listener) {
-  int i, one = 1;
-  for (i = 0; i < ACCEPTS_PER_ROUND; i++) {
-    const struct px_reach *reach = &px->reaches[listener->reach];
+static void on_connected(struct rit_posix *port, struct ritp_conn *conn, uint64_t now_us) {
+    int error = 0;
+    socklen_t len = sizeof error;
+
+    if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0) {
+        answer(port, conn, now_us);
+        return;
+    }
+    (void)close(conn->fd);
+    conn->fd = -1;
+    conn->address++;
+    connect_next(port, conn, now_us);
+}
+
+static void on_incoming(struct rit_posix *port, const struct rit_event *event) {
+    struct ritp_offer *offer = port->offers;
+    struct ritp_conn *conn = NULL;
+
+    while (offer != NULL && offer->id != event->service)
+        offer = offer->next;
+    if (offer != NULL)
+        conn = add(port, event->session);
+    if (conn == NULL) {
+        int32_t why = offer == NULL ? RIT_REFUSED_UNKNOWN : RIT_REFUSED_LIMIT;
+        (void)rit_stream_refuse(port->node, event->stream, why);
+        return;
+    }
+    conn->offer = offer;
+    set_stream(port, conn, event->stream);
+    connect_next(port, conn, ritp_now_us());
+}
+
+/* ---- reaching side: listen, accept, then ask for the service */
+
+void ritp_listen(struct rit_posix *port, struct ritp_want *want, uint16_t service_port) {
+    unsigned number = want->listen_port != 0 ? want->listen_port : service_port;
+    /* A port that was asked for is that port or none. */
+    unsigned last = want->listen_port != 0 ? number : number + UNPRIVILEGED_OFFSET;
+    const char *why = "no port";
+    uint32_t attempt;
+
+    for (; number > 0 && number <= last && number <= 65535; number += UNPRIVILEGED_OFFSET) {
+        for (attempt = 0; attempt < LISTEN_ATTEMPTS; attempt++) {
+            uint8_t address[4];
+            if (rit_loopback_address(want->peer->device, want->service, attempt, address) != 0)
+                break;
+            want->fd = ritp_listen_at(address, (uint16_t)number);
+            if (want->fd >= 0) {
+                ritp_tell_listening(port, want, address, (uint16_t)number);
+                return;
+            }
+            why = strerror(errno);
+            if (errno != EADDRINUSE)
+                break;
+        }
+    }
+    ritp_log(port, RIT_LOG_ERROR, "cannot listen for %s: %s", want->service, why);
+    ritp_tell(port, RIT_POSIX_NOT_LISTENING, RIT_POSIX_ERR_LISTEN, want->peer->device,
+              want->service);
+}
+
+static void open_stream(struct rit_posix *port, struct ritp_conn *conn, uint64_t now_us) {
+    struct ritp_peer *peer = conn->want->peer;
     rit_stream stream = 0;
-    int32_t rc;
-    int fd = accept(listener->fd, NULL, NULL);
-    if (fd < 0 && (errno == EINTR || errno == ECONNABORTED)) continue;
-    if (fd < 0) {
-      if (errno != EAGAIN && errno != EWOULDBLOCK) {
-        px_log(px, RIT_LOG_WARN, "accept: %s", strerror(errno));
-        px->accept_again_us = px_now_us(NULL) + ACCEPT_PAUSE_US;
-      }
-      return;
+    int32_t failed = RIT_ERR_OFFLINE;
+
+    conn->due_us = now_us + RETRY_US;
+    if (peer->is_up) {
+        failed = rit_stream_open(port->node, peer->session, conn->want->service, &stream);
+        if (failed == RIT_ERR_LIMIT || failed == RIT_ERR_AGAIN) /* until others have ended */
+            conn->want->paused_until_us = conn->due_us;
     }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    rc = px_set_nonblocking(fd) != 0 ? RIT_ERR_LIMIT : RIT_ERR_OFFLINE;
-    if (rc == RIT_ERR_OFFLINE && reach->is_up) {
-      rc = rit_stream_open(px->node, reach->session, listener->service, &stream);
+    if (failed == RIT_OK) {
+        conn->session = peer->session;
+        conn->state = OPEN;
+        conn->due_us = conn->give_up_us = RITP_NEVER;
+        set_stream(port, conn, stream);
+        relay(port, conn); /* bytes need not wait for the answer */
+    } else if (failed != RIT_ERR_OFFLINE && failed != RIT_ERR_STATE && failed != RIT_ERR_LIMIT &&
+               failed != RIT_ERR_AGAIN) {
+        abort_conn(port, conn);
     }
-    if (rc != RIT_OK) {
-      px_log(px, RIT_LOG_INFO, "%s: %s", listener->service, rit_strerror(rc));
-      close_tcp(fd, 1);
-    } else if (add(px, fd, stream, reach->session) == NULL) {
-      (void)rit_stream_release(px->node, stream);
-      close_tcp(fd, 1);
+}
+
+static void accept_all(struct rit_posix *port, struct ritp_want *want, uint64_t now_us) {
+    int count;
+
+    for (count = 0; count < ACCEPTS_MAX && want->paused_until_us <= now_us; count++) {
+        struct ritp_conn *conn;
+        int fd = accept(want->fd, NULL, NULL);
+        if (fd < 0) {
+            if (ritp_is_short_of_room(errno))
+                port->accept_after_us = now_us + DESCRIPTORS_US;
+            return;
+        }
+        conn = ritp_prepare_fd(fd) == 0 ? add(port, 0) : NULL;
+        if (conn == NULL) {
+            ritp_close_with_reset(fd);
+            return;
+        }
+        ritp_no_delay(fd);
+        conn->fd = fd;
+        conn->want = want;
+        conn->state = WAITING;
+        conn->give_up_us = now_us + WAIT_US;
+        open_stream(port, conn, now_us);
     }
-  }
 }
 
-/* The same address every time: another one only if someone else listens there. */
-static int bind_loopback(rit_posix *px, size_t reach, const char *service, uint16_t port,
-                         struct sockaddr_in *sin) {
-  uint32_t attempt;
-  for (attempt = 0; attempt < MAX_ADDRESS_ATTEMPTS; attempt++) {
-    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-    if (fd < 0) return -1;
-    memset(sin, 0, sizeof *sin);
-    sin->sin_family = AF_INET;
-    sin->sin_port = htons(port);
-    (void)rit_loopback_address(px->reaches[reach].device, service, attempt,
-                               (uint8_t *)&sin->sin_addr);
-    /* Connections of an earlier run in TIME_WAIT do not count as someone else. */
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (px_set_nonblocking(fd) == 0 && bind(fd, (struct sockaddr *)sin, sizeof *sin) == 0 &&
-        listen(fd, SOMAXCONN) == 0) {
-      return fd;
+/* ---- what the node says */
+
+void ritp_bridge_event(struct rit_posix *port, const struct rit_event *event) {
+    struct ritp_conn *conn;
+
+    if (event->type == RIT_EVENT_STREAM_INCOMING) {
+        on_incoming(port, event);
+        return;
     }
-    one = errno;
-    close(fd);
-    errno = one;
-    if (errno != EADDRINUSE) return -1;
-  }
-  return -1;
-}
-
-void px_listen(rit_posix *px, size_t reach, const struct rit_service_info *service) {
-  struct px_listener *listener;
-  struct rit_posix_event *event;
-  struct sockaddr_in sin;
-  const uint16_t chosen = px->reaches[reach].listen_port;
-  uint16_t port = chosen != 0 ? chosen : service->port;
-  size_t i;
-  int fd;
-  for (i = 0; i < px->listener_count; i++) {
-    if (px->listeners[i].reach == reach && strcmp(px->listeners[i].service, service->name) == 0) return;
-  }
-  if (px->listener_count == PX_MAX_LISTENERS) {
-    px_log(px, RIT_LOG_ERROR, "%s: too many listeners", service->name);
-    return;
-  }
-  fd = bind_loopback(px, reach, service->name, port, &sin);
-  if (fd < 0 && errno == EACCES && chosen == 0) {
-    fd = bind_loopback(px, reach, service->name, (uint16_t)(port + PRIVILEGED_OFFSET), &sin);
-  }
-  if (fd < 0) {
-    px_log(px, RIT_LOG_ERROR, "%s: cannot listen on port %u: %s", service->name, (unsigned)port,
-           strerror(errno));
-    return;
-  }
-  listener = &px->listeners[px->listener_count++];
-  listener->fd = fd;
-  listener->reach = reach;
-  memcpy(listener->service, service->name, sizeof listener->service);
-  event = px_tell(px, RIT_POSIX_LISTENING);
-  memcpy(event->peer, px->reaches[reach].device, sizeof event->peer);
-  memcpy(event->service, service->name, sizeof event->service);
-  (void)inet_ntop(AF_INET, &sin.sin_addr, event->address, sizeof event->address);
-  event->port = ntohs(sin.sin_port);
-}
-
-/* ---- events */
-
-short px_poll_events(const struct px_conn *conn) {
-  short events = 0;
-  if (conn->is_connecting) return POLLOUT;
-  if (!conn->tcp_ended && !conn->is_up_blocked) events |= POLLIN;
-  if (conn->down.len > 0 || (conn->is_readable && !conn->stream_ended)) events |= POLLOUT;
-  return events;
-}
-
-void px_on_poll(rit_posix *px, struct px_conn *conn, short revents) {
-  if (conn->is_connecting) {
-    on_connected(px, conn);
-    return;
-  }
-  /* A broken connection with nothing to read is found out by the write or read that fails. */
-  if ((revents & (POLLERR | POLLNVAL)) != 0 && conn->is_up_blocked) {
-    px_drop(px, conn, 1);
-    return;
-  }
-  if ((revents & POLLOUT) != 0 && !pump_down(px, conn)) return;
-  if ((revents & (POLLIN | POLLHUP | POLLERR)) != 0 && !conn->is_up_blocked && !pump_up(px, conn)) return;
-  /* Both directions are shut, and we cannot read: nobody is there for the rest. */
-  if ((revents & POLLHUP) != 0 && conn->tcp_ended && conn->down.len > 0) {
-    px_drop(px, conn, 1);
-    return;
-  }
-  settle(px, conn);
-}
-
-void px_on_stream_event(rit_posix *px, const struct rit_event *event) {
-  struct px_conn *conn = px_find(px, event->stream);
-  if (conn == NULL) return;
-  switch (event->type) {
+    conn = find(port, event->stream);
+    if (conn == NULL)
+        return;
+    switch (event->type) {
     case RIT_EVENT_STREAM_OPENED:
-      break;
-    case RIT_EVENT_STREAM_READABLE:
-      conn->is_readable = 1;
-      if (conn->is_connecting || conn->down.len > 0 || !pump_down(px, conn)) return;
-      break;
-    case RIT_EVENT_STREAM_WRITABLE:
-      conn->is_up_blocked = 0;
-      if (!pump_up(px, conn)) return;
-      break;
+        tell_connection(port, conn, 0);
+        break;
     case RIT_EVENT_STREAM_REFUSED:
-      px_log(px, RIT_LOG_INFO, "the device refused a connection: %s", rit_strerror(event->error));
-      px_drop(px, conn, 1);
-      return;
-    default: /* reset or stopped: TCP knows one kind of breaking off */
-      px_drop(px, conn, 1);
-      return;
-  }
-  settle(px, conn);
+        tell_connection(port, conn, event->error);
+        abort_conn(port, conn);
+        return;
+    case RIT_EVENT_STREAM_READABLE:
+        conn->is_readable = 1;
+        break;
+    case RIT_EVENT_STREAM_WRITABLE:
+        conn->is_blocked = 0;
+        break;
+    case RIT_EVENT_STREAM_RESET:
+    case RIT_EVENT_STREAM_STOPPED:
+        abort_conn(port, conn);
+        return;
+    default:
+        return;
+    }
+    if (conn->state == OPEN)
+        relay(port, conn);
+}
+
+void ritp_bridge_session_down(struct rit_posix *port, rit_session session) {
+    size_t i;
+
+    for (i = port->conn_count; i-- > 0;) {
+        struct ritp_conn *conn = port->conns[i];
+        if (conn->session != session)
+            continue;
+        clear_stream(port, conn); /* its handle is stale */
+        abort_conn(port, conn);
+    }
+}
+
+/* ---- the loop's two calls */
+
+static void prepare_conn(struct rit_posix *port, struct ritp_conn *conn) {
+    int events = 0;
+
+    conn->poll = -1;
+    if (conn->state == CONNECTING)
+        events = POLLOUT;
+    if (conn->state == OPEN) {
+        if (conn->up.len == 0 && !conn->tcp_has_ended && !conn->is_blocked)
+            events |= POLLIN;
+        if (conn->down.len > 0)
+            events |= POLLOUT;
+        else if (conn->is_readable && !conn->stream_has_ended)
+            port->has_more = 1;
+        if (conn->up.len > 0 && !conn->is_blocked)
+            port->has_more = 1;
+    }
+    if (conn->fd >= 0 && (events != 0 || !conn->has_hung_up))
+        conn->poll = ritp_poll_add(port, conn->fd, (short)events);
+}
+
+uint64_t ritp_bridge_prepare(struct rit_posix *port, uint64_t now_us) {
+    uint64_t wake_us = RITP_NEVER;
+    int may_accept = port->accept_after_us <= now_us &&
+                     port->conn_count < RIT_POSIX_CONNECTIONS_MAX;
+    struct ritp_want *want;
+    size_t i;
+
+    if (port->accept_after_us > now_us)
+        wake_us = port->accept_after_us;
+    for (want = port->wants; want != NULL; want = want->next) {
+        want->poll = -1;
+        if (want->fd < 0 || !may_accept)
+            continue;
+        if (want->paused_until_us <= now_us)
+            want->poll = ritp_poll_add(port, want->fd, POLLIN);
+        else if (want->paused_until_us < wake_us)
+            wake_us = want->paused_until_us;
+    }
+    for (i = 0; i < port->conn_count; i++) {
+        struct ritp_conn *conn = port->conns[i];
+        prepare_conn(port, conn);
+        if (conn->due_us < wake_us)
+            wake_us = conn->due_us;
+        if (conn->give_up_us < wake_us)
+            wake_us = conn->give_up_us;
+    }
+    return wake_us;
+}
+
+static void run_conn(struct rit_posix *port, struct ritp_conn *conn, int found, uint64_t now_us) {
+    if (conn->state == CONNECTING && found != 0) {
+        on_connected(port, conn, now_us);
+    } else if (conn->give_up_us <= now_us) {
+        if (conn->state == CONNECTING)
+            refuse(port, conn, RIT_REFUSED_SERVICE);
+        else
+            abort_conn(port, conn);
+    } else if (found & (POLLERR | POLLNVAL)) {
+        abort_conn(port, conn);
+    } else if (conn->due_us <= now_us) {
+        if (conn->state == WAITING)
+            open_stream(port, conn, now_us);
+        else
+            answer(port, conn, now_us);
+    } else if (conn->state == OPEN &&
+               (found != 0 || conn->is_readable || (conn->up.len > 0 && !conn->is_blocked))) {
+        int hangs = (found & POLLHUP) != 0 && (found & (POLLIN | POLLOUT)) == 0;
+        rit_stream stream = conn->stream;
+        relay(port, conn);
+        conn = find(port, stream);
+        if (conn != NULL && hangs)
+            conn->has_hung_up = 1;
+    } else if (found & POLLHUP) {
+        conn->has_hung_up = 1;
+    }
+}
+
+void ritp_bridge_run(struct rit_posix *port, uint64_t now_us) {
+    struct ritp_want *want;
+    size_t i;
+
+    for (i = port->conn_count; i-- > 0;) {
+        struct ritp_conn *conn = port->conns[i];
+        run_conn(port, conn, conn->poll >= 0 ? port->polls[conn->poll].revents : 0, now_us);
+    }
+    for (want = port->wants; want != NULL; want = want->next) {
+        if (want->poll >= 0 && port->polls[want->poll].revents != 0)
+            accept_all(port, want, now_us);
+    }
+}
+
+void ritp_bridge_free(struct rit_posix *port) {
+    while (port->conn_count > 0)
+        abort_conn(port, port->conns[port->conn_count - 1]);
+    free(port->conns);
+    while (port->offers != NULL) {
+        struct ritp_offer *next = port->offers->next;
+        free(port->offers);
+        port->offers = next;
+    }
+    while (port->wants != NULL) {
+        struct ritp_want *next = port->wants->next;
+        if (port->wants->fd >= 0)
+            (void)close(port->wants->fd);
+        free(port->wants);
+        port->wants = next;
+    }
 }

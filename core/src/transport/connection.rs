@@ -121,6 +121,9 @@ pub struct Connection {
     pub(super) pending_path_response: Option<[u8; 8]>,
     pub(super) bytes_received: u64,
     pub(super) bytes_sent: u64,
+    /// The same, on the path there is now: what may be sent to an address not validated.
+    pub(super) path_received: u64,
+    pub(super) path_sent: u64,
     pub(super) packets_dropped: u64,
     pub(super) close: Close,
     handshake_deadline: Option<Time>,
@@ -219,6 +222,8 @@ impl Connection {
             pending_path_response: None,
             bytes_received: 0,
             bytes_sent: 0,
+            path_received: 0,
+            path_sent: 0,
             packets_dropped: 0,
             close: Close::default(),
             idle_deadline: None,
@@ -249,6 +254,7 @@ impl Connection {
     ) {
         self.clamp(now);
         self.bytes_received += datagram_len as u64;
+        self.path_received += datagram_len as u64;
         self.on_opened(header, opened, packet);
     }
 

@@ -26,7 +26,8 @@ impl Connection {
         if self.state == State::Closed {
             return;
         }
-        self.bytes_received += datagram.len() as u64;
+        let datagram_len = datagram.len() as u64;
+        self.bytes_received += datagram_len;
         let mut rest = datagram;
         // Each packet takes at least a header, so the number of rounds is bounded by the length.
         while let Ok(header) = Header::parse(rest) {
@@ -35,6 +36,9 @@ impl Connection {
             }
             self.handle_packet(path, &header, &mut rest[..header.len]);
             rest = rest_of(rest, header.len);
+        }
+        if path == self.path {
+            self.path_received += datagram_len;
         }
     }
 
@@ -49,9 +53,8 @@ impl Connection {
         }
         match protect::open(&keys.remote, header, packet, space.acks.expected()) {
             Ok(opened) => {
-                if !self.is_path_latched && header.is_long() {
-                    self.path = path;
-                    self.is_path_latched = true;
+                if header.is_long() && !space.acks.is_duplicate(opened.pn) {
+                    self.follow(path);
                 }
                 self.on_opened(header, &opened, packet);
             }
@@ -68,6 +71,16 @@ impl Connection {
                 "reserved header bits are set",
             )),
         }
+    }
+
+    /// While contact packets come, the peer is where the newest came from: whoever sends a copy of
+    /// one ahead from elsewhere draws the connection there until the next, and no further.
+    fn follow(&mut self, path: Path) {
+        if self.path != path {
+            self.path = path;
+            (self.path_received, self.path_sent) = (0, 0);
+        }
+        self.is_path_latched = true;
     }
 
     /// Takes an authentic packet.
@@ -213,7 +226,7 @@ impl Connection {
         if self.side == Side::Initiator || self.is_address_validated {
             return usize::MAX;
         }
-        let room = (self.bytes_received * 3).saturating_sub(self.bytes_sent);
+        let room = (self.path_received * 3).saturating_sub(self.path_sent);
         usize::try_from(room).unwrap_or(usize::MAX)
     }
 }

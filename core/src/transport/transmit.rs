@@ -41,6 +41,7 @@ impl Connection {
             return None;
         }
         self.bytes_sent += len as u64;
+        self.path_sent += len as u64;
         Some(Transmit { path: self.path, len })
     }
 

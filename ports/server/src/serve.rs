@@ -131,6 +131,9 @@ impl Server {
             }
         }
         tracing::info!("stopping");
+        let now = self.now();
+        self.node.close(now);
+        self.drain(&asks, &mut out);
         drop(asks);
         self.store.close().await;
         Ok(())
