@@ -125,9 +125,10 @@ class Process:
                 self.kill()
 
     def memory_kib(self):
-        """What is resident, without pages of files (programs and libraries)."""
-        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
-        return int(re.search(r"RssAnon:\s+(\d+)", status).group(1))
+        """What is resident, without pages of files (programs and libraries). Not from `status`,
+        whose numbers the kernel keeps only roughly."""
+        pages = pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        return int(re.search(r"Anonymous:\s+(\d+)", pages).group(1))
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
