@@ -247,8 +247,9 @@ class World:
             f"{kind}_temp_path {run}/{kind};\n"
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
+        user = "user root; " if os.geteuid() == 0 else ""
         (run / "nginx.conf").write_text(
-            f"daemon off; master_process off; pid {run}/pid; error_log {run}/error.log;\n"
+            f"{user}daemon off; master_process off; pid {run}/pid; error_log {run}/error.log;\n"
             "events { worker_connections 1024; }\n"
             f"http {{ access_log off; default_type application/octet-stream;\n{temporary}"
             f"server {{ listen 127.0.0.1:{port}; root {root}; }} }}\n"
