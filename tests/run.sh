@@ -84,10 +84,10 @@ set_up() {
     return 1
 }
 
-# The integration tests in tests/tests by area: sim_* and abi_* by their name, fuzz_seeds, and
-# all others belong to unit. Prints cargo's --test options.
+# The integration tests of every crate by area: sim_* and abi_* by their name, fuzz_seeds, and all
+# others belong to unit. Prints cargo's --test options.
 tests_of() {
-    for file in tests/tests/*.rs; do
+    for file in tests/tests/*.rs core/tests/*.rs ffi/tests/*.rs ports/server/tests/*.rs; do
         [ -e "$file" ] || continue
         test_name=$(basename "$file" .rs)
         case $test_name in
@@ -100,14 +100,17 @@ tests_of() {
     done
 }
 
-cargo_tests_of() {
+# cargo_tests AREA [OPTION...]: always of the whole workspace, because cargo builds a dependency
+# again for each other set of features that a smaller selection of crates gives it.
+cargo_tests() {
     selected=$(tests_of "$1")
+    shift
     [ -n "$selected" ] || {
-        printf '%s\n' "error: tests/tests has no test for the area $1"
+        printf '%s\n' "error: there is no such test"
         return 1
     }
     # shellcheck disable=SC2086 # a list of options
-    cargo test --locked -p rit-tests $selected
+    cargo test --locked --workspace --no-fail-fast "$@" $selected
 }
 
 # rustfmt and clippy are tools beside the compiler; Debian has a package of each for each of its
@@ -145,8 +148,8 @@ unit() {
         skip "clippy" "this Rust comes without clippy"
     fi
     step "documentation" documentation
-    step "unit tests" cargo test --locked -p rit-core -p rit-ffi -p rit-server
-    step "house and vectors" cargo_tests_of unit
+    step "unit tests" cargo_tests unit --lib --bins
+    step "examples in the documentation" cargo test --locked --workspace --doc
     step "core and ffi for thumbv7em-none-eabihf" sh tests/firmware-build.sh
     if cargo deny --version >/dev/null 2>&1; then
         step "licences and sources" cargo deny --locked check licenses bans sources
@@ -156,20 +159,20 @@ unit() {
 sim() {
     set_up need_c_compiler || return
     set_up need_libclang || return
-    step "simulated networks" cargo_tests_of sim
+    step "simulated networks" cargo_tests sim
 }
 
 abi() {
     set_up need_c_compiler || return
     set_up need_cxx_compiler || return
     set_up need_libclang || return
-    step "C interface" cargo_tests_of abi
+    step "C interface" cargo_tests abi
 }
 
 fuzz_seeds() {
     set_up need_c_compiler || return
     set_up need_libclang || return
-    step "kept fuzz inputs" cargo_tests_of fuzz-seeds
+    step "kept fuzz inputs" cargo_tests fuzz-seeds
 }
 
 e2e() {

@@ -1,1 +1,47 @@
-//! The C interface of librit.
+//! The C interface of librit: `include/rit.h` is generated from the items of this crate.
+//!
+//! Owns every pointer that crosses the boundary, and all `unsafe` code of the library. Does not own
+//! any protocol: each function checks its arguments, calls `rit_core::node`, then drains what is to
+//! be sent through the integrator's callbacks. Doc comments of public items are written for people
+//! who read the header, who know no Rust. Invariants: no panic leaves this crate; a callback runs
+//! only while its node cannot be entered again.
+#![cfg_attr(not(feature = "std"), no_std)]
+// C names are C's. What a C caller must hold to is what the header says, not a `# Safety` section.
+#![allow(non_camel_case_types, clippy::missing_safety_doc)]
+
+extern crate alloc;
+
+pub mod error;
+pub mod io;
+pub mod config;
+pub mod node;
+pub mod event;
+pub mod broker;
+pub mod service;
+pub mod session;
+pub mod stream;
+pub mod text;
+mod args;
+#[cfg(all(not(feature = "std"), target_os = "none"))]
+mod firmware;
+mod guard;
+
+pub use broker::{rit_broker, rit_broker_connect};
+pub use config::{rit_config, rit_config_init};
+pub use error::rit_strerror;
+pub use event::{rit_event, rit_node_next_event};
+pub use io::{rit_io, rit_path};
+pub use node::{rit_node, rit_node_free, rit_node_new, rit_stats};
+pub use service::{rit_service, rit_service_id, rit_service_info};
+pub use session::{rit_session, rit_session_info, rit_target};
+pub use stream::rit_stream;
+
+/// The version of this interface. Goes into rit_config.abi_version (rit_config_init does it), so
+/// that a library of another version refuses to start instead of misbehaving.
+pub const RIT_ABI_VERSION: u32 = 1;
+
+/// Bytes of a public key. A node is its Ed25519 key; the key is its name.
+pub const RIT_KEY_LEN: usize = 32;
+
+/// Bytes of a key's text form: 52 characters of a-z and 2-7, and a NUL.
+pub const RIT_KEY_TEXT_LEN: usize = 53;

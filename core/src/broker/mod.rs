@@ -1,11 +1,12 @@
 //! The broker: enrols nodes, knows which are online and where, and introduces one to another.
 //!
 //! Owns links (one authenticated connection of one node), presence and the fresh keys of
-//! introductions. Does not own connections (`node` does), nor storage: what must outlive the process
-//! is asked for with [`Query`] and comes back through [`Broker::handle_answer`], in any order.
+//! introductions. Does not own connections (`node` does), nor storage: what must outlive the
+//! process is asked for with [`Query`] and comes back through [`Broker::handle_answer`], in any
+//! order.
 //!
-//! Invariants: a key has at most one link, the newest. Every list is bounded by [`Limits`]. What one
-//! node sends can close its own link and no other. After any call, drain `poll_output` and
+//! Invariants: a key has at most one link, the newest. Every list is bounded by [`Limits`]. What
+//! one node sends can close its own link and no other. After any call, drain `poll_output` and
 //! `poll_event`. A contact key is in the two offers that carry it and nowhere else.
 
 mod link;

@@ -14,15 +14,21 @@ use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{Connection, Event, Local, Transmit};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 /// Application close code base of a refused link; the reason's number is added.
 const CODE_REFUSED: u64 = 0x10;
+/// Application close code: the broker goes away; come back soon.
+const CODE_GOING_AWAY: u64 = 4;
+/// How long a refused node may take to read why.
+const FAREWELL_TIME: Duration = Duration::from_secs(5);
 
 struct NodeLink {
     connection: Connection,
     control: Control,
-    /// Close with this code once everything is sent.
-    closing: Option<u64>,
+    /// Close with this code once everything is delivered, or at this time if it is not.
+    closing: Option<(u64, Time)>,
 }
 
 /// A broker.
@@ -73,6 +79,17 @@ impl BrokerNode {
         self.links.len()
     }
 
+    /// Closes all links, so that nodes need not find out by silence. Drain `poll_transmit` once more.
+    pub fn close(&mut self, now: Time) {
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        for id in ids {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.connection.close(CODE_GOING_AWAY, now);
+            }
+            self.process(id, now);
+        }
+    }
+
     /// Takes a datagram; one that does not open is dropped without an answer.
     pub fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
         match self.endpoint.route(datagram) {
@@ -121,8 +138,7 @@ impl BrokerNode {
             if transmit.is_some() {
                 return transmit;
             }
-            let deadline = self.links.get(&id).and_then(|link| link.connection.poll_timeout());
-            self.endpoint.set_deadline(id, deadline);
+            self.refresh_deadline(id);
         }
         None
     }
@@ -203,14 +219,15 @@ impl BrokerNode {
                 Output::Send { link: id, message } => {
                     let Some(link) = self.links.get_mut(&id) else { continue };
                     if link.control.send(&mut link.connection, &message).is_err() {
-                        link.closing = Some(CODE_CONTROL);
+                        link.closing = Some((CODE_CONTROL, now));
                         self.broker.on_disconnected(id, now);
                     }
                     self.settle(id, now);
                 }
                 Output::Close { link: id, reason } => {
                     let Some(link) = self.links.get_mut(&id) else { continue };
-                    link.closing = Some(CODE_REFUSED + u64::from(reason.code()));
+                    let code = CODE_REFUSED + u64::from(reason.code());
+                    link.closing = Some((code, now + FAREWELL_TIME));
                     // What was refused is read before the stream ends.
                     if link.control.is_flushed() {
                         let _ = link.connection.stream_finish(CONTROL_STREAM);
@@ -225,9 +242,11 @@ impl BrokerNode {
     /// others' deadlines.
     fn settle(&mut self, id: LinkId, now: Time) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        if let Some(code) = link.closing {
+        if let Some((code, at)) = link.closing {
             let state = link.connection.stream_state(CONTROL_STREAM);
-            if state.is_none_or(|state| state.is_delivered || state.stopped.is_some()) {
+            let is_told = state.is_none_or(|s| s.is_delivered || s.stopped.is_some());
+            if is_told || at <= now {
+                link.closing = None;
                 link.connection.close(code, now);
                 while link.connection.poll_event().is_some() {}
             }
@@ -238,6 +257,14 @@ impl BrokerNode {
             return;
         }
         self.endpoint.touch(id);
-        self.endpoint.set_deadline(id, link.connection.poll_timeout());
+        self.refresh_deadline(id);
+    }
+
+    fn refresh_deadline(&mut self, id: LinkId) {
+        let deadline = self.links.get(&id).and_then(|link| {
+            let farewell = link.closing.map(|(_, at)| at);
+            farewell.into_iter().chain(link.connection.poll_timeout()).min()
+        });
+        self.endpoint.set_deadline(id, deadline);
     }
 }

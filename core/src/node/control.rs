@@ -71,6 +71,7 @@ impl Control {
     }
 
     /// Whether everything was handed to the connection.
+    #[cfg(feature = "broker")]
     pub(super) fn is_flushed(&self) -> bool {
         self.outbox.is_empty()
     }

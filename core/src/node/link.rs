@@ -228,7 +228,8 @@ impl Link {
         match message {
             Message::Welcome { enrolled, time_unix_s, .. } => {
                 self.broker_time = Some((time_unix_s, now));
-                match self.code.take() {
+                // Kept until the broker has decided: a link lost on the way tries again with it.
+                match self.code.clone() {
                     _ if enrolled => self.move_to_online(events),
                     Some(code) => {
                         let _ = self.send(&Message::Enrol { code }, now);
@@ -253,6 +254,7 @@ impl Link {
 
     fn move_to_online(&mut self, events: &mut VecDeque<Event>) {
         self.phase = Phase::Online;
+        self.code = None;
         self.failures = 0;
         events.push_back(Event::BrokerOnline);
     }
@@ -261,6 +263,7 @@ impl Link {
     fn give_up(&mut self, reason: Reason, events: &mut VecDeque<Event>, now: Time) {
         self.phase = Phase::Idle;
         self.address = None;
+        self.code = None;
         events.push_back(Event::EnrolRefused(reason));
         if let Some(connection) = &mut self.connection {
             connection.close(0, now);

@@ -50,7 +50,7 @@ impl CryptoSender {
     }
 }
 
-/// The peer's direction: reassembly within [`MAX_CRYPTO`] bytes.
+/// The peer's direction: reassembly within 16 KiB.
 #[derive(Default)]
 pub struct CryptoReceiver {
     data: Vec<u8>,
@@ -78,7 +78,7 @@ impl CryptoReceiver {
         Ok(())
     }
 
-    /// As [`Self::insert`], for callers outside this module: false if it lies beyond the limit.
+    /// Takes a CRYPTO frame's bytes: false if it lies beyond the limit.
     pub fn on_frame(&mut self, offset: u64, data: &[u8]) -> bool {
         self.insert(offset, data).is_ok()
     }

@@ -1,8 +1,8 @@
 //! The stored form of a node's private key.
 //!
-//! `"RITi" || version u8 = 1 || seed 32 || checksum 8`, where the seed is that of RFC 8032 §5.1.5 and
-//! the checksum is the beginning of SHA-256 over all before it. The checksum finds damage: a flipped
-//! bit must not silently become another identity. It is no protection against writing.
+//! `"RITi" || version u8 = 1 || seed 32 || checksum 8`, where the seed is that of RFC 8032 §5.1.5
+//! and the checksum is the beginning of SHA-256 over all before it. The checksum finds damage: a
+//! flipped bit must not silently become another identity. It is no protection against writing.
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 

@@ -1,7 +1,7 @@
-//! What a node and its broker say to each other, as CBOR (RFC 8949) on stream 0 of their connection.
+//! What a node and its broker say to each other: CBOR (RFC 8949) on stream 0 of their connection.
 //!
-//! Owns the bytes, described below in CDDL (RFC 8610), and the limits on them. Does not own what the
-//! messages mean: `broker` and `node` do. Unknown message types and fields are skipped, so that
+//! Owns the bytes, described below in CDDL (RFC 8610), and the limits on them. Does not own what
+//! the messages mean: `broker` and `node` do. Unknown message types and fields are skipped, so that
 //! versions can mix; what is known must be right and within its limit, or the message is an error.
 //! Both ways a message is preceded by its length in two bytes, big-endian.
 //!
@@ -10,25 +10,27 @@
 //!         / welcome / enrolled / refused / offer / presence     ; broker to node
 //!
 //! enrol          = [1, {0: code, ext}]
-//! hello          = [2, {0: version: uint .size 4, 1: abi: uint .size 4, 2: firmware: tstr .size (0..64),
+//! hello          = [2, {0: version: uint .size 4, 1: abi: uint .size 4, 2: firmware,
 //!                       ? 3: services, ? 4: candidates, ext}]
 //! connect        = [3, {0: request, 1: key, ext}]                ; 1: the device
 //! candidates-msg = [4, {0: candidates, ext}]
 //! welcome        = [5, {0: observed: path, 1: is-enrolled: bool, 2: time-unix-s: uint, ext}]
 //! enrolled       = [6, {ext}]
 //! refused        = [7, {0: request, 1: reason: uint .size 1, ext}]
-//! offer          = [8, {0: request, 1: side, 2: contact-id, 3: contact-key, 4: lifetime-s: uint .size 4,
+//! offer          = [8, {0: request, 1: side, 2: contact-id, 3: contact-key, 4: lifetime-s,
 //!                       5: key, ? 6: candidates, ? 7: services, ext}]   ; 5: the peer
 //! presence       = [9, {0: key, 1: is-online: bool, ext}]
 //!
 //! code        = tstr .size (1..64)
+//! firmware    = tstr .size (0..64)
+//! lifetime-s  = uint .size 4
 //! request     = uint .size 4               ; chosen by the node, not 0; 0 in a refusal: the link
 //! services    = [0*32 service]
 //! service     = {0: name, 1: kind: uint .size 1, 2: port: uint .size 2, ext}   ; kind 0: TCP
 //! name        = tstr .regexp "[a-z0-9_.-]{1,63}"
 //! candidates  = [0*16 path]
 //! path        = [ip: bstr .size 16, port: 1..65535]   ; IPv4 as ::ffff:a.b.c.d
-//! side        = 0 / 1                      ; 0: the receiver of the offer initiates, 1: it responds
+//! side        = 0 / 1                      ; the receiver of the offer 0: initiates, 1: responds
 //! key         = bstr .size 32
 //! contact-id  = bstr .size 8
 //! contact-key = bstr .size 32

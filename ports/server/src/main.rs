@@ -1,7 +1,8 @@
 //! `rit-server`: the librit broker as a service.
 //!
 //! Owns the command line and standard output, where each line is a word and its value, for people
-//! and scripts: `address rit://…`, `enrol-code …`, `ready`. Logs go to standard error, without secrets.
+//! and scripts: `address rit://…`, `enrol-code …`, `ready`. Logs go to standard error, without
+//! secrets.
 
 mod code;
 mod error;
@@ -24,8 +25,8 @@ use crate::store::Store;
 
 /// The librit broker: enrols nodes and introduces one to another.
 ///
-/// Without arguments it makes its identity and database in a state folder, listens on UDP port 7480,
-/// prints its address and a one-time enrol code, and serves until it is interrupted.
+/// Without arguments it makes its identity and database in a state folder, listens on UDP port
+/// 7480, prints its address and a one-time enrol code, and serves until it is interrupted.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {

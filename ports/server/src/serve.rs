@@ -1,9 +1,9 @@
 //! Serving: datagrams, the clock and the store's answers go into the broker node, and out of it
 //! what is to be sent and asked.
 //!
-//! Owns the loop and the tasks that ask the store. Invariants: after every input the node is drained;
-//! the loop itself never waits for the store; questions to the store are bounded by the broker's
-//! limits, which count them until they are answered.
+//! Owns the loop and the tasks that ask the store. Invariants: after every input the node is
+//! drained; the loop itself never waits for the store; questions to the store are bounded by the
+//! broker's limits, which count them until they are answered.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use rit_core::base::Time;
 use rit_core::broker::{Answer, AskId, BrokerEvent, Query};
 use rit_core::crypto;
 use rit_core::node::{BrokerNode, Config};
+use rit_core::transport;
 use rit_core::wire::text::{self, Uri};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -25,6 +26,10 @@ use crate::wall_unix_s;
 
 /// The largest datagram of IPv4 and IPv6 without jumbograms.
 const DATAGRAM_LEN_MAX: usize = 65_535;
+/// What one instance is planned for.
+const LINKS_MAX: usize = 100_000;
+/// Four messages of the largest size.
+const CONTROL_WINDOW: u64 = 16 * 1024;
 /// How long to sleep where the node has no deadline.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -39,6 +44,20 @@ pub(crate) struct Server {
     terminate: Signal,
     // Last, so that the folder is locked until all else is closed.
     _state: State,
+}
+
+/// Links carry a few messages each, and there may be very many.
+fn config() -> Config {
+    let transport = transport::Config {
+        stream_window: CONTROL_WINDOW,
+        session_window: CONTROL_WINDOW,
+        stream_send_buffer: CONTROL_WINDOW,
+        max_streams: 1,
+        // Nodes know their NAT, and keep their links alive themselves.
+        keep_alive: Duration::ZERO,
+        ..transport::Config::default()
+    };
+    Config { transport, max_sessions: LINKS_MAX, ..Config::default() }
 }
 
 /// The host and port of `--public`.
@@ -65,7 +84,7 @@ impl Server {
         let port = port.unwrap_or(reachable.port());
         let uri = Uri { key: identity.public_key(), host, port };
         let node = BrokerNode::new(
-            Config::default(),
+            config(),
             crypto::default_provider(),
             Arc::new(identity.signer()),
             random_seed()?,
@@ -95,8 +114,6 @@ impl Server {
             self.drain(&asks, &mut out);
             let sleep = tokio::time::sleep_until(self.deadline().into());
             tokio::select! {
-                // Signals first; then answers, which free what the broker holds for them.
-                biased;
                 _ = self.interrupt.recv() => break,
                 _ = self.terminate.recv() => break,
                 Some((id, answer)) = answers.recv() => {
@@ -114,6 +131,9 @@ impl Server {
             }
         }
         tracing::info!("stopping");
+        let now = self.now();
+        self.node.close(now);
+        self.drain(&asks, &mut out);
         drop(asks);
         self.store.close().await;
         Ok(())

@@ -1,8 +1,8 @@
 //! The server's UDP sockets.
 //!
 //! Owns binding, and which socket a datagram came in by: that is the `ifindex` of a `Path` here, so
-//! that an answer leaves by the socket whose address the node called. Invariant: sending never waits;
-//! what the system does not take at once is lost, as datagrams may be.
+//! that an answer leaves by the socket whose address the node called. Invariant: sending never
+//! waits; what the system does not take at once is lost, as datagrams may be.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdSocket};

@@ -1,7 +1,7 @@
 //! The state folder: where it is, who may use it, and the broker's identity in it.
 //!
 //! Owns `identity` (mode 0600) and `lock`. Does not own the database beside them (`store`). What
-//! exists is never made over: a damaged identity ends the program, for all nodes know the broker by it.
+//! exists is never made over: a damaged identity ends the program, for nodes know the broker by it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};

@@ -79,7 +79,7 @@ impl Store {
         Ok(query.fetch_optional(&self.pool).await?.is_some())
     }
 
-    /// Enrols `key` with the code of this hash, if the code is good; whether the key is enrolled now.
+    /// Enrols `key` by the code of this hash, if the code is good. Says whether it is enrolled now.
     pub(crate) async fn enrol(
         &self,
         key: &PublicKey,

@@ -1,0 +1,162 @@
+/* device.c: offers local TCP services to the peers it allows, through a broker.
+ *
+ *   device --state DIR --broker rit://KEY@HOST:PORT [--enrol CODE] [--allow KEY]... NAME=HOST:PORT...
+ *
+ *   device --state /var/lib/mydevice --broker rit://KEY@broker.example --enrol CODE \
+ *          --allow KEY web=127.0.0.1:80 ssh=127.0.0.1:22
+ *
+ * KEY after --allow is what `reach --key` prints. The services stay bound to loopback; nothing else
+ * listens. Prints its own key first, then a line for whatever happens.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rit_posix.h"
+
+static volatile sig_atomic_t is_stopped;
+
+static void on_signal(int number) {
+    (void)number;
+    is_stopped = 1;
+}
+
+static int usage(void) {
+    fprintf(stderr, "usage: device --state DIR --broker URI [--enrol CODE] [--allow KEY]... "
+                    "NAME=HOST:PORT...\n");
+    return 2;
+}
+
+/* Says what went wrong; the exit status. */
+static int failed(const char *what, int error) {
+    fprintf(stderr, "device: %s: %s\n", what, rit_posix_strerror(error));
+    return 1;
+}
+
+/* Lets the owner of a key, as `reach --key` prints it, open sessions. */
+static int allow(rit_posix *port, const char *text) {
+    uint8_t key[RIT_KEY_LEN];
+    int error = rit_key_from_text(text, key);
+
+    return error != RIT_OK ? error : rit_peer_allow(rit_posix_node(port), key);
+}
+
+/* Offers "name=host:port"; the host may be an IPv6 address in brackets. */
+static int offer(rit_posix *port, const char *text) {
+    char name[400], *host, *number, *end;
+    unsigned long value;
+
+    if (strlen(text) >= sizeof name)
+        return RIT_ERR_ARG;
+    strcpy(name, text);
+    host = strchr(name, '=');
+    number = strrchr(name, ':');
+    if (host == NULL || number == NULL || number < host)
+        return RIT_ERR_ARG;
+    *host++ = '\0';
+    *number++ = '\0';
+    if (*host == '[' && number[-2] == ']') {
+        host++;
+        number[-2] = '\0';
+    }
+    value = strtoul(number, &end, 10);
+    if (*end != '\0' || value == 0 || value > 65535)
+        return RIT_ERR_ARG;
+    return rit_posix_offer(port, name, host, (uint16_t)value);
+}
+
+static void print_key(rit_posix *port) {
+    uint8_t key[RIT_KEY_LEN];
+    char text[RIT_KEY_TEXT_LEN];
+
+    rit_node_public_key(rit_posix_node(port), key);
+    rit_key_to_text(key, text);
+    printf("key %s\n", text);
+    fflush(stdout); /* whoever reads a pipe wants it now */
+}
+
+/* Prints what happened; 1 if there is no point in going on. */
+static int show(const struct rit_posix_event *event) {
+    const char *why = rit_posix_strerror(event->error);
+    char peer[RIT_KEY_TEXT_LEN];
+
+    rit_key_to_text(event->peer, peer);
+    if (event->type == RIT_POSIX_BROKER_ONLINE)
+        printf("online\n");
+    else if (event->type == RIT_POSIX_BROKER_OFFLINE)
+        printf("offline: %s\n", why);
+    else if (event->type == RIT_POSIX_ENROLLED)
+        printf("enrolled\n");
+    else if (event->type == RIT_POSIX_SESSION_UP)
+        printf("session-up %s\n", peer);
+    else if (event->type == RIT_POSIX_SESSION_DOWN)
+        printf("session-down %s: %s\n", peer, why);
+    else if (event->type == RIT_POSIX_CONNECTION)
+        printf("connection %s%s%s\n", event->service, event->error != 0 ? ": " : "",
+               event->error != 0 ? why : "");
+    else if (event->type == RIT_POSIX_ENROL_REFUSED)
+        return failed("the broker refused", event->error);
+    fflush(stdout);
+    return 0;
+}
+
+/* Does what the arguments say; sets *broker and *code. */
+static int set_up(rit_posix *port, int argc, char **argv, const char **broker, const char **code) {
+    int i, error = RIT_OK, offered = 0;
+
+    for (i = 1; i < argc; i++) {
+        if (argv[i][0] != '-') {
+            error = offer(port, argv[i]);
+            offered++;
+        } else if (i + 1 == argc) {
+            return usage();
+        } else if (strcmp(argv[i++], "--allow") == 0) {
+            error = allow(port, argv[i]);
+        } else if (strcmp(argv[i - 1], "--broker") == 0) {
+            *broker = argv[i];
+        } else if (strcmp(argv[i - 1], "--enrol") == 0) {
+            *code = argv[i];
+        } else if (strcmp(argv[i - 1], "--state") != 0) {
+            return usage();
+        }
+        if (error != RIT_OK)
+            return failed(argv[i], error);
+    }
+    return *broker == NULL || offered == 0 ? usage() : 0;
+}
+
+int main(int argc, char **argv) {
+    struct rit_posix_config config = {0};
+    struct rit_posix_event event;
+    const char *broker = NULL, *code = NULL;
+    rit_posix *port;
+    int i, error, status;
+
+    for (i = 1; i + 1 < argc; i++) {
+        if (strcmp(argv[i], "--state") == 0)
+            config.state_dir = argv[i + 1];
+    }
+    if (config.state_dir == NULL)
+        return usage();
+    port = rit_posix_new(&config, &error);
+    if (port == NULL)
+        return failed(config.state_dir, error);
+    status = set_up(port, argc, argv, &broker, &code);
+    if (status == 0) {
+        print_key(port);
+        error = rit_posix_broker(port, broker, code);
+        status = error != 0 ? failed(broker, error) : 0;
+    }
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    while (status == 0 && !is_stopped) {
+        error = rit_posix_step(port, 1000);
+        if (error != 0)
+            status = failed("the loop ended", error);
+        while (rit_posix_next(port, &event))
+            status |= show(&event);
+    }
+    rit_posix_free(port);
+    return status;
+}

@@ -1,0 +1,147 @@
+/* reach.c: makes a device's services appear at loopback addresses here.
+ *
+ *   reach --state DIR --key
+ *   reach --state DIR --broker rit://KEY@HOST:PORT [--enrol CODE] DEVICE-KEY [SERVICE[@PORT]]...
+ *
+ * The first form prints this user's own key, which the device must allow. The second reaches the
+ * services that are named, or all that the device offers, and prints for each
+ *
+ *   listening SERVICE 127.x.y.z:PORT
+ *
+ * which is where to point a browser, ssh or any other client, now and in every later run.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rit_posix.h"
+
+static volatile sig_atomic_t is_stopped;
+
+static void on_signal(int number) {
+    (void)number;
+    is_stopped = 1;
+}
+
+static int usage(void) {
+    fprintf(stderr, "usage: reach --state DIR --key\n"
+                    "       reach --state DIR --broker URI [--enrol CODE] DEVICE-KEY "
+                    "[SERVICE[@PORT]]...\n");
+    return 2;
+}
+
+/* Says what went wrong; the exit status. */
+static int failed(const char *what, int error) {
+    fprintf(stderr, "reach: %s: %s\n", what, rit_posix_strerror(error));
+    return 1;
+}
+
+static int print_key(rit_posix *port) {
+    uint8_t key[RIT_KEY_LEN];
+    char text[RIT_KEY_TEXT_LEN];
+
+    rit_node_public_key(rit_posix_node(port), key);
+    rit_key_to_text(key, text);
+    printf("key %s\n", text);
+    return 0;
+}
+
+/* Reaches "service" at its own port, or "service@port". */
+static int reach(rit_posix *port, const uint8_t *device, const char *text) {
+    char service[RIT_POSIX_NAME_LEN + 8], *at, *end;
+    unsigned long number = 0;
+
+    if (strlen(text) >= sizeof service)
+        return RIT_ERR_NAME;
+    strcpy(service, text);
+    at = strchr(service, '@');
+    if (at != NULL) {
+        *at++ = '\0';
+        number = strtoul(at, &end, 10);
+        if (*end != '\0' || number == 0 || number > 65535)
+            return RIT_ERR_ARG;
+    }
+    return rit_posix_reach(port, device, service, (uint16_t)number);
+}
+
+/* The device's key, then the services; connects to the broker. */
+static int set_up(rit_posix *port, char **argv, const char *broker, const char *code) {
+    uint8_t device[RIT_KEY_LEN];
+    int error = rit_key_from_text(*argv, device);
+
+    if (error == 0 && argv[1] == NULL)
+        error = rit_posix_reach(port, device, NULL, 0);
+    while (error == 0 && argv[1] != NULL)
+        error = reach(port, device, *++argv);
+    if (error != 0)
+        return failed(*argv, error);
+    error = rit_posix_broker(port, broker, code);
+    return error != 0 ? failed(broker, error) : 0;
+}
+
+/* Prints what happened; 1 if there is no point in going on. */
+static int show(const struct rit_posix_event *event) {
+    const char *why = rit_posix_strerror(event->error);
+
+    if (event->type == RIT_POSIX_BROKER_ONLINE)
+        printf("online\n");
+    else if (event->type == RIT_POSIX_BROKER_OFFLINE)
+        printf("offline: %s\n", why);
+    else if (event->type == RIT_POSIX_ENROLLED)
+        printf("enrolled\n");
+    else if (event->type == RIT_POSIX_SESSION_UP)
+        printf("session-up\n");
+    else if (event->type == RIT_POSIX_SESSION_DOWN && event->error == RIT_ERR_TIMEOUT)
+        printf("session-down: no answer: the device is offline or does not allow this key\n");
+    else if (event->type == RIT_POSIX_SESSION_DOWN)
+        printf("session-down: %s\n", why);
+    else if (event->type == RIT_POSIX_LISTENING)
+        printf("listening %s %s:%u\n", event->service, event->address, (unsigned)event->port);
+    else if (event->type == RIT_POSIX_NOT_LISTENING)
+        printf("not-listening %s: %s\n", event->service, why);
+    else if (event->type == RIT_POSIX_CONNECTION && event->error != 0)
+        printf("connection %s: %s\n", event->service, why);
+    else if (event->type == RIT_POSIX_ENROL_REFUSED)
+        return failed("the broker refused", event->error);
+    fflush(stdout);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    struct rit_posix_config config = {0};
+    struct rit_posix_event event;
+    const char *broker = NULL, *code = NULL;
+    int i, error, status, wants_key = 0;
+    rit_posix *port;
+
+    for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+        if (strcmp(argv[i], "--key") == 0)
+            wants_key = 1;
+        else if (strcmp(argv[i], "--state") == 0 && i + 1 < argc)
+            config.state_dir = argv[++i];
+        else if (strcmp(argv[i], "--broker") == 0 && i + 1 < argc)
+            broker = argv[++i];
+        else if (strcmp(argv[i], "--enrol") == 0 && i + 1 < argc)
+            code = argv[++i];
+        else
+            return usage();
+    }
+    if (config.state_dir == NULL || (!wants_key && (broker == NULL || i == argc)))
+        return usage();
+    port = rit_posix_new(&config, &error);
+    if (port == NULL)
+        return failed(config.state_dir, error);
+    status = wants_key ? print_key(port) : set_up(port, argv + i, broker, code);
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    while (status == 0 && !wants_key && !is_stopped) {
+        error = rit_posix_step(port, 1000);
+        if (error != 0)
+            status = failed("the loop ended", error);
+        while (rit_posix_next(port, &event))
+            status |= show(&event);
+    }
+    rit_posix_free(port);
+    return status;
+}

@@ -1,0 +1,124 @@
+//! Limits and timers of a node, given at creation.
+
+use crate::RIT_ABI_VERSION;
+use crate::args::{self, Versioned};
+use crate::error::Error;
+use core::time::Duration;
+use rit_core::node::Config;
+use rit_core::transport;
+
+/// Limits and timers of a node. 0 in any of them means the default in brackets. Reaching a limit is
+/// an ordinary error of that one operation. Buffers grow as they are needed, up to these bounds.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rit_config {
+    /// sizeof(struct rit_config).
+    pub struct_size: u32,
+    /// RIT_ABI_VERSION.
+    pub abi_version: u32,
+    /// Sessions at once, opened here and by peers together. [16]
+    pub max_sessions: u32,
+    /// Services offered here, at most 32. [16]
+    pub max_services: u32,
+    /// Peers that rit_peer_allow has let in. [64]
+    pub max_peers: u32,
+    /// Streams of one session, for each end that opens them, at most 2^30. [1024]
+    pub max_streams: u32,
+    /// Bytes received and not read yet of one stream, 256 to session_window. [262144]
+    pub stream_window: u32,
+    /// Bytes received and not read yet of all streams of one session. [4194304]
+    pub session_window: u32,
+    /// Bytes written and not acknowledged yet of one stream, at least 256. [262144]
+    pub stream_send_buffer: u32,
+    /// The largest UDP payload sent and received, 548 to 9000 bytes. [1452]
+    pub max_datagram: u32,
+    /// A session without a packet for this long is over, in milliseconds. [30000]
+    pub idle_timeout_ms: u32,
+    /// A quiet session sends a packet this often, in milliseconds; UINT32_MAX: never. [10000]
+    pub keep_alive_ms: u32,
+    /// 0.
+    pub reserved: [u64; 4],
+}
+
+// SAFETY: repr(C), begins with struct_size, no padding, any bytes are a value.
+unsafe impl Versioned for rit_config {
+    const NAME: &'static str = "rit_config";
+}
+
+impl rit_config {
+    const fn new() -> Self {
+        rit_config {
+            struct_size: size_of::<rit_config>() as u32,
+            abi_version: RIT_ABI_VERSION,
+            max_sessions: 0,
+            max_services: 0,
+            max_peers: 0,
+            max_streams: 0,
+            stream_window: 0,
+            session_window: 0,
+            stream_send_buffer: 0,
+            max_datagram: 0,
+            idle_timeout_ms: 0,
+            keep_alive_ms: 0,
+            reserved: [0; 4],
+        }
+    }
+
+    fn to_core(self) -> Config {
+        let mut config = Config::default();
+        let t = &mut config.transport;
+        or_default(&mut t.max_datagram, self.max_datagram as usize);
+        or_default(&mut t.stream_window, self.stream_window.into());
+        or_default(&mut t.session_window, self.session_window.into());
+        or_default(&mut t.stream_send_buffer, self.stream_send_buffer.into());
+        or_default(&mut t.max_streams, self.max_streams.into());
+        or_default(&mut t.idle_timeout, Duration::from_millis(self.idle_timeout_ms.into()));
+        match self.keep_alive_ms {
+            u32::MAX => t.keep_alive = Duration::ZERO,
+            ms => or_default(&mut t.keep_alive, Duration::from_millis(ms.into())),
+        }
+        or_default(&mut config.max_sessions, self.max_sessions as usize);
+        or_default(&mut config.max_services, self.max_services as usize);
+        or_default(&mut config.max_peers, self.max_peers as usize);
+        config
+    }
+}
+
+/// Zero, in any type, leaves the default.
+fn or_default<T: PartialEq + Default>(limit: &mut T, given: T) {
+    if given != T::default() {
+        *limit = given;
+    }
+}
+
+/// Checks all that can be checked without a node.
+///
+/// # Safety
+/// `cfg` is null or points to `struct_size` readable bytes.
+pub(crate) unsafe fn read(cfg: *const rit_config) -> Result<Config, Error> {
+    // SAFETY: the caller's promise.
+    let cfg = if cfg.is_null() { rit_config::new() } else { unsafe { args::read(cfg)? } };
+    if cfg.abi_version != RIT_ABI_VERSION {
+        return Err(Error::Version(cfg.abi_version));
+    }
+    if cfg.reserved != [0; 4] {
+        return Err(Error::Argument("rit_config.reserved"));
+    }
+    let mut config = cfg.to_core();
+    // A default that a smaller session_window would make impossible is lowered with it.
+    let t: &mut transport::Config = &mut config.transport;
+    if cfg.stream_window == 0 {
+        t.stream_window = t.stream_window.min(t.session_window);
+    }
+    Ok(config)
+}
+
+/// Fills in a configuration that means "all defaults": struct_size and abi_version set, the rest
+/// zero. cfg need not be initialised; null is ignored. Callable anywhere.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_config_init(cfg: *mut rit_config) {
+    if !cfg.is_null() {
+        // SAFETY: not null, and the header asks for room for one struct.
+        unsafe { cfg.write_unaligned(rit_config::new()) }
+    }
+}

@@ -1,0 +1,188 @@
+//! What happened, in C's form.
+//!
+//! Events are fetched when it suits the integrator; none is a callback. Owns the numbers of the
+//! types and which fields each of them fills in.
+
+use crate::RIT_KEY_LEN;
+use crate::args::{Answer, Versioned};
+use crate::error::{Error, RIT_OK, reason_code, refusal_code};
+use crate::io::{Io, RIT_LOG_INFO, RIT_LOG_WARN};
+use crate::node::{query, rit_node};
+use crate::service::rit_service_id;
+use crate::session::rit_session;
+use crate::stream::rit_stream;
+use alloc::format;
+use rit_core::node::{Event, Reason};
+
+/// The broker answered and knows this node: sessions can be opened, peers can find it.
+pub const RIT_EVENT_BROKER_ONLINE: u32 = 1;
+/// The link to the broker is gone; sessions go on, and the node tries the broker again by itself.
+/// error: TIMEOUT; DENIED (it does not hold the key it should); CLOSED; REPLACED (another process
+/// with this identity took over); LIMIT; OFFLINE (its storage failed); PEER; INTERNAL.
+pub const RIT_EVENT_BROKER_OFFLINE: u32 = 2;
+/// The enrol code was accepted; it is used up. BROKER_ONLINE follows.
+pub const RIT_EVENT_ENROLLED: u32 = 3;
+/// The broker does not take this node, and the node does not try again until rit_broker_connect.
+/// error: CODE (wrong, expired or used: get a new one); DENIED (not enrolled, and no code given).
+pub const RIT_EVENT_ENROL_REFUSED: u32 = 4;
+/// A session is up: the peer has proved to hold its key. session, peer, is_initiator (1: this node
+/// opened it, and may open streams to the peer's services; 0: the peer did).
+pub const RIT_EVENT_SESSION_UP: u32 = 5;
+/// A session is over, or never came up; its handle and those of its streams are stale.
+/// session; error: RIT_OK (closed here); CLOSED (by the peer's application, code); TIMEOUT; UNKNOWN
+/// and OFFLINE (the broker says so of the device, or is away itself); DENIED; LIMIT; PEER;
+/// INTERNAL.
+pub const RIT_EVENT_SESSION_DOWN: u32 = 6;
+/// The peer asks for a service of this node: rit_stream_accept or rit_stream_refuse.
+/// stream, session, service.
+pub const RIT_EVENT_STREAM_INCOMING: u32 = 7;
+/// The peer's service accepted the stream. stream.
+pub const RIT_EVENT_STREAM_OPENED: u32 = 8;
+/// The peer's service did not: rit_stream_release. stream; code: RIT_REFUSED_*; error:
+/// the same as REFUSED, DENIED, UNKNOWN or LIMIT.
+pub const RIT_EVENT_STREAM_REFUSED: u32 = 9;
+/// There are bytes, or the end of the stream, to read: rit_stream_read until RIT_ERR_AGAIN; what is
+/// left unread is not told again before more comes. stream.
+pub const RIT_EVENT_STREAM_READABLE: u32 = 10;
+/// There is room again, after a write that took less than it was given. stream.
+pub const RIT_EVENT_STREAM_WRITABLE: u32 = 11;
+/// The peer gave up its side as a TCP RST does; what was not read is lost. stream, code.
+pub const RIT_EVENT_STREAM_RESET: u32 = 12;
+/// The peer wants no more bytes; writing is over, reading is not. stream, code.
+pub const RIT_EVENT_STREAM_STOPPED: u32 = 13;
+
+/// What happened. Fields that the type's comment does not name are 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rit_event {
+    /// sizeof(struct rit_event); set by the caller.
+    pub struct_size: u32,
+    /// RIT_EVENT_*. Types of later versions may come: ignore those you do not know.
+    pub r#type: u32,
+    /// RIT_OK or RIT_ERR_*.
+    pub error: i32,
+    /// 1 or 0.
+    pub is_initiator: u32,
+    /// Which session.
+    pub session: rit_session,
+    /// Which stream.
+    pub stream: rit_stream,
+    /// Which service of this node.
+    pub service: rit_service_id,
+    /// A number from the peer.
+    pub code: u64,
+    /// The peer's public key.
+    pub peer: [u8; RIT_KEY_LEN],
+    /// 0.
+    pub reserved: [u64; 4],
+}
+
+// SAFETY: repr(C), begins with struct_size, no padding, any bytes are a value.
+unsafe impl Versioned for rit_event {
+    const NAME: &'static str = "rit_event";
+}
+
+impl rit_event {
+    fn new(r#type: u32) -> Self {
+        rit_event {
+            struct_size: 0,
+            r#type,
+            error: RIT_OK,
+            is_initiator: 0,
+            session: 0,
+            stream: 0,
+            service: 0,
+            code: 0,
+            peer: [0; 32],
+            reserved: [0; 4],
+        }
+    }
+
+    fn because(self, reason: Reason) -> Self {
+        let (error, code) = reason_code(reason);
+        rit_event { error, code, ..self }
+    }
+}
+
+impl From<&Event> for rit_event {
+    fn from(event: &Event) -> Self {
+        let new = rit_event::new;
+        match *event {
+            Event::BrokerOnline => new(RIT_EVENT_BROKER_ONLINE),
+            Event::BrokerOffline(reason) => new(RIT_EVENT_BROKER_OFFLINE).because(reason),
+            Event::Enrolled => new(RIT_EVENT_ENROLLED),
+            Event::EnrolRefused(reason) => new(RIT_EVENT_ENROL_REFUSED).because(reason),
+            Event::SessionUp { session, peer, is_initiator } => rit_event {
+                session: session.0,
+                peer: peer.0,
+                is_initiator: is_initiator.into(),
+                ..new(RIT_EVENT_SESSION_UP)
+            },
+            Event::SessionDown { session, reason } => {
+                rit_event { session: session.0, ..new(RIT_EVENT_SESSION_DOWN).because(reason) }
+            }
+            Event::StreamIncoming { stream, session, service } => rit_event {
+                stream: stream.0,
+                session: session.0,
+                service: service.0,
+                ..new(RIT_EVENT_STREAM_INCOMING)
+            },
+            Event::StreamOpened { stream } => {
+                rit_event { stream: stream.0, ..new(RIT_EVENT_STREAM_OPENED) }
+            }
+            Event::StreamRefused { stream, refusal } => rit_event {
+                stream: stream.0,
+                error: refusal_code(refusal),
+                code: refusal.code().into(),
+                ..new(RIT_EVENT_STREAM_REFUSED)
+            },
+            Event::StreamReadable { stream } => {
+                rit_event { stream: stream.0, ..new(RIT_EVENT_STREAM_READABLE) }
+            }
+            Event::StreamWritable { stream } => {
+                rit_event { stream: stream.0, ..new(RIT_EVENT_STREAM_WRITABLE) }
+            }
+            Event::StreamReset { stream, code } => {
+                rit_event { stream: stream.0, code, ..new(RIT_EVENT_STREAM_RESET) }
+            }
+            Event::StreamStopped { stream, code } => {
+                rit_event { stream: stream.0, code, ..new(RIT_EVENT_STREAM_STOPPED) }
+            }
+        }
+    }
+}
+
+fn log(io: &Io, event: &Event) {
+    match event {
+        Event::BrokerOnline => io.log(RIT_LOG_INFO, || "broker: online".into()),
+        Event::BrokerOffline(reason) => io.log(RIT_LOG_WARN, || format!("broker: {reason}")),
+        Event::Enrolled => io.log(RIT_LOG_INFO, || "broker: enrolled".into()),
+        Event::EnrolRefused(reason) => io.log(RIT_LOG_WARN, || format!("broker: {reason}")),
+        Event::SessionUp { peer, .. } => {
+            io.log(RIT_LOG_INFO, || format!("session with {peer:?}: up"));
+        }
+        Event::SessionDown { reason, .. } => {
+            io.log(RIT_LOG_INFO, || format!("session: {reason}"));
+        }
+        _ => {}
+    }
+}
+
+/// Takes the next event. Call it until RIT_ERR_AGAIN, after every call or every turn of the main
+/// loop; memory for events is bounded, as each stream waits in the queue at most once.
+///
+/// The caller sets out->struct_size; out is written only with RIT_OK. Calls log.
+/// Errors: AGAIN (none now), NULL, SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_node_next_event(node: *mut rit_node, out: *mut rit_event) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        query(node, |inner| {
+            let answer = Answer::new(out)?;
+            let event = inner.node.poll_event().ok_or(Error::NoEvent)?;
+            log(&inner.io, &event);
+            answer.write(rit_event::from(&event));
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,240 @@
+//! What the integrator provides: the callback table, and the calls into it.
+//!
+//! Owns the copied table. Callbacks are called by `node` only, between calls into core and while
+//! the node is marked busy, so that no callback can re-enter what it stands on.
+
+use crate::args::{self, Versioned};
+use crate::error::Error;
+use alloc::string::String;
+use core::ffi::{c_char, c_void};
+use rit_core::base::Path;
+
+/// A remote UDP address as the port sees it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rit_path {
+    /// sizeof(struct rit_path).
+    pub struct_size: u32,
+    /// The port's number of the interface; 0: whichever routing chooses.
+    pub ifindex: u32,
+    /// IPv6 address in network order; IPv4 as ::ffff:a.b.c.d.
+    pub ip: [u8; 16],
+    /// UDP port in host order, not 0.
+    pub port: u16,
+    /// 0.
+    pub reserved: u16,
+}
+
+/// What the integrator provides. The table is copied at creation; ctx is handed back in every call
+/// and must outlive the node. Callbacks are called on the thread that called the library, only from
+/// inside such a call, and must not block, throw, or jump out. Calling the library for the same
+/// node from inside a callback answers RIT_ERR_REENTRY.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rit_io {
+    /// sizeof(struct rit_io).
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Handed back in every call; the library does not look at it.
+    pub ctx: *mut c_void,
+    /// REQUIRED. Microseconds since any fixed moment, never going back. Called once per call into
+    /// the library.
+    pub now_us: Option<unsafe extern "C" fn(ctx: *mut c_void) -> u64>,
+    /// REQUIRED. Fills out with len bytes from a true random source and returns 0; anything else:
+    /// failure. Called only by rit_node_new, a few times for 32 bytes each; everything secret
+    /// follows from them. On a device: the hardware generator, not a seeded rand().
+    pub entropy: Option<unsafe extern "C" fn(ctx: *mut c_void, out: *mut u8, len: usize) -> i32>,
+    /// REQUIRED. Sends one UDP datagram; 0: taken; anything else: it counts as lost on the way and
+    /// is repeated in time. to and pkt are good only during the call.
+    pub send: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            to: *const rit_path,
+            pkt: *const u8,
+            len: usize,
+        ) -> i32,
+    >,
+    /// OPTIONAL, for polled stacks: rit_node_poll takes datagrams through it. Writes one datagram
+    /// of at most cap bytes to buf and its source to from (struct_size is filled in already);
+    /// returns its length, 0 if there is none, negative on failure (taken as none). A longer
+    /// datagram may be dropped.
+    pub recv: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            from: *mut rit_path,
+            buf: *mut u8,
+            cap: usize,
+        ) -> i32,
+    >,
+    /// OPTIONAL for those who ask rit_node_deadline instead. The one timer: rit_node_timeout is to
+    /// be called at deadline_us on the clock of now_us; replaces the former deadline. UINT64_MAX:
+    /// none. May lie in the past: then call soon, but not from in here.
+    pub set_timer: Option<unsafe extern "C" fn(ctx: *mut c_void, deadline_us: u64)>,
+    /// OPTIONAL, together with store. Reads what was stored in a slot (RIT_SLOT_*) into buf;
+    /// returns its length, 0 if nothing was ever stored, negative on failure. Without load and
+    /// store the node has a new identity each time.
+    pub load:
+        Option<unsafe extern "C" fn(ctx: *mut c_void, slot: u32, buf: *mut u8, cap: usize) -> i32>,
+    /// OPTIONAL, together with load. Replaces what is in a slot by len bytes, at most RIT_SLOT_MAX;
+    /// 0: it is safe there even if power fails now; anything else: failure, and the old content is
+    /// still there. The identity slot holds a private key: let nobody else read it.
+    pub store: Option<
+        unsafe extern "C" fn(ctx: *mut c_void, slot: u32, buf: *const u8, len: usize) -> i32,
+    >,
+    /// OPTIONAL. A line of text for people, without a line end, at a level RIT_LOG_*; never a
+    /// secret. msg is good only during the call.
+    pub log: Option<unsafe extern "C" fn(ctx: *mut c_void, level: i32, msg: *const c_char)>,
+}
+
+/// Level of rit_io.log: something does not work.
+pub const RIT_LOG_ERROR: i32 = 1;
+/// Level of rit_io.log: something is not as it should be.
+pub const RIT_LOG_WARN: i32 = 2;
+/// Level of rit_io.log: what an operator wants to know.
+pub const RIT_LOG_INFO: i32 = 3;
+/// Level of rit_io.log: what a developer wants to know.
+pub const RIT_LOG_DEBUG: i32 = 4;
+
+/// Storage slot of the node's private key.
+pub const RIT_SLOT_IDENTITY: u32 = 1;
+/// Storage slot of what a port needs to find its broker again; this version of the library neither
+/// loads nor stores it.
+pub const RIT_SLOT_BROKER: u32 = 2;
+/// No slot ever holds more bytes than this.
+pub const RIT_SLOT_MAX: usize = 512;
+
+// SAFETY: repr(C), begins with struct_size, any bytes are a value.
+unsafe impl Versioned for rit_path {
+    const NAME: &'static str = "rit_path";
+}
+
+// SAFETY: repr(C), begins with struct_size; pointers and nullable function pointers of any value.
+unsafe impl Versioned for rit_io {
+    const NAME: &'static str = "rit_io";
+}
+
+impl rit_path {
+    /// The path in C's form.
+    pub(crate) fn new(path: &Path) -> Self {
+        rit_path {
+            struct_size: size_of::<rit_path>() as u32,
+            ifindex: path.ifindex,
+            ip: path.ip,
+            port: path.port,
+            reserved: 0,
+        }
+    }
+
+    /// Nothing yet, for somebody to fill in.
+    pub(crate) fn empty() -> Self {
+        rit_path::new(&Path { ip: [0; 16], port: 0, ifindex: 0 })
+    }
+
+    /// The path in core's form.
+    pub(crate) fn path(&self) -> Result<Path, Error> {
+        if self.port == 0 || self.reserved != 0 {
+            return Err(Error::Argument("rit_path"));
+        }
+        Ok(Path { ip: self.ip, port: self.port, ifindex: self.ifindex })
+    }
+}
+
+/// The integrator's table, checked.
+pub(crate) struct Io {
+    raw: rit_io,
+    now_us: unsafe extern "C" fn(*mut c_void) -> u64,
+    entropy: unsafe extern "C" fn(*mut c_void, *mut u8, usize) -> i32,
+    send: unsafe extern "C" fn(*mut c_void, *const rit_path, *const u8, usize) -> i32,
+}
+
+// In each method below: SAFETY: the integrator promised by the table that the function may be
+// called with its ctx; pointers and lengths are those of live slices.
+impl Io {
+    /// Reads and checks the table.
+    ///
+    /// # Safety
+    /// `io` is null or points to `struct_size` readable bytes.
+    pub(crate) unsafe fn read(io: *const rit_io) -> Result<Io, Error> {
+        // SAFETY: the caller's promise.
+        let raw = unsafe { args::read(io)? };
+        if raw.reserved != 0 {
+            return Err(Error::Argument("rit_io.reserved"));
+        }
+        if raw.load.is_some() != raw.store.is_some() {
+            return Err(Error::Argument("rit_io.load without store, or store without load,"));
+        }
+        let now_us = raw.now_us.ok_or(Error::Null("rit_io.now_us"))?;
+        let entropy = raw.entropy.ok_or(Error::Null("rit_io.entropy"))?;
+        let send = raw.send.ok_or(Error::Null("rit_io.send"))?;
+        Ok(Io { raw, now_us, entropy, send })
+    }
+
+    pub(crate) fn now_us(&self) -> u64 {
+        // SAFETY: see above.
+        unsafe { (self.now_us)(self.raw.ctx) }
+    }
+
+    /// Fills `out`; false: the source failed.
+    pub(crate) fn entropy(&self, out: &mut [u8]) -> bool {
+        // SAFETY: see above.
+        unsafe { (self.entropy)(self.raw.ctx, out.as_mut_ptr(), out.len()) == 0 }
+    }
+
+    /// The integrator's answer: 0 if the datagram was taken.
+    pub(crate) fn send(&self, to: &Path, datagram: &[u8]) -> i32 {
+        let to = rit_path::new(to);
+        // SAFETY: see above.
+        unsafe { (self.send)(self.raw.ctx, &to, datagram.as_ptr(), datagram.len()) }
+    }
+
+    /// The next datagram of a polled stack. `Err`: the callback claims more than there is room for.
+    pub(crate) fn recv(&self, buf: &mut [u8]) -> Result<Option<(Path, usize)>, Error> {
+        let Some(recv) = self.raw.recv else { return Err(Error::NoRecv) };
+        let mut from = rit_path::empty();
+        // SAFETY: see above.
+        let len = unsafe { recv(self.raw.ctx, &mut from, buf.as_mut_ptr(), buf.len()) };
+        match usize::try_from(len) {
+            Ok(0) | Err(_) => Ok(None),
+            Ok(len) if len > buf.len() => Err(Error::Argument("what rit_io.recv returned")),
+            Ok(len) => Ok(Some((from.path()?, len))),
+        }
+    }
+
+    pub(crate) fn set_timer(&self, deadline_us: u64) {
+        if let Some(set_timer) = self.raw.set_timer {
+            // SAFETY: see above.
+            unsafe { set_timer(self.raw.ctx, deadline_us) }
+        }
+    }
+
+    /// How many bytes a slot holds, now in `buf`.
+    pub(crate) fn load(&self, slot: u32, buf: &mut [u8]) -> Result<usize, Error> {
+        let Some(load) = self.raw.load else { return Ok(0) };
+        // SAFETY: see above.
+        let len = unsafe { load(self.raw.ctx, slot, buf.as_mut_ptr(), buf.len()) };
+        match usize::try_from(len) {
+            Ok(held) if held <= buf.len() => Ok(held),
+            _ => Err(Error::Storage("load", len)),
+        }
+    }
+
+    pub(crate) fn store(&self, slot: u32, bytes: &[u8]) -> Result<(), Error> {
+        let Some(store) = self.raw.store else { return Ok(()) };
+        // SAFETY: see above.
+        match unsafe { store(self.raw.ctx, slot, bytes.as_ptr(), bytes.len()) } {
+            0 => Ok(()),
+            answer => Err(Error::Storage("store", answer)),
+        }
+    }
+
+    /// Tells people; does no work where nobody listens.
+    pub(crate) fn log(&self, level: i32, text: impl FnOnce() -> String) {
+        let Some(log) = self.raw.log else { return };
+        let mut text = text();
+        text.retain(|c| c != '\0');
+        text.push('\0');
+        // SAFETY: see above; the text ends with its only NUL.
+        unsafe { log(self.raw.ctx, level, text.as_ptr().cast()) }
+    }
+}

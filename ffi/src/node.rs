@@ -1,0 +1,504 @@
+//! The node: made, driven, asked, freed; and how every call on it runs.
+//!
+//! Owns the entropy contract, the identity's loading and storing, the drain after each call, and
+//! the mark that keeps a callback from re-entering. A call goes: mark busy, read the clock, do it,
+//! send what is to be sent, set the timer, unmark.
+
+use crate::args::{self, Answer, Versioned};
+use crate::config::{self, rit_config};
+use crate::error::{Error, RIT_OK};
+use crate::guard;
+use crate::io::{
+    Io, RIT_LOG_DEBUG, RIT_LOG_ERROR, RIT_SLOT_IDENTITY, RIT_SLOT_MAX, rit_io, rit_path,
+};
+use crate::text;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cell::UnsafeCell;
+use core::ffi::c_char;
+use core::sync::atomic::{AtomicBool, Ordering};
+use rit_core::base::{Rng, Time};
+use rit_core::crypto::{self, Provider};
+use rit_core::node::{Config, Node};
+use rit_core::transport::MAX_DATAGRAM;
+use rit_core::trust::Identity;
+use zeroize::Zeroizing;
+
+/// Host candidates that a node announces; those of a larger list would not reach the peer.
+const LOCAL_PATHS_MAX: usize = 8;
+/// Datagrams one `rit_node_poll` takes, so that a flood leaves the main loop its turn.
+const POLL_DATAGRAMS_MAX: usize = 64;
+/// Blocks of 32 bytes drawn at creation: more than the seed needs, to tell a stuck source.
+const ENTROPY_BLOCKS: usize = 4;
+/// Unit in which the drawn bytes are compared.
+const ENTROPY_PIECE: usize = 16;
+/// No deadline.
+const NEVER: u64 = u64::MAX;
+
+/// A node: a device, a user, or both. One thread at a time; nodes are independent of each other.
+pub struct rit_node {
+    is_busy: AtomicBool,
+    inner: UnsafeCell<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) node: Node,
+    pub(crate) io: Io,
+    /// One datagram, on its way in or out.
+    buf: Vec<u8>,
+    now_us: u64,
+    /// What the timer was last set to.
+    timer_us: u64,
+    last_error: Option<Error>,
+    /// A call panicked: nothing here is to be relied on.
+    is_broken: bool,
+    oversized: u64,
+}
+
+/// Counters of a node. They start at 0 with it and do not go back, but for those marked "now".
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rit_stats {
+    /// sizeof(struct rit_stats); set by the caller.
+    pub struct_size: u32,
+    /// 0.
+    pub reserved0: u32,
+    /// Datagrams handed in.
+    pub datagrams_received: u64,
+    /// Datagrams handed to rit_io.send.
+    pub datagrams_sent: u64,
+    /// Payload bytes of the datagrams handed in.
+    pub bytes_received: u64,
+    /// Payload bytes of the datagrams handed to rit_io.send.
+    pub bytes_sent: u64,
+    /// Datagrams that belong to nothing known here; they are never answered.
+    pub datagrams_dropped: u64,
+    /// Packets declared lost on the connections there are now.
+    pub packets_lost: u64,
+    /// Sessions, now.
+    pub sessions: u32,
+    /// Streams, now.
+    pub streams: u32,
+    /// Bytes of streams not read by the application or not acknowledged by the peer, now.
+    pub buffered_bytes: u64,
+    /// Memory of stream buffers in bytes, now.
+    pub buffer_memory: u64,
+    /// 0.
+    pub reserved: [u64; 4],
+}
+
+// SAFETY: repr(C), begins with struct_size, no padding, any bytes are a value.
+unsafe impl Versioned for rit_stats {
+    const NAME: &'static str = "rit_stats";
+}
+
+// ---- how a call runs
+
+impl Inner {
+    fn now(&mut self) -> Time {
+        // A clock that goes back is taken to stand still.
+        self.now_us = self.now_us.max(self.io.now_us());
+        Time::from_micros(self.now_us)
+    }
+
+    fn drain(&mut self, now: Time) {
+        while let Some(transmit) = self.node.poll_transmit(&mut self.buf, now) {
+            let Some(datagram) = self.buf.get(..transmit.len) else { break };
+            let answer = self.io.send(&transmit.path, datagram);
+            if answer != 0 {
+                self.io.log(RIT_LOG_DEBUG, || format!("rit_io.send failed with {answer}"));
+            }
+        }
+        let deadline = self.deadline();
+        if deadline != self.timer_us {
+            self.timer_us = deadline;
+            self.io.set_timer(deadline);
+        }
+    }
+
+    fn deadline(&self) -> u64 {
+        self.node.poll_timeout().map_or(NEVER, Time::as_micros)
+    }
+}
+
+/// A call that changes something: with the time, and the drain after it.
+///
+/// # Safety
+/// `node` is null or came from `rit_node_new` and was not freed.
+pub(crate) unsafe fn command(
+    node: *mut rit_node,
+    act: impl FnOnce(&mut Inner, Time) -> Result<(), Error>,
+) -> i32 {
+    let run = |inner: &mut Inner| {
+        let now = inner.now();
+        let result = act(inner, now);
+        inner.drain(now);
+        result
+    };
+    // SAFETY: the caller's promise.
+    unsafe { enter(node, run) }
+}
+
+/// A call that only looks, or takes an event: no callback but `log` is called.
+///
+/// # Safety
+/// `node` is null or came from `rit_node_new` and was not freed.
+pub(crate) unsafe fn query(
+    node: *const rit_node,
+    act: impl FnOnce(&mut Inner) -> Result<(), Error>,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { enter(node, act) }
+}
+
+/// # Safety
+/// `node` is null or came from `rit_node_new` and was not freed.
+unsafe fn enter(node: *const rit_node, act: impl FnOnce(&mut Inner) -> Result<(), Error>) -> i32 {
+    // SAFETY: the caller's promise.
+    let Some(node) = (unsafe { node.as_ref() }) else { return Error::Null("node").code() };
+    if node.is_busy.swap(true, Ordering::Acquire) {
+        return Error::Reentry.code();
+    }
+    // SAFETY: whoever set `is_busy` is the only one who may look inside, until it is unset.
+    let inner = unsafe { &mut *node.inner.get() };
+    let result = if inner.is_broken { Err(Error::Internal) } else { run(inner, act) };
+    if let Err(error) = result {
+        inner.last_error = Some(error);
+    }
+    node.is_busy.store(false, Ordering::Release);
+    result.map_or_else(Error::code, |()| RIT_OK)
+}
+
+fn run(inner: &mut Inner, act: impl FnOnce(&mut Inner) -> Result<(), Error>) -> Result<(), Error> {
+    if let Some(result) = guard::run(|| act(&mut *inner)) {
+        return result;
+    }
+    inner.is_broken = true;
+    let place = guard::take_place().unwrap_or_default();
+    inner.io.log(RIT_LOG_ERROR, || format!("internal error at {place}"));
+    Err(Error::Internal)
+}
+
+// ---- creation
+
+/// Draws what all randomness of the node comes from, and refuses a source that is evidently none.
+fn draw_seed(io: &Io, provider: &dyn Provider) -> Result<Zeroizing<[u8; 32]>, Error> {
+    let mut drawn = Zeroizing::new([0; 32 * ENTROPY_BLOCKS]);
+    for block in drawn.chunks_exact_mut(32) {
+        if !io.entropy(block) {
+            return Err(Error::Entropy("the callback failed"));
+        }
+    }
+    let pieces = || drawn.chunks_exact(ENTROPY_PIECE);
+    // By chance: once in 2^120.
+    if pieces().any(|piece| piece.iter().all(|byte| piece.first() == Some(byte))) {
+        return Err(Error::Entropy("a block is constant"));
+    }
+    if pieces().enumerate().any(|(i, piece)| pieces().skip(i + 1).any(|other| other == piece)) {
+        return Err(Error::Entropy("a block is repeated"));
+    }
+    Ok(Zeroizing::new(provider.sha256(&[b"rit/1 node seed", &*drawn])))
+}
+
+/// What the identity slot holds.
+fn load_identity(io: &Io, provider: &dyn Provider) -> Result<Option<Identity>, Error> {
+    let mut slot = Zeroizing::new([0; RIT_SLOT_MAX]);
+    match io.load(RIT_SLOT_IDENTITY, &mut *slot)? {
+        0 => Ok(None),
+        len => Ok(Some(Identity::decode(provider, slot.get(..len).unwrap_or_default())?)),
+    }
+}
+
+fn create(config: Config, io: Io) -> Result<Box<rit_node>, Error> {
+    let provider = crypto::default_provider();
+    let mut rng = Rng::from_seed(*draw_seed(&io, provider)?);
+    let mut buf = Vec::new();
+    let buf_len = config.transport.max_datagram.min(MAX_DATAGRAM);
+    buf.try_reserve_exact(buf_len).map_err(|_| Error::Memory)?;
+    buf.resize(buf_len, 0);
+    let loaded = load_identity(&io, provider)?;
+    let is_new = loaded.is_none();
+    let identity = loaded.unwrap_or_else(|| Identity::generate(&mut rng));
+    let now_us = io.now_us();
+    let seed = Zeroizing::new(rng.array());
+    let signer = Arc::new(identity.signer());
+    let node = Node::new(config, provider, signer, *seed, Time::from_micros(now_us))?;
+    // Last: what fails before leaves no trace.
+    if is_new {
+        io.store(RIT_SLOT_IDENTITY, &*identity.encode(provider))?;
+    }
+    let inner = Inner {
+        node,
+        io,
+        buf,
+        now_us,
+        timer_us: NEVER,
+        last_error: None,
+        is_broken: false,
+        oversized: 0,
+    };
+    Ok(Box::new(rit_node { is_busy: AtomicBool::new(false), inner: UnsafeCell::new(inner) }))
+}
+
+/// Makes a node. It is not connected to anything yet: tell it what to offer and whom to let in,
+/// then call rit_broker_connect.
+///
+/// cfg: limits, from rit_config_init, or null for the defaults; copied. io: the callbacks; copied,
+/// but io->ctx must outlive the node. err: where the reason of a failure goes (RIT_OK otherwise),
+/// or null; details go to io->log. Returns the node, to be given to rit_node_free in the end; null
+/// on failure.
+///
+/// Draws randomness; loads the identity from RIT_SLOT_IDENTITY or, where that is empty, makes one
+/// and stores it. Calls now_us, entropy, load, store, log.
+///
+/// Errors: NULL, ARG, SIZE, VERSION, NOMEM, ENTROPY, STORAGE, IDENTITY. Not in a callback of a node
+/// being made (that would not end), not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_node_new(
+    cfg: *const rit_config,
+    io: *const rit_io,
+    err: *mut i32,
+) -> *mut rit_node {
+    let make = || {
+        // SAFETY: as the header asks of the caller.
+        let config = unsafe { config::read(cfg)? };
+        // SAFETY: as the header asks of the caller.
+        create(config, unsafe { Io::read(io)? })
+    };
+    let result = guard::run(make).unwrap_or(Err(Error::Internal));
+    // SAFETY: err is null or the caller's.
+    if let Some(err) = unsafe { err.as_mut() } {
+        *err = result.as_ref().map_or_else(|error| error.code(), |_| RIT_OK);
+    }
+    match result {
+        Ok(node) => Box::into_raw(node),
+        Err(error) => {
+            // SAFETY: as the header asks of the caller. A table that is not in order cannot log.
+            if let Ok(io) = unsafe { Io::read(io) } {
+                io.log(RIT_LOG_ERROR, || format!("no node: {error}"));
+            }
+            core::ptr::null_mut()
+        }
+    }
+}
+
+/// Frees a node and all its sessions, without a word to the peers, who notice by their idle
+/// timeout; to say goodbye, close sessions first. Calls no callback. Null is ignored. Handles and
+/// the pointer are invalid afterwards. Inside a callback of the node it does nothing. Not in an
+/// ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_node_free(node: *mut rit_node) {
+    // SAFETY: null, or a live node of the caller's.
+    let Some(shared) = (unsafe { node.as_ref() }) else { return };
+    if !shared.is_busy.swap(true, Ordering::Acquire) {
+        // SAFETY: the pointer came from Box::into_raw, and nobody is inside.
+        guard::run(|| drop(unsafe { Box::from_raw(node) }));
+    }
+}
+
+// ---- driving
+
+/// Hands in one UDP datagram as it came from the network. What belongs to nothing known is dropped
+/// without an answer, and RIT_OK: strangers are no error.
+///
+/// from: the source. pkt: len bytes, not kept; an empty one, or one longer than max_datagram, is
+/// dropped. Errors: NULL, ARG (from), SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR:
+/// queue datagrams there and hand them in from the main loop.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_node_receive(
+    node: *mut rit_node,
+    from: *const rit_path,
+    pkt: *const u8,
+    len: usize,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let path = args::read(from)?.path()?;
+            let datagram = args::bytes(pkt, len, "pkt")?;
+            match inner.buf.get_mut(..datagram.len()) {
+                Some(copy) if !copy.is_empty() => {
+                    copy.copy_from_slice(datagram);
+                    inner.node.handle_datagram(path, copy, now);
+                }
+                _ => inner.oversized += 1,
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Does what is due. Call it at or after the deadline; earlier is harmless.
+///
+/// Errors: NULL, REENTRY, INTERNAL. Not in a callback (not in set_timer either), not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_node_timeout(node: *mut rit_node) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            inner.node.handle_timeout(now);
+            Ok(())
+        })
+    }
+}
+
+/// For polled stacks, one turn of the main loop: takes datagrams through rit_io.recv until there
+/// are none, at most 64, then does what is due.
+///
+/// Errors: NULL, STATE (there is no rit_io.recv), ARG (recv returned more than cap, or no valid
+/// path), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_node_poll(node: *mut rit_node) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            for _ in 0..POLL_DATAGRAMS_MAX {
+                let Some((path, len)) = inner.io.recv(&mut inner.buf)? else { break };
+                if let Some(datagram) = inner.buf.get_mut(..len) {
+                    inner.node.handle_datagram(path, datagram, now);
+                }
+            }
+            inner.node.handle_timeout(now);
+            Ok(())
+        })
+    }
+}
+
+/// When rit_node_timeout is to be called next: microseconds on the clock of rit_io.now_us,
+/// UINT64_MAX if never; also UINT64_MAX for null. May lie in the past. It is the same that
+/// rit_io.set_timer is told. In a callback the answer is UINT64_MAX; not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_node_deadline(node: *const rit_node) -> u64 {
+    let mut deadline = NEVER;
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        query(node, |inner| {
+            deadline = inner.deadline();
+            Ok(())
+        })
+    };
+    deadline
+}
+
+// ---- asking
+
+/// Who this node is: writes its public key, 32 bytes, to out.
+///
+/// Errors: NULL, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+/// cbindgen:ptrs-as-arrays=[[out; RIT_KEY_LEN]]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_node_public_key(node: *const rit_node, out: *mut u8) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        query(node, |inner| {
+            let out = args::place(out.cast::<[u8; 32]>(), "out")?;
+            out.write(inner.node.public_key().0);
+            Ok(())
+        })
+    }
+}
+
+/// The detail of the last call on this node that failed, as English text for a log; empty if none
+/// did.
+///
+/// out: cap bytes, of which the text takes what fits, always with a NUL at its end; null if cap is
+/// 0. Returns the length of the whole text without the NUL, so a result of cap or more means that
+/// it was cut. Errors: NULL, REENTRY. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_node_last_error(
+    node: *const rit_node,
+    out: *mut c_char,
+    cap: usize,
+) -> i32 {
+    let mut len = 0;
+    let tell = |inner: &mut Inner| {
+        // SAFETY: as the header asks of the caller.
+        let out = unsafe { args::bytes_mut(out.cast(), cap, "out")? };
+        let text = inner.last_error.map(|error| error.to_string()).unwrap_or_default();
+        text::copy_cut(&text, out);
+        len = i32::try_from(text.len()).unwrap_or(i32::MAX);
+        Ok(())
+    };
+    // SAFETY: as the header asks of the caller.
+    let code = unsafe { query(node, tell) };
+    if code == RIT_OK { len } else { code }
+}
+
+/// Tells the node its own addresses, for peers that can reach it directly; replaces the former
+/// ones. Not needed to be reachable at the address that the broker sees.
+///
+/// paths: count addresses with the UDP port the node receives at; copied. At most 8.
+/// Errors: NULL, ARG (port 0), SIZE, LIMIT, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_node_set_local_paths(
+    node: *mut rit_node,
+    paths: *const rit_path,
+    count: usize,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let paths = read_paths(paths, count, LOCAL_PATHS_MAX, "local paths")?;
+            inner.node.set_local_paths(&paths, now);
+            Ok(())
+        })
+    }
+}
+
+/// An array of paths of the caller's.
+///
+/// # Safety
+/// `paths` is null or points to `count` paths.
+pub(crate) unsafe fn read_paths(
+    paths: *const rit_path,
+    count: usize,
+    max: usize,
+    name: &'static str,
+) -> Result<Vec<rit_core::base::Path>, Error> {
+    if count > max {
+        return Err(Error::TooMany(max, name));
+    }
+    let mut list = Vec::with_capacity(count);
+    // SAFETY: the caller's promise.
+    unsafe {
+        args::read_array(paths, count, |path| {
+            list.push(path.path()?);
+            Ok(())
+        })?;
+    }
+    Ok(list)
+}
+
+/// Counters. The caller sets out->struct_size.
+///
+/// Errors: NULL, SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_node_stats(node: *const rit_node, out: *mut rit_stats) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        query(node, |inner| {
+            let answer = Answer::new(out)?;
+            let stats = inner.node.stats();
+            let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+            answer.write(rit_stats {
+                struct_size: 0,
+                reserved0: 0,
+                datagrams_received: stats.datagrams_received + inner.oversized,
+                datagrams_sent: stats.datagrams_sent,
+                bytes_received: stats.bytes_received,
+                bytes_sent: stats.bytes_sent,
+                datagrams_dropped: stats.datagrams_dropped + inner.oversized,
+                packets_lost: stats.packets_lost,
+                sessions: small(stats.sessions),
+                streams: small(stats.streams),
+                buffered_bytes: stats.buffered_bytes,
+                buffer_memory: stats.buffer_memory,
+                reserved: [0; 4],
+            });
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,167 @@
+//! Sessions: opened by a user's node to a device, each a tunnel for streams.
+
+use crate::RIT_KEY_LEN;
+use crate::args::{self, Answer, Versioned};
+use crate::error::Error;
+use crate::io::rit_path;
+use crate::node::{command, query, rit_node};
+use crate::service::rit_service_info;
+use rit_core::base::PublicKey;
+use rit_core::node::SessionId;
+
+/// Handle of a session; 0 is none. A generation is inside: a stale one is RIT_ERR_HANDLE.
+pub type rit_session = u64;
+
+/// Largest code that fits the wire's variable-length numbers.
+const CODE_MAX: u64 = (1 << 62) - 1;
+
+/// Whom to reach.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rit_target {
+    /// sizeof(struct rit_target).
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The device's public key.
+    pub device: [u8; RIT_KEY_LEN],
+}
+
+/// What is known of a session.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rit_session_info {
+    /// sizeof(struct rit_session_info); set by the caller.
+    pub struct_size: u32,
+    /// 1: opened here; 0: by the peer.
+    pub is_initiator: u32,
+    /// 1: streams can be opened; 0: not yet.
+    pub is_up: u32,
+    /// Services the device offers; 0 at the device itself. See rit_session_service.
+    pub service_count: u32,
+    /// The public key at the other end.
+    pub peer: [u8; RIT_KEY_LEN],
+    /// Where the peer is; port 0 before it has answered.
+    pub path: rit_path,
+    /// 0.
+    pub reserved0: u32,
+    /// Smoothed round-trip time in microseconds; 0 before it is known.
+    pub rtt_us: u64,
+    /// 0.
+    pub reserved: [u64; 4],
+}
+
+// SAFETY: repr(C), begins with struct_size, no padding, any bytes are a value.
+unsafe impl Versioned for rit_target {
+    const NAME: &'static str = "rit_target";
+}
+
+// SAFETY: as above.
+unsafe impl Versioned for rit_session_info {
+    const NAME: &'static str = "rit_session_info";
+}
+
+/// A code that the wire can carry.
+pub(crate) fn code(code: u64) -> Result<u64, Error> {
+    if code <= CODE_MAX { Ok(code) } else { Err(Error::Argument("code")) }
+}
+
+/// Asks the broker for a session with a device. SESSION_UP or SESSION_DOWN follows with the handle.
+/// Opening is not waiting for: other sessions go on meanwhile.
+///
+/// target: copied. out: gets the handle, good until SESSION_DOWN.
+/// Errors: NULL, ARG (this node's own key), SIZE, OFFLINE (the broker link is not up: wait for
+/// BROKER_ONLINE), LIMIT (max_sessions), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_session_open(
+    node: *mut rit_node,
+    target: *const rit_target,
+    out: *mut rit_session,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let target = args::read(target)?;
+            let out = args::place(out, "out")?;
+            if target.reserved != 0 {
+                return Err(Error::Argument("rit_target.reserved"));
+            }
+            out.write_unaligned(inner.node.session_open(PublicKey(target.device), now)?.0);
+            Ok(())
+        })
+    }
+}
+
+/// Ends a session and resets its streams. SESSION_DOWN follows with error RIT_OK; the peer gets its
+/// own with error CLOSED and this code.
+///
+/// code: 0 to 2^62 - 1, meaning what the two applications agree on; 0 for "done".
+/// Errors: NULL, ARG (code), HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_session_close(
+    node: *mut rit_node,
+    session: rit_session,
+    code: u64,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let code = self::code(code)?;
+            Ok(inner.node.session_close(SessionId(session), code, now)?)
+        })
+    }
+}
+
+/// What is known of a session. The caller sets out->struct_size.
+///
+/// Errors: NULL, SIZE, HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_session_info(
+    node: *const rit_node,
+    session: rit_session,
+    out: *mut rit_session_info,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        query(node, |inner| {
+            let answer = Answer::new(out)?;
+            let info = inner.node.session_info(SessionId(session))?;
+            answer.write(rit_session_info {
+                struct_size: 0,
+                is_initiator: info.is_initiator.into(),
+                is_up: info.is_up.into(),
+                service_count: u32::try_from(info.services).unwrap_or(u32::MAX),
+                peer: info.peer.0,
+                path: info.path.as_ref().map_or_else(rit_path::empty, rit_path::new),
+                reserved0: 0,
+                rtt_us: info.rtt_us,
+                reserved: [0; 4],
+            });
+            Ok(())
+        })
+    }
+}
+
+/// A service of the device at the other end, by its index from 0 to service_count - 1; as the
+/// device told the broker when it was asked. The caller sets out->struct_size.
+///
+/// Errors: NULL, ARG (no such index), SIZE, HANDLE, REENTRY, INTERNAL. Not in a callback, not in an
+/// ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_session_service(
+    node: *const rit_node,
+    session: rit_session,
+    index: u32,
+    out: *mut rit_service_info,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        query(node, |inner| {
+            let answer = Answer::new(out)?;
+            let services = inner.node.session_services(SessionId(session))?;
+            let service = services.get(index as usize).ok_or(Error::Argument("index"))?;
+            answer.write(rit_service_info::from(service));
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,201 @@
+//! Streams: one TCP connection of a service each, never blocking.
+
+use crate::args;
+use crate::error::Error;
+use crate::node::{command, rit_node};
+use crate::service::service_name;
+use crate::session::{code, rit_session};
+use core::ffi::c_char;
+use rit_core::node::{SessionId, StreamHandle};
+use rit_core::tunnel::Refusal;
+
+/// Handle of a stream, of whichever session; 0 is none. A generation is inside: a stale one is
+/// RIT_ERR_HANDLE.
+pub type rit_stream = u64;
+
+/// The service itself refused, as a closed TCP port does.
+pub const RIT_REFUSED_SERVICE: i32 = 1;
+/// This peer may not use it.
+pub const RIT_REFUSED_DENIED: i32 = 2;
+/// There is no such service.
+pub const RIT_REFUSED_UNKNOWN: i32 = 3;
+/// A limit of the device is reached.
+pub const RIT_REFUSED_LIMIT: i32 = 4;
+
+/// Opens a stream to a service of the device at the other end of a session that is up. Bytes may be
+/// written at once. STREAM_OPENED or STREAM_REFUSED follows.
+///
+/// service: the name, not kept. out: gets the handle, good until rit_stream_release or
+/// SESSION_DOWN. Errors: NULL, NAME, HANDLE, STATE (the session is not up), LIMIT (the peer's
+/// max_streams are open), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_stream_open(
+    node: *mut rit_node,
+    session: rit_session,
+    service: *const c_char,
+    out: *mut rit_stream,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let service = service_name(service)?;
+            let out = args::place(out, "out")?;
+            out.write_unaligned(inner.node.stream_open(SessionId(session), service, now)?.0);
+            Ok(())
+        })
+    }
+}
+
+/// Accepts a stream of STREAM_INCOMING, once the service behind it is connected. From then on it
+/// can be written to; it can be read before.
+///
+/// Errors: NULL, HANDLE, STATE (not an incoming one, or answered already), REENTRY, INTERNAL. Not
+/// in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_stream_accept(node: *mut rit_node, stream: rit_stream) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe { command(node, |inner, now| Ok(inner.node.stream_accept(StreamHandle(stream), now)?)) }
+}
+
+/// Refuses a stream of STREAM_INCOMING; its handle is stale from then on.
+///
+/// refusal: RIT_REFUSED_*, told to the peer. Errors: NULL, ARG (refusal), HANDLE (stale, not an
+/// incoming one, or answered already), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_stream_refuse(
+    node: *mut rit_node,
+    stream: rit_stream,
+    refusal: i32,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let refusal = match refusal {
+                RIT_REFUSED_SERVICE => Refusal::Service,
+                RIT_REFUSED_DENIED => Refusal::Denied,
+                RIT_REFUSED_UNKNOWN => Refusal::Unknown,
+                RIT_REFUSED_LIMIT => Refusal::Limit,
+                _ => return Err(Error::Argument("refusal")),
+            };
+            Ok(inner.node.stream_refuse(StreamHandle(stream), refusal, now)?)
+        })
+    }
+}
+
+/// Takes bytes to send, as many as there is room for.
+///
+/// buf: len bytes, copied. written: gets how many were taken, 1 to len; if fewer than len,
+/// STREAM_WRITABLE follows when there is room again. len 0 takes none and is fine.
+/// Errors: AGAIN (no room: STREAM_WRITABLE follows), NULL, HANDLE, STATE (not accepted yet, or
+/// finished), RESET or CLOSED (the peer wants no more: see STREAM_STOPPED), REENTRY, INTERNAL;
+/// *written is 0 then. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_stream_write(
+    node: *mut rit_node,
+    stream: rit_stream,
+    buf: *const u8,
+    len: usize,
+    written: *mut usize,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let written = args::place(written, "written")?;
+            written.write_unaligned(0);
+            let data = args::bytes(buf, len, "buf")?;
+            written.write_unaligned(inner.node.stream_write(StreamHandle(stream), data, now)?);
+            Ok(())
+        })
+    }
+}
+
+/// Gives bytes that came, in order. Reading makes room for the peer to send more; a stream that is
+/// not read stops its sender, and nobody else.
+///
+/// buf: room for cap bytes, at least 1. len: gets how many there are; RIT_OK with 0 is the end of
+/// the stream. Errors: AGAIN (none now: STREAM_READABLE follows), NULL, ARG (cap 0), HANDLE, STATE
+/// (the end was read before), RESET (the peer gave up; what was not read is lost), REENTRY,
+/// INTERNAL; *len is 0 then. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_stream_read(
+    node: *mut rit_node,
+    stream: rit_stream,
+    buf: *mut u8,
+    cap: usize,
+    len: *mut usize,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let len = args::place(len, "len")?;
+            len.write_unaligned(0);
+            let out = args::bytes_mut(buf, cap, "buf")?;
+            if out.is_empty() {
+                return Err(Error::Argument("cap"));
+            }
+            len.write_unaligned(inner.node.stream_read(StreamHandle(stream), out, now)?.len);
+            Ok(())
+        })
+    }
+}
+
+/// Ends this side after what was written, as a TCP FIN does; the other side goes on.
+///
+/// Errors: NULL, HANDLE, STATE (not accepted yet, or finished before), RESET, CLOSED, REENTRY,
+/// INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_stream_finish(node: *mut rit_node, stream: rit_stream) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe { command(node, |inner, now| Ok(inner.node.stream_finish(StreamHandle(stream), now)?)) }
+}
+
+/// Gives this side up, as a TCP RST does: what was not sent yet never will be. The peer gets
+/// STREAM_RESET with the code; its bytes still come.
+///
+/// code: 0 to 2^62 - 1. Errors: NULL, ARG (code), HANDLE, STATE, REENTRY, INTERNAL. Not in a
+/// callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_stream_reset(
+    node: *mut rit_node,
+    stream: rit_stream,
+    code: u64,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let code = self::code(code)?;
+            Ok(inner.node.stream_reset(StreamHandle(stream), code, now)?)
+        })
+    }
+}
+
+/// Asks the peer to send no more. The peer gets STREAM_STOPPED with the code; this side may write
+/// on.
+///
+/// code: 0 to 2^62 - 1. Errors: NULL, ARG (code), HANDLE, STATE, REENTRY, INTERNAL. Not in a
+/// callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_stream_stop(
+    node: *mut rit_node,
+    stream: rit_stream,
+    code: u64,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let code = self::code(code)?;
+            Ok(inner.node.stream_stop(StreamHandle(stream), code, now)?)
+        })
+    }
+}
+
+/// Gives the handle back; every stream wants this in the end, but for refused incoming ones and
+/// those of a session that is down. What is finished still arrives at the peer; what is not is
+/// reset.
+///
+/// Errors: NULL, HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_stream_release(node: *mut rit_node, stream: rit_stream) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe { command(node, |inner, now| Ok(inner.node.stream_release(StreamHandle(stream), now)?)) }
+}

@@ -1,0 +1,1172 @@
+/*
+ * librit: offer a device's local services to those who may use them, anywhere, through encrypted
+ * tunnels; or reach such services. Licence: Apache-2.0 OR MIT.
+ *
+ * This comment and those below are the whole manual. Names of errors are given without RIT_ERR_,
+ * names of events without RIT_EVENT_.
+ *
+ * WHAT THERE IS. A *node* is this library's view of the world: one key pair, whose public key is
+ * its name. A node dials out to a *broker*, which introduces it to others. A node that offers
+ * *services* is a device; one that opens *sessions* to devices is a user; a node may be both. A
+ * session is an encrypted connection between two nodes, whose keys the broker does not have. In a
+ * session, each TCP connection of a service is a *stream* of bytes both ways.
+ *
+ * WHAT YOU PROVIDE. struct rit_io: a clock, entropy, a way to send a UDP datagram; if you like
+ * also a timer, storage for the key, a log. And you hand in each UDP datagram that arrives. The
+ * library opens no socket or file, starts no thread, never blocks, never prints. ports/posix does
+ * all this for systems with sockets.
+ *
+ * THE RULE. After any call: the library has already sent, through rit_io.send, what there is to
+ * send, and set the timer. What is left to you: fetch events with rit_node_next_event until
+ * AGAIN, then sleep until a datagram comes (rit_node_receive) or the deadline is reached
+ * (rit_node_timeout). What you do about an event may cause others, so fetch to the end.
+ *
+ * THREADS. A node belongs to one thread at a time; where several use it, put a lock around it.
+ * Nodes are independent of each other. A library built without the standard library (for devices)
+ * wants all its nodes driven by one task. Callbacks run inside your call, on your thread; from
+ * inside one, every call on the same node answers REENTRY and does nothing. No function may be
+ * called from an interrupt unless its comment says "callable anywhere". An exception or longjmp
+ * must not leave a callback.
+ *
+ * OWNERSHIP. What you pass in by pointer is copied or used during the call, and not kept; the
+ * exception is rit_io.ctx. Nothing is handed out that you must free, but the node itself
+ * (rit_node_free). Handles of sessions, streams and services are numbers with a generation
+ * inside; one that is out of date is answered by HANDLE, never by harm. 0 is never a handle.
+ *
+ * STRUCTS. Set struct_size to sizeof the struct, in those you fill in and in those you let fill,
+ * and everything else that you do not use to 0 (memset first). Later versions add fields at the
+ * end.
+ *
+ * ERRORS. Functions return RIT_OK (0) or a negative RIT_ERR_*: -1 to -99 the call was wrong and
+ * nothing changed; -100 to -199 it is not possible now; -200 and below fatal. Outputs are written
+ * only with RIT_OK unless the comment says otherwise. Any function may answer NULL, SIZE and
+ * REENTRY as described there, and INTERNAL if the library is broken; rit_strerror names an error,
+ * and rit_node_last_error gives the detail. UTF-8 and ASCII only.
+ *
+ * SECURITY. All secrets follow from rit_io.entropy, so that has to be a true source. The wall
+ * clock is never asked. What comes from the network cannot harm more than the connection it
+ * belongs to; a stranger gets no answer at all.
+ *
+ * A DEVICE, without error handling:
+ *
+ *     struct rit_config cfg;                        the limits: all defaults
+ *     struct rit_io io;                             zeroed, struct_size set, then:
+ *     rit_config_init(&cfg);
+ *     io.now_us = my_clock; io.entropy = my_rng; io.send = my_udp_send;
+ *     io.load = my_flash_read; io.store = my_flash_write;
+ *     node = rit_node_new(&cfg, &io, &err);         null: see rit_strerror(err)
+ *     rit_peer_allow(node, owners_key);
+ *     service.struct_size = sizeof service; service.name = "web"; service.port = 80;
+ *     rit_service_add(node, &service, &web);
+ *     rit_uri_parse(uri, broker.key, host, sizeof host, &path.port);
+ *     resolve(host, path.ip);                       broker.paths = &path; broker.path_count = 1;
+ *     rit_broker_connect(node, &broker);            broker.enrol_code = code the first time
+ *     for (;;) {
+ *         len = my_udp_receive(&from, buf, sizeof buf, rit_node_deadline(node));
+ *         if (len > 0) rit_node_receive(node, &from, buf, len);
+ *         rit_node_timeout(node);                   early is harmless
+ *         ev.struct_size = sizeof ev;
+ *         while (rit_node_next_event(node, &ev) == RIT_OK) switch (ev.type) {
+ *         case RIT_EVENT_STREAM_INCOMING:           a peer asks for ev.service
+ *             rit_stream_accept(node, ev.stream);
+ *             break;
+ *         case RIT_EVENT_STREAM_READABLE:
+ *             while (rit_stream_read(node, ev.stream, buf, sizeof buf, &len) == RIT_OK) {
+ *                 if (len == 0) { rit_stream_finish(node, ev.stream); break; }
+ *                 rit_stream_write(node, ev.stream, buf, len, &written);     an echo
+ *             }
+ *             break;
+ *         }
+ *     }
+ *
+ * A real one also gives each stream back by rit_stream_release, keeps what did not fit until
+ * STREAM_WRITABLE, and looks at the results. A user's node does the same, but that after
+ * BROKER_ONLINE it calls rit_session_open, and after SESSION_UP rit_stream_open.
+ */
+#ifndef RIT_H
+#define RIT_H
+
+/* Made by `cargo run -p rit-ffi --example header` from the crate in ffi: change it there. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A node. Opaque: made by rit_node_new, freed by rit_node_free. */
+typedef struct rit_node rit_node;
+
+/**
+ * The version of this interface. Goes into rit_config.abi_version (rit_config_init does it), so
+ * that a library of another version refuses to start instead of misbehaving.
+ */
+#define RIT_ABI_VERSION 1
+
+/**
+ * Bytes of a public key. A node is its Ed25519 key; the key is its name.
+ */
+#define RIT_KEY_LEN 32
+
+/**
+ * Bytes of a key's text form: 52 characters of a-z and 2-7, and a NUL.
+ */
+#define RIT_KEY_TEXT_LEN 53
+
+/**
+ * Done.
+ */
+#define RIT_OK 0
+
+/**
+ * A pointer that must not be null is null. Nothing changed; fix the call.
+ */
+#define RIT_ERR_NULL -1
+
+/**
+ * An argument is outside its range, or a reserved field is not zero. Nothing changed; fix the
+ * call.
+ */
+#define RIT_ERR_ARG -2
+
+/**
+ * A struct_size is that of no known version, or the struct has fields set that this library does
+ * not know. Nothing changed; set struct_size to sizeof the struct, or update the library.
+ */
+#define RIT_ERR_SIZE -3
+
+/**
+ * rit_config.abi_version is not the library's: header and library do not belong together.
+ */
+#define RIT_ERR_VERSION -4
+
+/**
+ * Not at this point: the session is not up, the stream not accepted, already finished, and so on.
+ * Nothing changed; wait for the event that the function's comment names.
+ */
+#define RIT_ERR_STATE -5
+
+/**
+ * The session, stream or service handle is stale, or never was one. Nothing changed; forget it.
+ */
+#define RIT_ERR_HANDLE -6
+
+/**
+ * Called from inside a callback of the same node, or while another thread is in a call on it.
+ * Nothing changed; call again after the callback returned.
+ */
+#define RIT_ERR_REENTRY -7
+
+/**
+ * The buffer for the answer is too small. Nothing was written.
+ */
+#define RIT_ERR_BUFFER -8
+
+/**
+ * Not a service name: 1 to 63 characters of a-z 0-9 - _ and dot.
+ */
+#define RIT_ERR_NAME -9
+
+/**
+ * It is there already. Nothing changed; take another name.
+ */
+#define RIT_ERR_EXISTS -10
+
+/**
+ * Nothing now: no event, nothing to read, no room to write. Wait for the event; do not poll.
+ */
+#define RIT_ERR_AGAIN -100
+
+/**
+ * A limit of this node, of the peer or of the broker is reached. Others are not affected; release
+ * something, or try later.
+ */
+#define RIT_ERR_LIMIT -101
+
+/**
+ * There is no memory for it.
+ */
+#define RIT_ERR_NOMEM -102
+
+/**
+ * The broker cannot be asked now, or the device is not online. Try later.
+ */
+#define RIT_ERR_OFFLINE -103
+
+/**
+ * The broker knows no such device, or the device no such service.
+ */
+#define RIT_ERR_UNKNOWN -104
+
+/**
+ * The other end does not let this node in, is not who it should be, or this node is not enrolled.
+ */
+#define RIT_ERR_DENIED -105
+
+/**
+ * The service itself refused the stream, as a closed TCP port does.
+ */
+#define RIT_ERR_REFUSED -106
+
+/**
+ * The peer reset the stream: its bytes that were not read are lost. Release the stream.
+ */
+#define RIT_ERR_RESET -107
+
+/**
+ * The other end closed: the peer's application ended the session, or wants no more of the stream.
+ */
+#define RIT_ERR_CLOSED -108
+
+/**
+ * No answer in time.
+ */
+#define RIT_ERR_TIMEOUT -109
+
+/**
+ * The enrol code is wrong, expired or used: get a new one.
+ */
+#define RIT_ERR_CODE -110
+
+/**
+ * The other end broke the protocol.
+ */
+#define RIT_ERR_PEER -111
+
+/**
+ * Another process with the same identity took the link to the broker over: stop one of the two.
+ */
+#define RIT_ERR_REPLACED -112
+
+/**
+ * The entropy callback failed, or what it gives is evidently not random. There is no node.
+ */
+#define RIT_ERR_ENTROPY -200
+
+/**
+ * The load or store callback failed. There is no node.
+ */
+#define RIT_ERR_STORAGE -201
+
+/**
+ * What is stored as identity is damaged or of a later version; it is left as it is. There is no
+ * node. Restoring a copy keeps the node's name; erasing the slot makes a new node.
+ */
+#define RIT_ERR_IDENTITY -202
+
+/**
+ * A promise of this library was broken. As the answer of a call: the node is unusable, free it.
+ * As an event's error: only what the event names is lost. Please report it.
+ */
+#define RIT_ERR_INTERNAL -203
+
+/**
+ * Level of rit_io.log: something does not work.
+ */
+#define RIT_LOG_ERROR 1
+
+/**
+ * Level of rit_io.log: something is not as it should be.
+ */
+#define RIT_LOG_WARN 2
+
+/**
+ * Level of rit_io.log: what an operator wants to know.
+ */
+#define RIT_LOG_INFO 3
+
+/**
+ * Level of rit_io.log: what a developer wants to know.
+ */
+#define RIT_LOG_DEBUG 4
+
+/**
+ * Storage slot of the node's private key.
+ */
+#define RIT_SLOT_IDENTITY 1
+
+/**
+ * Storage slot of what a port needs to find its broker again; this version of the library neither
+ * loads nor stores it.
+ */
+#define RIT_SLOT_BROKER 2
+
+/**
+ * No slot ever holds more bytes than this.
+ */
+#define RIT_SLOT_MAX 512
+
+/**
+ * The broker answered and knows this node: sessions can be opened, peers can find it.
+ */
+#define RIT_EVENT_BROKER_ONLINE 1
+
+/**
+ * The link to the broker is gone; sessions go on, and the node tries the broker again by itself.
+ * error: TIMEOUT; DENIED (it does not hold the key it should); CLOSED; REPLACED (another process
+ * with this identity took over); LIMIT; OFFLINE (its storage failed); PEER; INTERNAL.
+ */
+#define RIT_EVENT_BROKER_OFFLINE 2
+
+/**
+ * The enrol code was accepted; it is used up. BROKER_ONLINE follows.
+ */
+#define RIT_EVENT_ENROLLED 3
+
+/**
+ * The broker does not take this node, and the node does not try again until rit_broker_connect.
+ * error: CODE (wrong, expired or used: get a new one); DENIED (not enrolled, and no code given).
+ */
+#define RIT_EVENT_ENROL_REFUSED 4
+
+/**
+ * A session is up: the peer has proved to hold its key. session, peer, is_initiator (1: this node
+ * opened it, and may open streams to the peer's services; 0: the peer did).
+ */
+#define RIT_EVENT_SESSION_UP 5
+
+/**
+ * A session is over, or never came up; its handle and those of its streams are stale.
+ * session; error: RIT_OK (closed here); CLOSED (by the peer's application, code); TIMEOUT; UNKNOWN
+ * and OFFLINE (the broker says so of the device, or is away itself); DENIED; LIMIT; PEER;
+ * INTERNAL.
+ */
+#define RIT_EVENT_SESSION_DOWN 6
+
+/**
+ * The peer asks for a service of this node: rit_stream_accept or rit_stream_refuse.
+ * stream, session, service.
+ */
+#define RIT_EVENT_STREAM_INCOMING 7
+
+/**
+ * The peer's service accepted the stream. stream.
+ */
+#define RIT_EVENT_STREAM_OPENED 8
+
+/**
+ * The peer's service did not: rit_stream_release. stream; code: RIT_REFUSED_*; error:
+ * the same as REFUSED, DENIED, UNKNOWN or LIMIT.
+ */
+#define RIT_EVENT_STREAM_REFUSED 9
+
+/**
+ * There are bytes, or the end of the stream, to read: rit_stream_read until RIT_ERR_AGAIN; what is
+ * left unread is not told again before more comes. stream.
+ */
+#define RIT_EVENT_STREAM_READABLE 10
+
+/**
+ * There is room again, after a write that took less than it was given. stream.
+ */
+#define RIT_EVENT_STREAM_WRITABLE 11
+
+/**
+ * The peer gave up its side as a TCP RST does; what was not read is lost. stream, code.
+ */
+#define RIT_EVENT_STREAM_RESET 12
+
+/**
+ * The peer wants no more bytes; writing is over, reading is not. stream, code.
+ */
+#define RIT_EVENT_STREAM_STOPPED 13
+
+/**
+ * rit_service.kind: a TCP service. Each stream is one connection.
+ */
+#define RIT_SERVICE_TCP 0
+
+/**
+ * Bytes of the longest service name with its NUL.
+ */
+#define RIT_SERVICE_NAME_MAX 64
+
+/**
+ * The service itself refused, as a closed TCP port does.
+ */
+#define RIT_REFUSED_SERVICE 1
+
+/**
+ * This peer may not use it.
+ */
+#define RIT_REFUSED_DENIED 2
+
+/**
+ * There is no such service.
+ */
+#define RIT_REFUSED_UNKNOWN 3
+
+/**
+ * A limit of the device is reached.
+ */
+#define RIT_REFUSED_LIMIT 4
+
+/**
+ * A node: a device, a user, or both. One thread at a time; nodes are independent of each other.
+ */
+struct rit_node;
+
+/**
+ * Limits and timers of a node. 0 in any of them means the default in brackets. Reaching a limit is
+ * an ordinary error of that one operation. Buffers grow as they are needed, up to these bounds.
+ */
+struct rit_config {
+    /**
+     * sizeof(struct rit_config).
+     */
+    uint32_t struct_size;
+    /**
+     * RIT_ABI_VERSION.
+     */
+    uint32_t abi_version;
+    /**
+     * Sessions at once, opened here and by peers together. [16]
+     */
+    uint32_t max_sessions;
+    /**
+     * Services offered here, at most 32. [16]
+     */
+    uint32_t max_services;
+    /**
+     * Peers that rit_peer_allow has let in. [64]
+     */
+    uint32_t max_peers;
+    /**
+     * Streams of one session, for each end that opens them, at most 2^30. [1024]
+     */
+    uint32_t max_streams;
+    /**
+     * Bytes received and not read yet of one stream, 256 to session_window. [262144]
+     */
+    uint32_t stream_window;
+    /**
+     * Bytes received and not read yet of all streams of one session. [4194304]
+     */
+    uint32_t session_window;
+    /**
+     * Bytes written and not acknowledged yet of one stream, at least 256. [262144]
+     */
+    uint32_t stream_send_buffer;
+    /**
+     * The largest UDP payload sent and received, 548 to 9000 bytes. [1452]
+     */
+    uint32_t max_datagram;
+    /**
+     * A session without a packet for this long is over, in milliseconds. [30000]
+     */
+    uint32_t idle_timeout_ms;
+    /**
+     * A quiet session sends a packet this often, in milliseconds; UINT32_MAX: never. [10000]
+     */
+    uint32_t keep_alive_ms;
+    /**
+     * 0.
+     */
+    uint64_t reserved[4];
+};
+
+/**
+ * A remote UDP address as the port sees it.
+ */
+struct rit_path {
+    /**
+     * sizeof(struct rit_path).
+     */
+    uint32_t struct_size;
+    /**
+     * The port's number of the interface; 0: whichever routing chooses.
+     */
+    uint32_t ifindex;
+    /**
+     * IPv6 address in network order; IPv4 as ::ffff:a.b.c.d.
+     */
+    uint8_t ip[16];
+    /**
+     * UDP port in host order, not 0.
+     */
+    uint16_t port;
+    /**
+     * 0.
+     */
+    uint16_t reserved;
+};
+
+/**
+ * What the integrator provides. The table is copied at creation; ctx is handed back in every call
+ * and must outlive the node. Callbacks are called on the thread that called the library, only from
+ * inside such a call, and must not block, throw, or jump out. Calling the library for the same
+ * node from inside a callback answers RIT_ERR_REENTRY.
+ */
+struct rit_io {
+    /**
+     * sizeof(struct rit_io).
+     */
+    uint32_t struct_size;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * Handed back in every call; the library does not look at it.
+     */
+    void *ctx;
+    /**
+     * REQUIRED. Microseconds since any fixed moment, never going back. Called once per call into
+     * the library.
+     */
+    uint64_t (*now_us)(void *ctx);
+    /**
+     * REQUIRED. Fills out with len bytes from a true random source and returns 0; anything else:
+     * failure. Called only by rit_node_new, a few times for 32 bytes each; everything secret
+     * follows from them. On a device: the hardware generator, not a seeded rand().
+     */
+    int32_t (*entropy)(void *ctx, uint8_t *out, size_t len);
+    /**
+     * REQUIRED. Sends one UDP datagram; 0: taken; anything else: it counts as lost on the way and
+     * is repeated in time. to and pkt are good only during the call.
+     */
+    int32_t (*send)(void *ctx, const struct rit_path *to, const uint8_t *pkt, size_t len);
+    /**
+     * OPTIONAL, for polled stacks: rit_node_poll takes datagrams through it. Writes one datagram
+     * of at most cap bytes to buf and its source to from (struct_size is filled in already);
+     * returns its length, 0 if there is none, negative on failure (taken as none). A longer
+     * datagram may be dropped.
+     */
+    int32_t (*recv)(void *ctx, struct rit_path *from, uint8_t *buf, size_t cap);
+    /**
+     * OPTIONAL for those who ask rit_node_deadline instead. The one timer: rit_node_timeout is to
+     * be called at deadline_us on the clock of now_us; replaces the former deadline. UINT64_MAX:
+     * none. May lie in the past: then call soon, but not from in here.
+     */
+    void (*set_timer)(void *ctx, uint64_t deadline_us);
+    /**
+     * OPTIONAL, together with store. Reads what was stored in a slot (RIT_SLOT_*) into buf;
+     * returns its length, 0 if nothing was ever stored, negative on failure. Without load and
+     * store the node has a new identity each time.
+     */
+    int32_t (*load)(void *ctx, uint32_t slot, uint8_t *buf, size_t cap);
+    /**
+     * OPTIONAL, together with load. Replaces what is in a slot by len bytes, at most RIT_SLOT_MAX;
+     * 0: it is safe there even if power fails now; anything else: failure, and the old content is
+     * still there. The identity slot holds a private key: let nobody else read it.
+     */
+    int32_t (*store)(void *ctx, uint32_t slot, const uint8_t *buf, size_t len);
+    /**
+     * OPTIONAL. A line of text for people, without a line end, at a level RIT_LOG_*; never a
+     * secret. msg is good only during the call.
+     */
+    void (*log)(void *ctx, int32_t level, const char *msg);
+};
+
+/**
+ * Counters of a node. They start at 0 with it and do not go back, but for those marked "now".
+ */
+struct rit_stats {
+    /**
+     * sizeof(struct rit_stats); set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * 0.
+     */
+    uint32_t reserved0;
+    /**
+     * Datagrams handed in.
+     */
+    uint64_t datagrams_received;
+    /**
+     * Datagrams handed to rit_io.send.
+     */
+    uint64_t datagrams_sent;
+    /**
+     * Payload bytes of the datagrams handed in.
+     */
+    uint64_t bytes_received;
+    /**
+     * Payload bytes of the datagrams handed to rit_io.send.
+     */
+    uint64_t bytes_sent;
+    /**
+     * Datagrams that belong to nothing known here; they are never answered.
+     */
+    uint64_t datagrams_dropped;
+    /**
+     * Packets declared lost on the connections there are now.
+     */
+    uint64_t packets_lost;
+    /**
+     * Sessions, now.
+     */
+    uint32_t sessions;
+    /**
+     * Streams, now.
+     */
+    uint32_t streams;
+    /**
+     * Bytes of streams not read by the application or not acknowledged by the peer, now.
+     */
+    uint64_t buffered_bytes;
+    /**
+     * Memory of stream buffers in bytes, now.
+     */
+    uint64_t buffer_memory;
+    /**
+     * 0.
+     */
+    uint64_t reserved[4];
+};
+
+/**
+ * Handle of a session; 0 is none. A generation is inside: a stale one is RIT_ERR_HANDLE.
+ */
+typedef uint64_t rit_session;
+
+/**
+ * Handle of a stream, of whichever session; 0 is none. A generation is inside: a stale one is
+ * RIT_ERR_HANDLE.
+ */
+typedef uint64_t rit_stream;
+
+/**
+ * Handle of a service offered here; 0 is none.
+ */
+typedef uint64_t rit_service_id;
+
+/**
+ * What happened. Fields that the type's comment does not name are 0.
+ */
+struct rit_event {
+    /**
+     * sizeof(struct rit_event); set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * RIT_EVENT_*. Types of later versions may come: ignore those you do not know.
+     */
+    uint32_t type;
+    /**
+     * RIT_OK or RIT_ERR_*.
+     */
+    int32_t error;
+    /**
+     * 1 or 0.
+     */
+    uint32_t is_initiator;
+    /**
+     * Which session.
+     */
+    rit_session session;
+    /**
+     * Which stream.
+     */
+    rit_stream stream;
+    /**
+     * Which service of this node.
+     */
+    rit_service_id service;
+    /**
+     * A number from the peer.
+     */
+    uint64_t code;
+    /**
+     * The peer's public key.
+     */
+    uint8_t peer[RIT_KEY_LEN];
+    /**
+     * 0.
+     */
+    uint64_t reserved[4];
+};
+
+/**
+ * Where a broker is and who it must be.
+ */
+struct rit_broker {
+    /**
+     * sizeof(struct rit_broker).
+     */
+    uint32_t struct_size;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * Its public key: whoever answers at its addresses must prove to hold it. From rit_uri_parse.
+     */
+    uint8_t key[RIT_KEY_LEN];
+    /**
+     * Its addresses, 1 to 8; all are tried at once.
+     */
+    const struct rit_path *paths;
+    /**
+     * How many.
+     */
+    size_t path_count;
+    /**
+     * The one-time code from the broker's operator, at most 64 bytes; null once enrolled. It is
+     * used only if the broker does not know this node yet.
+     */
+    const char *enrol_code;
+};
+
+/**
+ * A service to offer.
+ */
+struct rit_service {
+    /**
+     * sizeof(struct rit_service).
+     */
+    uint32_t struct_size;
+    /**
+     * RIT_SERVICE_TCP.
+     */
+    uint16_t kind;
+    /**
+     * The port people know such a service by, such as 80; told to the peer. 0: none.
+     */
+    uint16_t port;
+    /**
+     * Its name: 1 to 63 characters of a-z 0-9 - _ and dot, with a NUL.
+     */
+    const char *name;
+};
+
+/**
+ * Whom to reach.
+ */
+struct rit_target {
+    /**
+     * sizeof(struct rit_target).
+     */
+    uint32_t struct_size;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * The device's public key.
+     */
+    uint8_t device[RIT_KEY_LEN];
+};
+
+/**
+ * What is known of a session.
+ */
+struct rit_session_info {
+    /**
+     * sizeof(struct rit_session_info); set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * 1: opened here; 0: by the peer.
+     */
+    uint32_t is_initiator;
+    /**
+     * 1: streams can be opened; 0: not yet.
+     */
+    uint32_t is_up;
+    /**
+     * Services the device offers; 0 at the device itself. See rit_session_service.
+     */
+    uint32_t service_count;
+    /**
+     * The public key at the other end.
+     */
+    uint8_t peer[RIT_KEY_LEN];
+    /**
+     * Where the peer is; port 0 before it has answered.
+     */
+    struct rit_path path;
+    /**
+     * 0.
+     */
+    uint32_t reserved0;
+    /**
+     * Smoothed round-trip time in microseconds; 0 before it is known.
+     */
+    uint64_t rtt_us;
+    /**
+     * 0.
+     */
+    uint64_t reserved[4];
+};
+
+/**
+ * A service that the device at the other end of a session offers.
+ */
+struct rit_service_info {
+    /**
+     * sizeof(struct rit_service_info); set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * RIT_SERVICE_TCP; ignore services of other kinds.
+     */
+    uint16_t kind;
+    /**
+     * The port people know it by; 0: none.
+     */
+    uint16_t port;
+    /**
+     * Its name, with a NUL.
+     */
+    char name[RIT_SERVICE_NAME_MAX];
+};
+
+/**
+ * The library's RIT_ABI_VERSION, for comparison with the header's. Callable anywhere.
+ */
+uint32_t rit_abi_version(void);
+
+/**
+ * The library's version as text, such as "0.1.0"; good for ever. Callable anywhere.
+ */
+const char *rit_version(void);
+
+/**
+ * A short English description of an error code; good for ever, never null, also for numbers that
+ * are no code. Callable anywhere.
+ */
+const char *rit_strerror(int32_t err);
+
+/**
+ * Fills in a configuration that means "all defaults": struct_size and abi_version set, the rest
+ * zero. cfg need not be initialised; null is ignored. Callable anywhere.
+ */
+void rit_config_init(struct rit_config *cfg);
+
+/**
+ * Makes a node. It is not connected to anything yet: tell it what to offer and whom to let in,
+ * then call rit_broker_connect.
+ *
+ * cfg: limits, from rit_config_init, or null for the defaults; copied. io: the callbacks; copied,
+ * but io->ctx must outlive the node. err: where the reason of a failure goes (RIT_OK otherwise),
+ * or null; details go to io->log. Returns the node, to be given to rit_node_free in the end; null
+ * on failure.
+ *
+ * Draws randomness; loads the identity from RIT_SLOT_IDENTITY or, where that is empty, makes one
+ * and stores it. Calls now_us, entropy, load, store, log.
+ *
+ * Errors: NULL, ARG, SIZE, VERSION, NOMEM, ENTROPY, STORAGE, IDENTITY. Not in a callback of a node
+ * being made (that would not end), not in an ISR.
+ */
+struct rit_node *rit_node_new(const struct rit_config *cfg, const struct rit_io *io, int32_t *err);
+
+/**
+ * Frees a node and all its sessions, without a word to the peers, who notice by their idle
+ * timeout; to say goodbye, close sessions first. Calls no callback. Null is ignored. Handles and
+ * the pointer are invalid afterwards. Inside a callback of the node it does nothing. Not in an
+ * ISR.
+ */
+void rit_node_free(struct rit_node *node);
+
+/**
+ * Hands in one UDP datagram as it came from the network. What belongs to nothing known is dropped
+ * without an answer, and RIT_OK: strangers are no error.
+ *
+ * from: the source. pkt: len bytes, not kept; an empty one, or one longer than max_datagram, is
+ * dropped. Errors: NULL, ARG (from), SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR:
+ * queue datagrams there and hand them in from the main loop.
+ */
+int32_t rit_node_receive(struct rit_node *node,
+                         const struct rit_path *from,
+                         const uint8_t *pkt,
+                         size_t len);
+
+/**
+ * Does what is due. Call it at or after the deadline; earlier is harmless.
+ *
+ * Errors: NULL, REENTRY, INTERNAL. Not in a callback (not in set_timer either), not in an ISR.
+ */
+int32_t rit_node_timeout(struct rit_node *node);
+
+/**
+ * For polled stacks, one turn of the main loop: takes datagrams through rit_io.recv until there
+ * are none, at most 64, then does what is due.
+ *
+ * Errors: NULL, STATE (there is no rit_io.recv), ARG (recv returned more than cap, or no valid
+ * path), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_poll(struct rit_node *node);
+
+/**
+ * When rit_node_timeout is to be called next: microseconds on the clock of rit_io.now_us,
+ * UINT64_MAX if never; also UINT64_MAX for null. May lie in the past. It is the same that
+ * rit_io.set_timer is told. In a callback the answer is UINT64_MAX; not in an ISR.
+ */
+uint64_t rit_node_deadline(const struct rit_node *node);
+
+/**
+ * Who this node is: writes its public key, 32 bytes, to out.
+ *
+ * Errors: NULL, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_public_key(const struct rit_node *node, uint8_t out[RIT_KEY_LEN]);
+
+/**
+ * The detail of the last call on this node that failed, as English text for a log; empty if none
+ * did.
+ *
+ * out: cap bytes, of which the text takes what fits, always with a NUL at its end; null if cap is
+ * 0. Returns the length of the whole text without the NUL, so a result of cap or more means that
+ * it was cut. Errors: NULL, REENTRY. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_last_error(const struct rit_node *node, char *out, size_t cap);
+
+/**
+ * Tells the node its own addresses, for peers that can reach it directly; replaces the former
+ * ones. Not needed to be reachable at the address that the broker sees.
+ *
+ * paths: count addresses with the UDP port the node receives at; copied. At most 8.
+ * Errors: NULL, ARG (port 0), SIZE, LIMIT, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_set_local_paths(struct rit_node *node, const struct rit_path *paths, size_t count);
+
+/**
+ * Counters. The caller sets out->struct_size.
+ *
+ * Errors: NULL, SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_stats(const struct rit_node *node, struct rit_stats *out);
+
+/**
+ * Takes the next event. Call it until RIT_ERR_AGAIN, after every call or every turn of the main
+ * loop; memory for events is bounded, as each stream waits in the queue at most once.
+ *
+ * The caller sets out->struct_size; out is written only with RIT_OK. Calls log.
+ * Errors: AGAIN (none now), NULL, SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_next_event(struct rit_node *node, struct rit_event *out);
+
+/**
+ * Connects to a broker and stays connected, trying again by itself with growing pauses of up to a
+ * minute. Events: BROKER_ONLINE and BROKER_OFFLINE, as often as that changes; ENROLLED; or
+ * ENROL_REFUSED, and then the node waits for the next call of this function.
+ *
+ * broker: copied with all it points to. Errors: NULL, ARG (no path, a port 0, code too long),
+ * SIZE, LIMIT (more than 8 paths), STATE (a link is up or being made), REENTRY, INTERNAL. Between
+ * attempts a call replaces broker and code. Not in a callback, not in an ISR.
+ */
+int32_t rit_broker_connect(struct rit_node *node, const struct rit_broker *broker);
+
+/**
+ * Lets a peer open sessions to this node and use all its services. Without it nobody may.
+ *
+ * key: the peer's public key, 32 bytes. Not stored: call it at each start. Allowing twice
+ * is fine.
+ * Errors: NULL, LIMIT (max_peers), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_peer_allow(struct rit_node *node, const uint8_t key[RIT_KEY_LEN]);
+
+/**
+ * Takes rit_peer_allow back. Sessions that the peer has opened end: SESSION_DOWN follows for each.
+ *
+ * key: the peer's public key, 32 bytes.
+ * Errors: NULL, UNKNOWN (it was not allowed), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_peer_forbid(struct rit_node *node, const uint8_t key[RIT_KEY_LEN]);
+
+/**
+ * Offers a service, online or not. Peers that are allowed open streams to it by its name, each of
+ * which is told as STREAM_INCOMING with this handle.
+ *
+ * service: copied with its name. out: gets the handle, good until rit_service_remove.
+ * Errors: NULL, ARG (kind), SIZE, NAME, EXISTS (the name), LIMIT (max_services), REENTRY,
+ * INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_service_add(struct rit_node *node,
+                        const struct rit_service *service,
+                        rit_service_id *out);
+
+/**
+ * Withdraws a service; streams that are open go on.
+ *
+ * Errors: NULL, HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_service_remove(struct rit_node *node, rit_service_id service);
+
+/**
+ * Asks the broker for a session with a device. SESSION_UP or SESSION_DOWN follows with the handle.
+ * Opening is not waiting for: other sessions go on meanwhile.
+ *
+ * target: copied. out: gets the handle, good until SESSION_DOWN.
+ * Errors: NULL, ARG (this node's own key), SIZE, OFFLINE (the broker link is not up: wait for
+ * BROKER_ONLINE), LIMIT (max_sessions), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_session_open(struct rit_node *node, const struct rit_target *target, rit_session *out);
+
+/**
+ * Ends a session and resets its streams. SESSION_DOWN follows with error RIT_OK; the peer gets its
+ * own with error CLOSED and this code.
+ *
+ * code: 0 to 2^62 - 1, meaning what the two applications agree on; 0 for "done".
+ * Errors: NULL, ARG (code), HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_session_close(struct rit_node *node, rit_session session, uint64_t code);
+
+/**
+ * What is known of a session. The caller sets out->struct_size.
+ *
+ * Errors: NULL, SIZE, HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_session_info(const struct rit_node *node,
+                         rit_session session,
+                         struct rit_session_info *out);
+
+/**
+ * A service of the device at the other end, by its index from 0 to service_count - 1; as the
+ * device told the broker when it was asked. The caller sets out->struct_size.
+ *
+ * Errors: NULL, ARG (no such index), SIZE, HANDLE, REENTRY, INTERNAL. Not in a callback, not in an
+ * ISR.
+ */
+int32_t rit_session_service(const struct rit_node *node,
+                            rit_session session,
+                            uint32_t index,
+                            struct rit_service_info *out);
+
+/**
+ * Opens a stream to a service of the device at the other end of a session that is up. Bytes may be
+ * written at once. STREAM_OPENED or STREAM_REFUSED follows.
+ *
+ * service: the name, not kept. out: gets the handle, good until rit_stream_release or
+ * SESSION_DOWN. Errors: NULL, NAME, HANDLE, STATE (the session is not up), LIMIT (the peer's
+ * max_streams are open), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_stream_open(struct rit_node *node,
+                        rit_session session,
+                        const char *service,
+                        rit_stream *out);
+
+/**
+ * Accepts a stream of STREAM_INCOMING, once the service behind it is connected. From then on it
+ * can be written to; it can be read before.
+ *
+ * Errors: NULL, HANDLE, STATE (not an incoming one, or answered already), REENTRY, INTERNAL. Not
+ * in a callback, not in an ISR.
+ */
+int32_t rit_stream_accept(struct rit_node *node, rit_stream stream);
+
+/**
+ * Refuses a stream of STREAM_INCOMING; its handle is stale from then on.
+ *
+ * refusal: RIT_REFUSED_*, told to the peer. Errors: NULL, ARG (refusal), HANDLE (stale, not an
+ * incoming one, or answered already), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_stream_refuse(struct rit_node *node, rit_stream stream, int32_t refusal);
+
+/**
+ * Takes bytes to send, as many as there is room for.
+ *
+ * buf: len bytes, copied. written: gets how many were taken, 1 to len; if fewer than len,
+ * STREAM_WRITABLE follows when there is room again. len 0 takes none and is fine.
+ * Errors: AGAIN (no room: STREAM_WRITABLE follows), NULL, HANDLE, STATE (not accepted yet, or
+ * finished), RESET or CLOSED (the peer wants no more: see STREAM_STOPPED), REENTRY, INTERNAL;
+ * *written is 0 then. Not in a callback, not in an ISR.
+ */
+int32_t rit_stream_write(struct rit_node *node,
+                         rit_stream stream,
+                         const uint8_t *buf,
+                         size_t len,
+                         size_t *written);
+
+/**
+ * Gives bytes that came, in order. Reading makes room for the peer to send more; a stream that is
+ * not read stops its sender, and nobody else.
+ *
+ * buf: room for cap bytes, at least 1. len: gets how many there are; RIT_OK with 0 is the end of
+ * the stream. Errors: AGAIN (none now: STREAM_READABLE follows), NULL, ARG (cap 0), HANDLE, STATE
+ * (the end was read before), RESET (the peer gave up; what was not read is lost), REENTRY,
+ * INTERNAL; *len is 0 then. Not in a callback, not in an ISR.
+ */
+int32_t rit_stream_read(struct rit_node *node,
+                        rit_stream stream,
+                        uint8_t *buf,
+                        size_t cap,
+                        size_t *len);
+
+/**
+ * Ends this side after what was written, as a TCP FIN does; the other side goes on.
+ *
+ * Errors: NULL, HANDLE, STATE (not accepted yet, or finished before), RESET, CLOSED, REENTRY,
+ * INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_stream_finish(struct rit_node *node, rit_stream stream);
+
+/**
+ * Gives this side up, as a TCP RST does: what was not sent yet never will be. The peer gets
+ * STREAM_RESET with the code; its bytes still come.
+ *
+ * code: 0 to 2^62 - 1. Errors: NULL, ARG (code), HANDLE, STATE, REENTRY, INTERNAL. Not in a
+ * callback, not in an ISR.
+ */
+int32_t rit_stream_reset(struct rit_node *node, rit_stream stream, uint64_t code);
+
+/**
+ * Asks the peer to send no more. The peer gets STREAM_STOPPED with the code; this side may write
+ * on.
+ *
+ * code: 0 to 2^62 - 1. Errors: NULL, ARG (code), HANDLE, STATE, REENTRY, INTERNAL. Not in a
+ * callback, not in an ISR.
+ */
+int32_t rit_stream_stop(struct rit_node *node, rit_stream stream, uint64_t code);
+
+/**
+ * Gives the handle back; every stream wants this in the end, but for refused incoming ones and
+ * those of a session that is down. What is finished still arrives at the peer; what is not is
+ * reset.
+ *
+ * Errors: NULL, HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_stream_release(struct rit_node *node, rit_stream stream);
+
+/**
+ * Takes a broker's address, rit://KEY@HOST:PORT, apart. HOST is a name, an IPv4 address, or an
+ * IPv6 address in brackets; without a PORT it is 7480. Resolving the host is the caller's.
+ *
+ * key: gets 32 bytes. host: gets the host without brackets and with a NUL, if that fits host_cap
+ * bytes (254 always do). port: gets the UDP port in host order. All are written, or none.
+ * Errors: NULL, ARG (not such an address), BUFFER (host_cap). Callable in a callback, not in an
+ * ISR.
+ */
+int32_t rit_uri_parse(const char *uri,
+                      uint8_t key[RIT_KEY_LEN],
+                      char *host,
+                      size_t host_cap,
+                      uint16_t *port);
+
+/**
+ * Writes a key as text: 52 characters of a-z and 2-7, and a NUL. Each key has exactly one text.
+ *
+ * key: 32 bytes. out: room for RIT_KEY_TEXT_LEN bytes. Errors: NULL. Callable in a callback, not
+ * in an ISR.
+ */
+int32_t rit_key_to_text(const uint8_t key[RIT_KEY_LEN], char out[RIT_KEY_TEXT_LEN]);
+
+/**
+ * Reads a key's text.
+ *
+ * text: 52 characters and a NUL. out: gets 32 bytes. Errors: NULL, ARG (not a key's text).
+ * Callable in a callback, not in an ISR.
+ */
+int32_t rit_key_from_text(const char *text, uint8_t out[RIT_KEY_LEN]);
+
+/**
+ * The loopback address, 127.x.y.z, at which a device's service belongs on the user's machine: the
+ * same everywhere and always, so that bookmarks and known_hosts stay true.
+ *
+ * device: its public key, 32 bytes. service: its name. attempt: 0; if something else listens at
+ * that address and port already, 1, and so on. out: gets four bytes, 127 first. Errors: NULL,
+ * NAME. Callable in a callback, not in an ISR.
+ */
+int32_t rit_loopback_address(const uint8_t device[RIT_KEY_LEN],
+                             const char *service,
+                             uint32_t attempt,
+                             uint8_t out[4]);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* RIT_H */

@@ -1,0 +1,152 @@
+/* internal.h: what the files of this port share. Not for users of the port.
+ *
+ * system.c owns sockets, clock, entropy, files and the log; loop.c the poll loop, sessions and
+ * events; bridge.c listeners, connectors and the relay between TCP and streams. Invariant: every
+ * descriptor is non-blocking and close-on-exec.
+ */
+#ifndef RIT_POSIX_INTERNAL_H
+#define RIT_POSIX_INTERNAL_H
+
+#include <poll.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include "rit_posix.h"
+
+#define RITP_PATHS_MAX 8       /* addresses of a broker, and own ones told to it: rit.h's limit */
+#define RITP_ADDRESSES_MAX 4   /* addresses tried for one offered service */
+#define RITP_EVENTS_MAX 128    /* see rit_posix_next */
+#define RITP_BUFFER 32768      /* relayed at once in each direction of a connection */
+#define RITP_HASH 4096         /* buckets; a power of two */
+#define RITP_NEVER UINT64_MAX
+
+struct ritp_address {
+    struct sockaddr_storage at;
+    socklen_t len;
+};
+
+/* A device that is reached. */
+struct ritp_peer {
+    struct ritp_peer *next;
+    uint8_t device[RIT_KEY_LEN];
+    rit_session session; /* 0: none */
+    int is_up;
+    unsigned failures;   /* since the last session that came up */
+    uint64_t retry_us;
+};
+
+/* A service that is, or shall be, listened for. */
+struct ritp_want {
+    struct ritp_want *next;
+    struct ritp_peer *peer;
+    char service[RIT_POSIX_NAME_LEN]; /* "": stands for all that the device offers */
+    uint16_t listen_port;
+    int fd;                           /* -1: not listening */
+    int poll;                         /* its place in the poll array; -1: none */
+    uint64_t paused_until_us;         /* no connection is accepted before */
+};
+
+/* A service offered here. */
+struct ritp_offer {
+    struct ritp_offer *next;
+    rit_service_id id;
+    char name[RIT_POSIX_NAME_LEN];
+    struct ritp_address addresses[RITP_ADDRESSES_MAX];
+    size_t address_count;
+};
+
+/* A session that is up, to know whose it was when it ends. */
+struct ritp_session {
+    struct ritp_session *next;
+    rit_session id;
+    uint8_t peer[RIT_KEY_LEN];
+};
+
+struct ritp_conn; /* bridge.c */
+
+struct rit_posix {
+    rit_node *node;
+    int32_t log_level;
+    void (*log)(void *ctx, int32_t level, const char *msg);
+    void *log_ctx;
+
+    /* system.c */
+    char *state_dir;
+    int dir_fd, lock_fd;
+    int udp[2]; /* IPv4, IPv6; -1: none */
+    uint16_t udp_port[2];
+    int udp_is_drained;
+    int has_loopback_broker;
+    struct rit_path paths[RITP_PATHS_MAX]; /* told to the node */
+    size_t path_count;
+    uint64_t paths_checked_us;
+
+    /* loop.c */
+    int is_online;
+    int has_more; /* work was left over: do not wait */
+    struct ritp_peer *peers;
+    struct ritp_want *wants;
+    struct ritp_session *sessions;
+    struct rit_posix_event events[RITP_EVENTS_MAX];
+    size_t event_at, event_count;
+    struct pollfd *polls;
+    size_t poll_count, poll_room;
+
+    /* bridge.c */
+    struct ritp_offer *offers;
+    struct ritp_conn *by_stream[RITP_HASH];
+    struct ritp_conn **conns; /* compact, in no order */
+    size_t conn_count, conn_room;
+    uint64_t accept_after_us; /* out of descriptors until then */
+};
+
+/* ---- system.c */
+
+int ritp_system_open(struct rit_posix *port, const struct rit_posix_config *config);
+void ritp_system_close(struct rit_posix *port);
+void ritp_system_io(struct rit_posix *port, struct rit_io *io);
+uint64_t ritp_now_us(void);
+int ritp_random(uint8_t *out, size_t len);
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+void ritp_log(struct rit_posix *port, int32_t level, const char *format, ...);
+/* Non-blocking and close-on-exec; 0 or -1. */
+int ritp_prepare_fd(int fd);
+void ritp_no_delay(int fd);
+/* Closes with an RST; what is unsent is forgotten. */
+void ritp_close_with_reset(int fd);
+/* A listening socket, or -1 and errno. */
+int ritp_listen_at(const uint8_t address[4], uint16_t number);
+/* Whether a failed call was for lack of descriptors or memory, which passes. */
+int ritp_is_short_of_room(int error);
+/* Addresses of a host; 0 on success. *count is their number on return. */
+int ritp_resolve(struct rit_posix *port, const char *host, uint16_t number, int type,
+                 struct ritp_address *out, size_t room, size_t *count);
+void ritp_path_from_address(struct rit_path *path, const struct sockaddr_storage *from);
+int ritp_path_is_loopback(const struct rit_path *path);
+/* Tells the node its own addresses if they changed. */
+void ritp_update_paths(struct rit_posix *port, uint64_t now_us);
+
+/* ---- loop.c */
+
+void ritp_tell(struct rit_posix *port, enum rit_posix_event_type type, int error,
+               const uint8_t *peer, const char *service);
+void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want,
+                         const uint8_t address[4], uint16_t number);
+/* A place in the poll array, or -1. */
+int ritp_poll_add(struct rit_posix *port, int fd, short events);
+
+/* ---- bridge.c */
+
+/* Starts to listen for a service that the device offers at this port; tells so, or why not. */
+void ritp_listen(struct rit_posix *port, struct ritp_want *want, uint16_t service_port);
+void ritp_bridge_event(struct rit_posix *port, const struct rit_event *event);
+void ritp_bridge_session_down(struct rit_posix *port, rit_session session);
+/* Fills the poll array; returns when the bridge wants to be woken. */
+uint64_t ritp_bridge_prepare(struct rit_posix *port, uint64_t now_us);
+/* Does what poll() found, and what is due. */
+void ritp_bridge_run(struct rit_posix *port, uint64_t now_us);
+void ritp_bridge_free(struct rit_posix *port);
+
+#endif

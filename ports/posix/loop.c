@@ -1,0 +1,544 @@
+/* loop.c: the port as its user sees it: poll loop, sessions that come back, events.
+ *
+ * Owns when things happen: one poll() over the UDP sockets, listeners and connections, then the
+ * node, then the bridge, then the node's events until there are none. Owns which sessions there
+ * shall be. Does not own sockets and files (system.c) nor bytes (bridge.c).
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define RECEIVES_MAX 8           /* rit_node_poll calls in a step; each takes many datagrams */
+#define EVENTS_PER_STEP_MAX 8192 /* then the sockets have their turn again */
+#define BACKOFF_MIN_US 1000000u  /* before a session is opened again; doubles */
+#define BACKOFF_MAX_US 30000000u
+#define FATAL (-200)             /* RIT_ERR_* at or below it: the node is unusable */
+#define FATAL_LAST (-299)
+
+/* ---- events for the user */
+
+static struct rit_posix_event *push(struct rit_posix *port, enum rit_posix_event_type type) {
+    struct rit_posix_event *event;
+
+    if (port->event_count == RITP_EVENTS_MAX) {
+        if (type == RIT_POSIX_CONNECTION)
+            return NULL;
+        port->event_at = (port->event_at + 1) % RITP_EVENTS_MAX;
+        port->event_count--;
+    }
+    event = &port->events[(port->event_at + port->event_count++) % RITP_EVENTS_MAX];
+    memset(event, 0, sizeof *event);
+    event->type = type;
+    return event;
+}
+
+void ritp_tell(struct rit_posix *port, enum rit_posix_event_type type, int error,
+               const uint8_t *peer, const char *service) {
+    struct rit_posix_event *event = push(port, type);
+
+    if (event == NULL)
+        return;
+    event->error = error;
+    if (peer != NULL)
+        memcpy(event->peer, peer, RIT_KEY_LEN);
+    if (service != NULL)
+        (void)snprintf(event->service, sizeof event->service, "%s", service);
+}
+
+void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want,
+                         const uint8_t address[4], uint16_t number) {
+    struct rit_posix_event *event;
+
+    ritp_tell(port, RIT_POSIX_LISTENING, 0, want->peer->device, want->service);
+    event = &port->events[(port->event_at + port->event_count - 1) % RITP_EVENTS_MAX];
+    (void)snprintf(event->address, sizeof event->address, "%u.%u.%u.%u", (unsigned)address[0],
+                   (unsigned)address[1], (unsigned)address[2], (unsigned)address[3]);
+    event->port = number;
+}
+
+int rit_posix_next(rit_posix *port, struct rit_posix_event *out) {
+    if (port == NULL || out == NULL || port->event_count == 0)
+        return 0;
+    *out = port->events[port->event_at];
+    port->event_at = (port->event_at + 1) % RITP_EVENTS_MAX;
+    port->event_count--;
+    return 1;
+}
+
+const char *rit_posix_strerror(int error) {
+    switch (error) {
+    case RIT_POSIX_ERR_SYSTEM:
+        return "a call of the system failed";
+    case RIT_POSIX_ERR_IN_USE:
+        return "the state folder is in use by another process";
+    case RIT_POSIX_ERR_RESOLVE:
+        return "the host name does not resolve";
+    case RIT_POSIX_ERR_LISTEN:
+        return "no loopback address and port could be listened on";
+    case RIT_POSIX_ERR_SERVICE:
+        return "the device does not offer this service";
+    default:
+        return rit_strerror(error);
+    }
+}
+
+/* ---- making and freeing */
+
+rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
+    struct rit_posix *port = NULL;
+    struct rit_config defaults;
+    struct rit_io io;
+    int32_t failed = RIT_ERR_NULL;
+
+    if (config != NULL) {
+        port = calloc(1, sizeof *port);
+        failed = RIT_ERR_NOMEM;
+    }
+    if (port != NULL) {
+        port->log = config->log;
+        port->log_ctx = config->log_ctx;
+        port->log_level = config->log_level != 0 ? config->log_level : RIT_LOG_WARN;
+        failed = ritp_system_open(port, config);
+        if (failed == 0) {
+            rit_config_init(&defaults);
+            ritp_system_io(port, &io);
+            port->node = rit_node_new(config->node != NULL ? config->node : &defaults, &io,
+                                      &failed);
+        }
+        if (port->node == NULL) {
+            rit_posix_free(port);
+            port = NULL;
+        }
+    }
+    if (err != NULL)
+        *err = port != NULL ? 0 : failed;
+    return port;
+}
+
+static void free_sessions(struct rit_posix *port) {
+    while (port->sessions != NULL) {
+        struct ritp_session *next = port->sessions->next;
+        (void)rit_session_close(port->node, port->sessions->id, 0);
+        free(port->sessions);
+        port->sessions = next;
+    }
+}
+
+void rit_posix_free(rit_posix *port) {
+    if (port == NULL)
+        return;
+    ritp_bridge_free(port);
+    free_sessions(port);
+    while (port->peers != NULL) {
+        struct ritp_peer *next = port->peers->next;
+        free(port->peers);
+        port->peers = next;
+    }
+    rit_node_free(port->node);
+    ritp_system_close(port);
+    free(port->polls);
+    free(port);
+}
+
+rit_node *rit_posix_node(rit_posix *port) {
+    return port != NULL ? port->node : NULL;
+}
+
+/* ---- what the user asks for */
+
+int rit_posix_broker(rit_posix *port, const char *uri, const char *enrol_code) {
+    struct ritp_address found[RITP_PATHS_MAX];
+    struct rit_path paths[RITP_PATHS_MAX];
+    struct rit_broker broker;
+    char host[256];
+    uint16_t number = 0;
+    size_t i, count = 0;
+    int failed;
+
+    if (port == NULL || uri == NULL)
+        return RIT_ERR_NULL;
+    memset(&broker, 0, sizeof broker);
+    broker.struct_size = (uint32_t)sizeof broker;
+    failed = rit_uri_parse(uri, broker.key, host, sizeof host, &number);
+    if (failed != 0)
+        return failed;
+    failed = ritp_resolve(port, host, number, SOCK_DGRAM, found, RITP_PATHS_MAX, &count);
+    if (failed != 0)
+        return failed;
+    for (i = 0; i < count; i++) {
+        ritp_path_from_address(&paths[i], &found[i].at);
+        if (ritp_path_is_loopback(&paths[i]))
+            port->has_loopback_broker = 1;
+    }
+    port->paths_checked_us = 0;
+    ritp_update_paths(port, ritp_now_us());
+    broker.paths = paths;
+    broker.path_count = count;
+    broker.enrol_code = enrol_code;
+    return rit_broker_connect(port->node, &broker);
+}
+
+int rit_posix_offer(rit_posix *port, const char *name, const char *host, uint16_t service_port) {
+    struct rit_service service;
+    struct ritp_offer *offer;
+    int failed;
+
+    if (port == NULL || name == NULL || host == NULL)
+        return RIT_ERR_NULL;
+    if (service_port == 0)
+        return RIT_ERR_ARG;
+    if (strlen(name) >= RIT_POSIX_NAME_LEN)
+        return RIT_ERR_NAME;
+    offer = calloc(1, sizeof *offer);
+    if (offer == NULL)
+        return RIT_ERR_NOMEM;
+    (void)snprintf(offer->name, sizeof offer->name, "%s", name);
+    memset(&service, 0, sizeof service);
+    service.struct_size = (uint32_t)sizeof service;
+    service.kind = RIT_SERVICE_TCP;
+    service.port = service_port;
+    service.name = name;
+    failed = ritp_resolve(port, host, service_port, SOCK_STREAM, offer->addresses,
+                          RITP_ADDRESSES_MAX, &offer->address_count);
+    if (failed == 0)
+        failed = rit_service_add(port->node, &service, &offer->id);
+    if (failed != 0) {
+        free(offer);
+        return failed;
+    }
+    offer->next = port->offers;
+    port->offers = offer;
+    return 0;
+}
+
+static struct ritp_peer *find_peer(struct rit_posix *port, const uint8_t device[RIT_KEY_LEN]) {
+    struct ritp_peer *peer = port->peers;
+
+    while (peer != NULL && memcmp(peer->device, device, RIT_KEY_LEN) != 0)
+        peer = peer->next;
+    return peer;
+}
+
+static struct ritp_want *find_want(struct rit_posix *port, const struct ritp_peer *peer,
+                                   const char *service) {
+    struct ritp_want *want = port->wants;
+
+    while (want != NULL && (want->peer != peer || strcmp(want->service, service) != 0))
+        want = want->next;
+    return want;
+}
+
+static int add_want(struct rit_posix *port, struct ritp_peer *peer, const char *service,
+                    uint16_t listen_port) {
+    struct ritp_want *want = calloc(1, sizeof *want);
+
+    if (want == NULL)
+        return RIT_ERR_NOMEM;
+    want->peer = peer;
+    (void)snprintf(want->service, sizeof want->service, "%s", service);
+    want->listen_port = listen_port;
+    want->fd = want->poll = -1;
+    want->next = port->wants;
+    port->wants = want;
+    return 0;
+}
+
+static void listen_for_wants(struct rit_posix *port, struct ritp_peer *peer);
+
+int rit_posix_reach(rit_posix *port, const uint8_t device[RIT_KEY_LEN], const char *service,
+                    uint16_t listen_port) {
+    struct ritp_peer *peer;
+    uint8_t address[4];
+    int failed;
+
+    if (port == NULL || device == NULL)
+        return RIT_ERR_NULL;
+    if (service != NULL) { /* this names what is wrong with a name */
+        failed = rit_loopback_address(device, service, 0, address);
+        if (failed != 0)
+            return failed;
+    }
+    peer = find_peer(port, device);
+    if (peer == NULL) {
+        peer = calloc(1, sizeof *peer);
+        if (peer == NULL)
+            return RIT_ERR_NOMEM;
+        memcpy(peer->device, device, RIT_KEY_LEN);
+        peer->next = port->peers;
+        port->peers = peer;
+    }
+    if (find_want(port, peer, service != NULL ? service : "") != NULL)
+        return RIT_ERR_EXISTS;
+    failed = add_want(port, peer, service != NULL ? service : "", listen_port);
+    if (failed == 0 && peer->is_up)
+        listen_for_wants(port, peer);
+    return failed;
+}
+
+/* ---- sessions */
+
+/* Doubles from the first to the last, each within half of itself by chance, so that many who lost
+ * the same broker do not come back at once. */
+static uint64_t backoff_us(unsigned failures) {
+    uint64_t wait = BACKOFF_MIN_US, chance = 0;
+
+    while (failures-- > 1 && wait < BACKOFF_MAX_US)
+        wait *= 2;
+    if (wait > BACKOFF_MAX_US)
+        wait = BACKOFF_MAX_US;
+    if (ritp_random((uint8_t *)&chance, sizeof chance) != 0)
+        return wait;
+    return wait - chance % (wait / 2);
+}
+
+static void try_later(struct ritp_peer *peer, uint64_t now_us) {
+    peer->session = 0;
+    peer->is_up = 0;
+    if (peer->failures < 16)
+        peer->failures++;
+    peer->retry_us = now_us + backoff_us(peer->failures);
+}
+
+/* Opens what is due; returns when the next is. */
+static uint64_t open_sessions(struct rit_posix *port, uint64_t now_us) {
+    uint64_t wake_us = RITP_NEVER;
+    struct ritp_peer *peer;
+
+    for (peer = port->peers; peer != NULL && port->is_online; peer = peer->next) {
+        if (peer->session == 0 && peer->retry_us <= now_us) {
+            struct rit_target target;
+            int failed;
+            memset(&target, 0, sizeof target);
+            target.struct_size = (uint32_t)sizeof target;
+            memcpy(target.device, peer->device, RIT_KEY_LEN);
+            failed = rit_session_open(port->node, &target, &peer->session);
+            if (failed != 0) {
+                try_later(peer, now_us);
+                ritp_tell(port, RIT_POSIX_SESSION_DOWN, failed, peer->device, NULL);
+            }
+        }
+        if (peer->session == 0 && peer->retry_us < wake_us)
+            wake_us = peer->retry_us;
+    }
+    return wake_us;
+}
+
+static struct ritp_peer *peer_of(struct rit_posix *port, rit_session session) {
+    struct ritp_peer *peer = port->peers;
+
+    while (peer != NULL && peer->session != session)
+        peer = peer->next;
+    return peer;
+}
+
+/* Listens for what is wanted of the device and offered by it. */
+static void listen_for_wants(struct rit_posix *port, struct ritp_peer *peer) {
+    int wants_all = find_want(port, peer, "") != NULL;
+    struct rit_service_info info;
+    struct ritp_want *want;
+    uint32_t i;
+
+    memset(&info, 0, sizeof info);
+    info.struct_size = (uint32_t)sizeof info;
+    for (i = 0; rit_session_service(port->node, peer->session, i, &info) == RIT_OK; i++) {
+        want = find_want(port, peer, info.name);
+        if (want == NULL && wants_all && add_want(port, peer, info.name, 0) == 0)
+            want = find_want(port, peer, info.name);
+        if (want != NULL && want->fd < 0 && want->service[0] != '\0')
+            ritp_listen(port, want, info.port);
+    }
+    for (want = port->wants; want != NULL; want = want->next) {
+        uint32_t count = i;
+        if (want->peer != peer || want->fd >= 0 || want->service[0] == '\0')
+            continue;
+        while (count-- > 0) {
+            if (rit_session_service(port->node, peer->session, count, &info) == RIT_OK &&
+                strcmp(info.name, want->service) == 0)
+                break;
+        }
+        if (count == UINT32_MAX)
+            ritp_tell(port, RIT_POSIX_NOT_LISTENING, RIT_POSIX_ERR_SERVICE, peer->device,
+                      want->service);
+    }
+}
+
+static void on_session_up(struct rit_posix *port, const struct rit_event *event) {
+    struct ritp_peer *peer = peer_of(port, event->session);
+    struct ritp_session *session = malloc(sizeof *session);
+
+    if (session != NULL) { /* else its end will be told without a name */
+        session->id = event->session;
+        memcpy(session->peer, event->peer, RIT_KEY_LEN);
+        session->next = port->sessions;
+        port->sessions = session;
+    }
+    ritp_tell(port, RIT_POSIX_SESSION_UP, 0, event->peer, NULL);
+    if (peer == NULL)
+        return;
+    peer->is_up = 1;
+    peer->failures = 0;
+    listen_for_wants(port, peer);
+}
+
+static void on_session_down(struct rit_posix *port, const struct rit_event *event) {
+    struct ritp_session **place = &port->sessions, *session;
+    struct ritp_peer *peer = peer_of(port, event->session);
+    const uint8_t *key = peer != NULL ? peer->device : NULL;
+
+    while (*place != NULL && (*place)->id != event->session)
+        place = &(*place)->next;
+    session = *place;
+    if (key == NULL && session != NULL)
+        key = session->peer;
+    ritp_tell(port, RIT_POSIX_SESSION_DOWN, event->error, key, NULL);
+    ritp_bridge_session_down(port, event->session);
+    if (peer != NULL)
+        try_later(peer, ritp_now_us());
+    if (session != NULL) {
+        *place = session->next;
+        free(session);
+    }
+}
+
+/* ---- what the node says */
+
+static void on_broker(struct rit_posix *port, const struct rit_event *event) {
+    static const enum rit_posix_event_type TYPES[] = {
+        RIT_POSIX_BROKER_ONLINE, RIT_POSIX_BROKER_OFFLINE, RIT_POSIX_ENROLLED,
+        RIT_POSIX_ENROL_REFUSED};
+
+    /* Sessions go on without the broker. */
+    port->is_online = event->type == RIT_EVENT_BROKER_ONLINE ||
+                      (event->type == RIT_EVENT_ENROLLED && port->is_online);
+    ritp_tell(port, TYPES[event->type - RIT_EVENT_BROKER_ONLINE], event->error, NULL, NULL);
+}
+
+/* Fetches the node's events until there are none. 0, or why the node is unusable. */
+static int take_events(struct rit_posix *port) {
+    struct rit_event event;
+    int count;
+
+    for (count = 0; count < EVENTS_PER_STEP_MAX; count++) {
+        int failed;
+        memset(&event, 0, sizeof event);
+        event.struct_size = (uint32_t)sizeof event;
+        failed = rit_node_next_event(port->node, &event);
+        if (failed != RIT_OK)
+            return failed == RIT_ERR_AGAIN ? 0 : failed;
+        if (event.type >= RIT_EVENT_BROKER_ONLINE && event.type <= RIT_EVENT_ENROL_REFUSED)
+            on_broker(port, &event);
+        else if (event.type == RIT_EVENT_SESSION_UP)
+            on_session_up(port, &event);
+        else if (event.type == RIT_EVENT_SESSION_DOWN)
+            on_session_down(port, &event);
+        else
+            ritp_bridge_event(port, &event);
+    }
+    port->has_more = 1;
+    return 0;
+}
+
+/* ---- the loop */
+
+int ritp_poll_add(struct rit_posix *port, int fd, short events) {
+    if (port->poll_count == port->poll_room) {
+        size_t room = port->poll_room == 0 ? 64 : port->poll_room * 2;
+        struct pollfd *polls = realloc(port->polls, room * sizeof *polls);
+        if (polls == NULL)
+            return -1;
+        port->polls = polls;
+        port->poll_room = room;
+    }
+    port->polls[port->poll_count].fd = fd;
+    port->polls[port->poll_count].events = events;
+    port->polls[port->poll_count].revents = 0;
+    return (int)port->poll_count++;
+}
+
+/* Rounded up: too late by less than a millisecond rather than a busy loop. */
+static int wait_ms(struct rit_posix *port, uint64_t wake_us, uint64_t now_us, int timeout_ms) {
+    uint64_t ms;
+
+    if (port->has_more || wake_us <= now_us)
+        return 0;
+    if (wake_us == RITP_NEVER)
+        return timeout_ms;
+    ms = (wake_us - now_us + 999u) / 1000u;
+    return timeout_ms >= 0 && (uint64_t)timeout_ms < ms ? timeout_ms
+           : ms > 3600000u                              ? 3600000
+                                                        : (int)ms;
+}
+
+static int is_fatal(int error) {
+    return error <= FATAL && error >= FATAL_LAST;
+}
+
+/* Takes what arrived on the UDP sockets, and lets the node do what is due. */
+static int run_node(struct rit_posix *port, int has_datagrams) {
+    int count, failed = 0;
+
+    if (!has_datagrams) {
+        failed = rit_node_deadline(port->node) <= ritp_now_us() ? rit_node_timeout(port->node) : 0;
+        return is_fatal(failed) ? failed : 0;
+    }
+    port->udp_is_drained = 0;
+    for (count = 0; count < RECEIVES_MAX && !port->udp_is_drained && !is_fatal(failed); count++)
+        failed = rit_node_poll(port->node);
+    return is_fatal(failed) ? failed : 0;
+}
+
+static int add_udp(struct rit_posix *port) {
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        if (port->udp[i] >= 0 && ritp_poll_add(port, port->udp[i], POLLIN) < 0)
+            return RIT_ERR_NOMEM;
+    }
+    return 0;
+}
+
+int rit_posix_step(rit_posix *port, int timeout_ms) {
+    uint64_t now_us = ritp_now_us(), wake_us, deadline_us;
+    size_t i, udp_count;
+    int failed, has_datagrams = 0;
+
+    if (port == NULL)
+        return RIT_ERR_NULL;
+    port->has_more = 0;
+    failed = take_events(port); /* of calls made since the last step */
+    if (failed != 0)
+        return failed;
+    ritp_update_paths(port, now_us);
+    wake_us = open_sessions(port, now_us);
+    port->poll_count = 0;
+    failed = add_udp(port);
+    if (failed != 0)
+        return failed;
+    udp_count = port->poll_count;
+    deadline_us = ritp_bridge_prepare(port, now_us);
+    wake_us = deadline_us < wake_us ? deadline_us : wake_us;
+    deadline_us = rit_node_deadline(port->node);
+    wake_us = deadline_us < wake_us ? deadline_us : wake_us;
+    /* What is waiting to be fetched is not waited upon. */
+    if (port->event_count > 0)
+        port->has_more = 1;
+    timeout_ms = wait_ms(port, wake_us, now_us, timeout_ms);
+    if (poll(port->polls, (nfds_t)port->poll_count, timeout_ms) < 0) {
+        if (errno == EINTR)
+            return 0;
+        ritp_log(port, RIT_LOG_ERROR, "poll: %s", strerror(errno));
+        return RIT_POSIX_ERR_SYSTEM;
+    }
+    for (i = 0; i < udp_count; i++)
+        has_datagrams |= port->polls[i].revents != 0;
+    failed = run_node(port, has_datagrams);
+    if (failed == 0) {
+        ritp_bridge_run(port, ritp_now_us());
+        failed = take_events(port);
+    }
+    return failed;
+}

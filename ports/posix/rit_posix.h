@@ -1,0 +1,135 @@
+/* rit_posix.h: librit on POSIX sockets.
+ *
+ * Gives a node (rit.h) its UDP sockets, clock, entropy and a state folder, and bridges its streams
+ * to TCP: a device's services are connected to, a remote device's services appear at loopback
+ * addresses. Nothing but libc is needed; copy the five files of this folder into your tree.
+ *
+ *     struct rit_posix_config config = {.state_dir = "/var/lib/mydevice"};
+ *     int err;
+ *     rit_posix *port = rit_posix_new(&config, &err);
+ *     rit_posix_offer(port, "web", "127.0.0.1", 80);
+ *     rit_posix_broker(port, "rit://KEY@broker.example", code);
+ *     while (rit_posix_step(port, 1000) == 0)
+ *         while (rit_posix_next(port, &event))
+ *             ...
+ *
+ * One rit_posix belongs to one thread at a time; several in one process are independent. All of it
+ * runs inside rit_posix_step, which never waits but in its one poll(). Functions that can fail
+ * return 0 (RIT_OK) or a negative number: one of RIT_ERR_* (rit.h) or of RIT_POSIX_ERR_*;
+ * rit_posix_strerror names both, and the log has the detail (which file, which address).
+ */
+#ifndef RIT_POSIX_H
+#define RIT_POSIX_H
+
+#include <stdint.h>
+
+#include "rit.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Room for a service's name and the NUL. */
+#define RIT_POSIX_NAME_LEN 64
+/* TCP connections bridged at once; further ones wait to be accepted, or are refused on a device. */
+#define RIT_POSIX_CONNECTIONS_MAX 4096
+
+/* Errors of this port, beside those of rit.h. Numbers are never used twice. */
+enum {
+    /* A call of the system failed, as for lack of descriptors: see the log. */
+    RIT_POSIX_ERR_SYSTEM = -1000,
+    /* Another process uses this state folder: end it, or use another folder. */
+    RIT_POSIX_ERR_IN_USE = -1001,
+    /* A host name does not resolve: try again later, or correct it. */
+    RIT_POSIX_ERR_RESOLVE = -1002,
+    /* No loopback address and port could be listened on for a service: see the log. */
+    RIT_POSIX_ERR_LISTEN = -1003,
+    /* The device does not offer this service. */
+    RIT_POSIX_ERR_SERVICE = -1004
+};
+
+typedef struct rit_posix rit_posix;
+
+/* Set everything that is not used to 0. Nothing in it is kept after rit_posix_new but log_ctx. */
+struct rit_posix_config {
+    /* REQUIRED. The folder of the identity; made with mode 0700 (its parent must be there), files
+     * in it with 0600. One process at a time may use it. */
+    const char *state_dir;
+    /* UDP port for IPv4 and IPv6; 0: any. */
+    uint16_t udp_port;
+    /* Limits of the node; NULL: the defaults. */
+    const struct rit_config *node;
+    /* The most to log: RIT_LOG_ERROR .. RIT_LOG_DEBUG; 0: warnings and errors. */
+    int32_t log_level;
+    /* Takes a line without its end; NULL: to standard error. Must not call the port. */
+    void (*log)(void *log_ctx, int32_t level, const char *msg);
+    void *log_ctx;
+};
+
+/* Locks the state folder, opens the sockets and makes the node; the first time, its identity too.
+ * NULL on failure, with the reason in *err. */
+rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err);
+
+/* Closes every connection, listener and session. NULL is fine. */
+void rit_posix_free(rit_posix *port);
+
+/* The node, for rit_node_public_key, rit_peer_allow, rit_node_stats and the like. It lives as long
+ * as the port. Its events and its streams are the port's: do not fetch them. */
+rit_node *rit_posix_node(rit_posix *port);
+
+/* Connects to the broker at a rit:// address, and stays connected. The enrol code is needed once;
+ * NULL when this identity is enrolled already. Blocks while the host name is resolved. */
+int rit_posix_broker(rit_posix *port, const char *uri, const char *enrol_code);
+
+/* Offers a TCP service under a name (1..63 of a-z 0-9 - _ .) to the peers that are allowed: each of
+ * their connections becomes one to host:service_port here. Resolves the host once, and blocks while
+ * it does. */
+int rit_posix_offer(rit_posix *port, const char *name, const char *host, uint16_t service_port);
+
+/* Reaches a service of a device: opens a session to it, again whenever that ends (after 1 s, then
+ * longer, to 30 s), and listens for the service at its own loopback address, which is the same in
+ * every run. service NULL: every service that the device offers. listen_port 0: the service's own
+ * port, or 10000 above it where that one needs privilege. Where it listens is told by
+ * RIT_POSIX_LISTENING. A connection that comes while there is no session waits 3 s for one
+ * and is then reset, as is one that the device's service refuses. */
+int rit_posix_reach(rit_posix *port, const uint8_t device[RIT_KEY_LEN], const char *service,
+                    uint16_t listen_port);
+
+/* Waits for something to do, at most timeout_ms (negative: as long as it takes), and does it. 0, or
+ * an error after which the port can only be freed. A signal ends the wait early. */
+int rit_posix_step(rit_posix *port, int timeout_ms);
+
+/* What happened. Numbers are never used twice. */
+enum rit_posix_event_type {
+    RIT_POSIX_BROKER_ONLINE = 1,  /* the broker answered and knows this node */
+    RIT_POSIX_BROKER_OFFLINE = 2, /* error: why; tried again without being asked */
+    RIT_POSIX_ENROLLED = 3,       /* the enrol code was accepted; it is not needed again */
+    RIT_POSIX_ENROL_REFUSED = 4,  /* error: why; not tried again */
+    RIT_POSIX_SESSION_UP = 5,     /* peer */
+    RIT_POSIX_SESSION_DOWN = 6,   /* peer, error; opened again if it was asked for here */
+    RIT_POSIX_LISTENING = 7,      /* peer, service, address, port */
+    RIT_POSIX_NOT_LISTENING = 8,  /* peer, service, error: RIT_POSIX_ERR_SERVICE or _LISTEN */
+    RIT_POSIX_CONNECTION = 9      /* peer, service, error: 0 open, else refused */
+};
+
+struct rit_posix_event {
+    enum rit_posix_event_type type;
+    int error; /* 0 or why, for rit_posix_strerror */
+    uint8_t peer[RIT_KEY_LEN];
+    char service[RIT_POSIX_NAME_LEN];
+    char address[16]; /* where it listens: 127.x.y.z */
+    uint16_t port;
+};
+
+/* Fetches what happened: 1 and *out filled, or 0 if there is no more. At most 128 wait; beyond that
+ * connections are no longer told, then the oldest are dropped. */
+int rit_posix_next(rit_posix *port, struct rit_posix_event *out);
+
+/* The words for a number that a function or an event gave. Static. */
+const char *rit_posix_strerror(int error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,534 @@
+/* system.c: what the node is given: UDP sockets, clock, entropy, files, and the log.
+ *
+ * Owns the state folder (mode 0700, locked against a second process, files 0600 and replaced as a
+ * whole) and both UDP sockets. Does not own when they are used: loop.c does. IPv4 addresses are
+ * written as RFC 4291 section 2.5.5.2 maps them; the IPv6 socket takes no IPv4.
+ */
+#define _DEFAULT_SOURCE /* IFF_UP, flock */
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <sys/random.h>
+#endif
+
+#include "internal.h"
+
+/* A burst at 1 Gbit/s of about 30 ms; the system may give less. */
+#define SOCKET_BUFFER (4 << 20)
+/* How often own addresses are looked at: a change of network is then noticed in time. */
+#define PATHS_CHECK_US 30000000u
+
+/* ---- log, clock, entropy */
+
+void ritp_log(struct rit_posix *port, int32_t level, const char *format, ...) {
+    char line[512];
+    va_list arguments;
+
+    if (level > port->log_level)
+        return;
+    va_start(arguments, format);
+    (void)vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    if (port->log != NULL)
+        port->log(port->log_ctx, level, line);
+    else
+        (void)fprintf(stderr, "rit: %s\n", line);
+}
+
+static void on_log(void *ctx, int32_t level, const char *msg) {
+    ritp_log(ctx, level, "%s", msg);
+}
+
+uint64_t ritp_now_us(void) {
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+static uint64_t on_now(void *ctx) {
+    (void)ctx;
+    return ritp_now_us();
+}
+
+static int random_from_file(uint8_t *out, size_t len) {
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -1;
+    while (len > 0) {
+        ssize_t got = read(fd, out, len);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        out += got;
+        len -= (size_t)got;
+    }
+    (void)close(fd);
+    return len == 0 ? 0 : -1;
+}
+
+int ritp_random(uint8_t *out, size_t len) {
+#if defined(__linux__)
+    while (len > 0) {
+        ssize_t got = getrandom(out, len, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break; /* an old kernel */
+        out += got;
+        len -= (size_t)got;
+    }
+#endif
+    return len == 0 ? 0 : random_from_file(out, len);
+}
+
+static int32_t on_entropy(void *ctx, uint8_t *out, size_t len) {
+    (void)ctx;
+    return ritp_random(out, len);
+}
+
+/* ---- state folder */
+
+static int state_error(struct rit_posix *port, const char *what, const char *file) {
+    ritp_log(port, RIT_LOG_ERROR, "cannot %s %s%s%s: %s", what, port->state_dir,
+             file[0] != '\0' ? "/" : "", file, strerror(errno));
+    return RIT_ERR_STORAGE;
+}
+
+static int open_state(struct rit_posix *port, const char *path) {
+    size_t len = strlen(path) + 1;
+
+    port->state_dir = malloc(len);
+    if (port->state_dir == NULL)
+        return RIT_ERR_NOMEM;
+    memcpy(port->state_dir, path, len);
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return state_error(port, "make the state folder", "");
+    port->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (port->dir_fd < 0)
+        return state_error(port, "open the state folder", "");
+    port->lock_fd = openat(port->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (port->lock_fd < 0)
+        return state_error(port, "write", "lock");
+    if (flock(port->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK)
+            return state_error(port, "lock", "lock");
+        ritp_log(port, RIT_LOG_ERROR, "the state folder %s is in use by another process", path);
+        return RIT_POSIX_ERR_IN_USE;
+    }
+    return 0;
+}
+
+static const char *slot_file(uint32_t slot) {
+    return slot == RIT_SLOT_IDENTITY ? "identity" : slot == RIT_SLOT_BROKER ? "broker" : NULL;
+}
+
+static int32_t on_load(void *ctx, uint32_t slot, uint8_t *buf, size_t cap) {
+    struct rit_posix *port = ctx;
+    const char *file = slot_file(slot);
+    size_t len = 0;
+    ssize_t got = 1;
+    int fd;
+
+    if (file == NULL)
+        return 0;
+    fd = openat(port->dir_fd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    if (fd < 0) {
+        (void)state_error(port, "read", file);
+        return -1;
+    }
+    while (len < cap && got != 0) {
+        got = read(fd, buf + len, cap - len);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            (void)state_error(port, "read", file);
+            (void)close(fd);
+            return -1;
+        }
+        len += (size_t)got;
+    }
+    (void)close(fd);
+    if (len == 0) { /* never written so: damage, not absence */
+        ritp_log(port, RIT_LOG_ERROR, "%s/%s is empty", port->state_dir, file);
+        return -1;
+    }
+    return (int32_t)len;
+}
+
+static int write_all(int fd, const uint8_t *buf, size_t len) {
+    while (len > 0) {
+        ssize_t put = write(fd, buf, len);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return -1;
+        buf += put;
+        len -= (size_t)put;
+    }
+    return fsync(fd);
+}
+
+/* Under another name first: whatever happens, the file is the old one or the new one. */
+static int32_t on_store(void *ctx, uint32_t slot, const uint8_t *buf, size_t len) {
+    struct rit_posix *port = ctx;
+    const char *file = slot_file(slot);
+    char temporary[16];
+    int fd, failed;
+
+    if (file == NULL)
+        return -1;
+    (void)snprintf(temporary, sizeof temporary, "%s.new", file);
+    (void)unlinkat(port->dir_fd, temporary, 0);
+    fd = openat(port->dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        (void)state_error(port, "write", temporary);
+        return -1;
+    }
+    failed = write_all(fd, buf, len);
+    if (failed)
+        (void)state_error(port, "write", temporary);
+    if (close(fd) != 0 && !failed) {
+        failed = -1;
+        (void)state_error(port, "write", temporary);
+    }
+    if (!failed && renameat(port->dir_fd, temporary, port->dir_fd, file) != 0) {
+        failed = -1;
+        (void)state_error(port, "replace", file);
+    }
+    if (failed) {
+        (void)unlinkat(port->dir_fd, temporary, 0);
+        return -1;
+    }
+    (void)fsync(port->dir_fd);
+    return 0;
+}
+
+/* ---- addresses */
+
+static const uint8_t MAPPED[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+static int is_mapped(const struct rit_path *path) {
+    return memcmp(path->ip, MAPPED, sizeof MAPPED) == 0;
+}
+
+void ritp_path_from_address(struct rit_path *path, const struct sockaddr_storage *from) {
+    memset(path, 0, sizeof *path);
+    path->struct_size = (uint32_t)sizeof *path;
+    if (from->ss_family == AF_INET) {
+        struct sockaddr_in v4;
+        memcpy(&v4, from, sizeof v4);
+        memcpy(path->ip, MAPPED, sizeof MAPPED);
+        memcpy(path->ip + sizeof MAPPED, &v4.sin_addr, 4);
+        path->port = ntohs(v4.sin_port);
+    } else if (from->ss_family == AF_INET6) {
+        struct sockaddr_in6 v6;
+        memcpy(&v6, from, sizeof v6);
+        memcpy(path->ip, &v6.sin6_addr, 16);
+        path->port = ntohs(v6.sin6_port);
+        path->ifindex = v6.sin6_scope_id;
+    }
+}
+
+static socklen_t address_from_path(struct sockaddr_storage *out, const struct rit_path *path) {
+    memset(out, 0, sizeof *out);
+    if (is_mapped(path)) {
+        struct sockaddr_in v4;
+        memset(&v4, 0, sizeof v4);
+        v4.sin_family = AF_INET;
+        v4.sin_port = htons(path->port);
+        memcpy(&v4.sin_addr, path->ip + sizeof MAPPED, 4);
+        memcpy(out, &v4, sizeof v4);
+        return (socklen_t)sizeof v4;
+    } else {
+        struct sockaddr_in6 v6;
+        memset(&v6, 0, sizeof v6);
+        v6.sin6_family = AF_INET6;
+        v6.sin6_port = htons(path->port);
+        v6.sin6_scope_id = path->ifindex;
+        memcpy(&v6.sin6_addr, path->ip, 16);
+        memcpy(out, &v6, sizeof v6);
+        return (socklen_t)sizeof v6;
+    }
+}
+
+int ritp_path_is_loopback(const struct rit_path *path) {
+    static const uint8_t LOOPBACK[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+
+    return is_mapped(path) ? path->ip[12] == 127 : memcmp(path->ip, LOOPBACK, 16) == 0;
+}
+
+/* fe80::/10 means nothing to a host on another link. */
+static int is_link_local(const struct rit_path *path) {
+    return path->ip[0] == 0xfe && (path->ip[1] & 0xc0) == 0x80;
+}
+
+int ritp_resolve(struct rit_posix *port, const char *host, uint16_t number, int type,
+                 struct ritp_address *out, size_t room, size_t *count) {
+    struct addrinfo hints, *found = NULL, *each;
+    char service[8];
+    int failed;
+
+    *count = 0;
+    memset(&hints, 0, sizeof hints);
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_socktype = type;
+    (void)snprintf(service, sizeof service, "%u", (unsigned)number);
+    failed = getaddrinfo(host, service, &hints, &found);
+    if (failed != 0) {
+        ritp_log(port, RIT_LOG_ERROR, "cannot resolve %s: %s", host, gai_strerror(failed));
+        return RIT_POSIX_ERR_RESOLVE;
+    }
+    for (each = found; each != NULL && *count < room; each = each->ai_next) {
+        if (each->ai_addrlen > sizeof out->at)
+            continue;
+        memset(&out[*count], 0, sizeof *out);
+        memcpy(&out[*count].at, each->ai_addr, each->ai_addrlen);
+        out[*count].len = each->ai_addrlen;
+        (*count)++;
+    }
+    freeaddrinfo(found);
+    return *count > 0 ? 0 : RIT_POSIX_ERR_RESOLVE;
+}
+
+static size_t own_paths(struct rit_posix *port, struct rit_path *out) {
+    struct ifaddrs *found = NULL, *each;
+    size_t count = 0;
+    int family;
+
+    if (getifaddrs(&found) != 0)
+        return 0;
+    for (family = 0; family < 2; family++) { /* IPv4 first, should there be too many */
+        for (each = found; each != NULL && count < RITP_PATHS_MAX; each = each->ifa_next) {
+            struct sockaddr_storage at;
+            int wanted = family == 0 ? AF_INET : AF_INET6;
+            if (port->udp[family] < 0 || each->ifa_addr == NULL ||
+                each->ifa_addr->sa_family != wanted || !(each->ifa_flags & (unsigned)IFF_UP))
+                continue;
+            memset(&at, 0, sizeof at);
+            memcpy(&at, each->ifa_addr,
+                   family == 0 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+            ritp_path_from_address(&out[count], &at);
+            out[count].ifindex = 0;
+            out[count].port = port->udp_port[family];
+            if (is_link_local(&out[count]) ||
+                (ritp_path_is_loopback(&out[count]) && !port->has_loopback_broker))
+                continue;
+            count++;
+        }
+    }
+    freeifaddrs(found);
+    return count;
+}
+
+void ritp_update_paths(struct rit_posix *port, uint64_t now_us) {
+    struct rit_path paths[RITP_PATHS_MAX];
+    size_t count;
+
+    if (port->paths_checked_us != 0 && now_us - port->paths_checked_us < PATHS_CHECK_US)
+        return;
+    port->paths_checked_us = now_us;
+    count = own_paths(port, paths);
+    if (count == port->path_count && memcmp(paths, port->paths, count * sizeof *paths) == 0)
+        return;
+    memcpy(port->paths, paths, count * sizeof *paths);
+    port->path_count = count;
+    (void)rit_node_set_local_paths(port->node, paths, count);
+}
+
+/* ---- UDP */
+
+int ritp_prepare_fd(int fd) {
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+        return -1;
+    return fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+static void enlarge(int fd, int plain, int forced) {
+    int size = SOCKET_BUFFER;
+
+    if (forced < 0 || setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) != 0)
+        (void)setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size);
+}
+
+static int open_udp(struct rit_posix *port, int which, uint16_t number) {
+    struct rit_path any;
+    struct sockaddr_storage at;
+    socklen_t len = sizeof at;
+    int on = 1, fd = socket(which == 0 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
+
+    if (fd < 0)
+        return -1;
+    memset(&any, 0, sizeof any);
+    if (which == 0)
+        memcpy(any.ip, MAPPED, sizeof MAPPED);
+    any.port = number;
+    len = address_from_path(&at, &any);
+    if (ritp_prepare_fd(fd) != 0 ||
+        (which == 1 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0) ||
+        bind(fd, (struct sockaddr *)&at, len) != 0)
+        goto failed;
+    len = sizeof at;
+    if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
+        goto failed;
+#if defined(SO_RCVBUFFORCE) && defined(SO_SNDBUFFORCE)
+    enlarge(fd, SO_RCVBUF, SO_RCVBUFFORCE);
+    enlarge(fd, SO_SNDBUF, SO_SNDBUFFORCE);
+#else
+    enlarge(fd, SO_RCVBUF, -1);
+    enlarge(fd, SO_SNDBUF, -1);
+#endif
+    ritp_path_from_address(&any, &at);
+    port->udp[which] = fd;
+    port->udp_port[which] = any.port;
+    return 0;
+failed:
+    (void)close(fd);
+    return -1;
+}
+
+static int32_t on_send(void *ctx, const struct rit_path *to, const uint8_t *pkt, size_t len) {
+    struct rit_posix *port = ctx;
+    struct sockaddr_storage at;
+    socklen_t at_len = address_from_path(&at, to);
+    int fd = port->udp[at.ss_family == AF_INET ? 0 : 1];
+
+    if (fd < 0)
+        return -1;
+    /* Full buffers count as loss on the way, which is what the sender is to slow down for. */
+    return sendto(fd, pkt, len, MSG_NOSIGNAL, (struct sockaddr *)&at, at_len) < 0 ? -1 : 0;
+}
+
+static int32_t on_recv(void *ctx, struct rit_path *from, uint8_t *buf, size_t cap) {
+    struct rit_posix *port = ctx;
+    int which = 0, tries = 16;
+
+    while (which < 2 && tries > 0) {
+        struct sockaddr_storage at;
+        socklen_t at_len = sizeof at;
+        ssize_t got = -1;
+        if (port->udp[which] >= 0)
+            got = recvfrom(port->udp[which], buf, cap, 0, (struct sockaddr *)&at, &at_len);
+        if (got > 0) {
+            ritp_path_from_address(from, &at);
+            return (int32_t)got;
+        }
+        if (got == 0 || (port->udp[which] >= 0 && errno == EINTR))
+            tries--; /* an empty datagram is not the end of them */
+        else
+            which++;
+    }
+    port->udp_is_drained = which == 2;
+    return 0;
+}
+
+/* ---- TCP */
+
+void ritp_no_delay(int fd) {
+    int on = 1;
+
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+void ritp_close_with_reset(int fd) {
+    struct linger now;
+
+    now.l_onoff = 1;
+    now.l_linger = 0;
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    (void)close(fd);
+}
+
+int ritp_is_short_of_room(int error) {
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+int ritp_listen_at(const uint8_t address[4], uint16_t number) {
+    struct sockaddr_in at;
+    int on = 1, error, fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    if (fd < 0)
+        return -1;
+    memset(&at, 0, sizeof at);
+    at.sin_family = AF_INET;
+    at.sin_port = htons(number);
+    memcpy(&at.sin_addr, address, 4);
+    /* So that connections of an earlier run, still waiting, do not keep the address. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (ritp_prepare_fd(fd) == 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0 &&
+        listen(fd, SOMAXCONN) == 0)
+        return fd;
+    error = errno;
+    (void)close(fd);
+    errno = error;
+    return -1;
+}
+
+/* ---- open and close */
+
+int ritp_system_open(struct rit_posix *port, const struct rit_posix_config *config) {
+    int failed;
+
+    port->dir_fd = port->lock_fd = port->udp[0] = port->udp[1] = -1;
+    if (config->state_dir == NULL)
+        return RIT_ERR_NULL;
+    failed = open_state(port, config->state_dir);
+    if (failed != 0)
+        return failed;
+    if (open_udp(port, 0, config->udp_port) != 0)
+        ritp_log(port, RIT_LOG_WARN, "no IPv4 UDP socket: %s", strerror(errno));
+    if (open_udp(port, 1, config->udp_port) != 0)
+        ritp_log(port, RIT_LOG_INFO, "no IPv6 UDP socket: %s", strerror(errno));
+    return port->udp[0] < 0 && port->udp[1] < 0 ? RIT_POSIX_ERR_SYSTEM : 0;
+}
+
+void ritp_system_close(struct rit_posix *port) {
+    int *fds[4];
+    size_t i;
+
+    fds[0] = &port->udp[0];
+    fds[1] = &port->udp[1];
+    fds[2] = &port->lock_fd;
+    fds[3] = &port->dir_fd;
+    for (i = 0; i < 4; i++) {
+        if (*fds[i] >= 0)
+            (void)close(*fds[i]);
+        *fds[i] = -1;
+    }
+    free(port->state_dir);
+    port->state_dir = NULL;
+}
+
+void ritp_system_io(struct rit_posix *port, struct rit_io *io) {
+    memset(io, 0, sizeof *io);
+    io->struct_size = (uint32_t)sizeof *io;
+    io->ctx = port;
+    io->now_us = on_now;
+    io->entropy = on_entropy;
+    io->send = on_send;
+    io->recv = on_recv;
+    io->load = on_load;
+    io->store = on_store;
+    io->log = on_log;
+}
