@@ -22,6 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const ROUNDS_MAX: usize = 3000;
+/// Longer than any timeout and any wait.
+const REST: Duration = Duration::from_secs(70);
 const BUFFERED_MAX: u64 = 1024 * 1024;
 
 /// The addresses of the cast. A raw peer may call from any but the stranger's.
@@ -407,9 +409,9 @@ impl Stage {
         Some(())
     }
 
-    /// Left alone for an hour, nothing spins.
+    /// Left alone for as long as any timer runs, nothing spins.
     fn rest(&mut self) {
-        let end = self.now + Duration::from_secs(3600);
+        let end = self.now + REST;
         let mut stuck = 0;
         for _ in 0..ROUNDS_MAX {
             self.drain();
