@@ -11,7 +11,7 @@ use rit_core::node::BrokerAddress;
 use rit_core::traverse::MAX_CANDIDATES;
 
 /// Longest enrol code.
-pub(crate) const ENROL_CODE_MAX: usize = rit_core::wire::message::CODE_LEN_MAX;
+const ENROL_CODE_MAX: usize = rit_core::wire::message::CODE_LEN_MAX;
 
 /// Where a broker is and who it must be.
 #[repr(C)]
@@ -27,7 +27,7 @@ pub struct rit_broker {
     pub paths: *const rit_path,
     /// How many.
     pub path_count: usize,
-    /// The one-time code from the broker's operator, at most 64 bytes; null once enrolled. It is
+    /// The one-time code from the broker's operator, 1 to 64 bytes; null once enrolled. It is
     /// used only if the broker does not know this node yet.
     pub enrol_code: *const c_char,
 }
@@ -41,7 +41,7 @@ unsafe impl Versioned for rit_broker {
 /// minute. Events: BROKER_ONLINE and BROKER_OFFLINE, as often as that changes; ENROLLED; or
 /// ENROL_REFUSED, and then the node waits for the next call of this function.
 ///
-/// broker: copied with all it points to. Errors: NULL, ARG (no path, a port 0, code too long),
+/// broker: copied with all it points to. Errors: NULL, ARG (no path, a port 0, length of the code),
 /// SIZE, LIMIT (more than 8 paths), STATE (a link is up or being made), REENTRY, INTERNAL. Between
 /// attempts a call replaces broker and code. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
@@ -57,10 +57,18 @@ pub unsafe extern "C" fn rit_broker_connect(node: *mut rit_node, broker: *const 
                 read_paths(broker.paths, broker.path_count, MAX_CANDIDATES, "broker paths")?;
             let code = match broker.enrol_code.is_null() {
                 true => None,
-                false => Some(args::text(broker.enrol_code, ENROL_CODE_MAX, "enrol_code")?),
+                false => Some(enrol_code(broker.enrol_code)?),
             };
             let address = BrokerAddress { key: PublicKey(broker.key), paths };
             Ok(inner.node.broker_connect(address, code, now)?)
         })
     }
+}
+
+/// # Safety
+/// As for `args::text`.
+unsafe fn enrol_code<'a>(code: *const c_char) -> Result<&'a str, Error> {
+    // SAFETY: the caller's promise.
+    let code = unsafe { args::text(code, ENROL_CODE_MAX, "enrol_code")? };
+    if code.is_empty() { Err(Error::Argument("enrol_code")) } else { Ok(code) }
 }

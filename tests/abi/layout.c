@@ -1,0 +1,32 @@
+/* Sizes and offsets that programs built today rely on; they hold for every 64- and 32-bit target. */
+#include "fake.h"
+
+#define AT(type, field, offset) CHECK(offsetof(struct type, field) == (offset))
+
+int main(void) {
+    CHECK(sizeof(struct rit_path) == 28);
+    AT(rit_path, ip, 8);
+    AT(rit_path, port, 24);
+    CHECK(sizeof(struct rit_config) == 80);
+    AT(rit_config, max_datagram, 36);
+    AT(rit_config, reserved, 48);
+    CHECK(sizeof(struct rit_stats) == 112);
+    AT(rit_stats, datagrams_received, 8);
+    AT(rit_stats, buffer_memory, 72);
+    CHECK(sizeof(struct rit_event) == 112);
+    AT(rit_event, session, 16);
+    AT(rit_event, code, 40);
+    AT(rit_event, peer, 48);
+    CHECK(sizeof(struct rit_target) == 40);
+    CHECK(sizeof(struct rit_session_info) == 120);
+    AT(rit_session_info, path, 48);
+    AT(rit_session_info, rtt_us, 80);
+    CHECK(sizeof(struct rit_service_info) == 72);
+    AT(rit_io, ctx, 8);
+    CHECK(sizeof(struct rit_io) == 8 + 9 * sizeof(void *));
+    AT(rit_broker, paths, 40);
+    CHECK(sizeof(struct rit_broker) == 40 + 3 * sizeof(void *));
+    AT(rit_service, name, 8);
+    CHECK(sizeof(struct rit_service) == 8 + sizeof(void *));
+    return 0;
+}

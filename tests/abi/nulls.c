@@ -1,0 +1,159 @@
+/* Every pointer that may not be null, null: an error, nothing else. And those that may. */
+#include "fake.h"
+
+static void node_is_null(void) {
+    struct rit_path path = fake_path(1);
+    struct rit_broker broker = fake_broker(&path);
+    struct rit_service service = fake_service("web");
+    struct rit_event event;
+    struct rit_stats stats;
+    struct rit_target target;
+    struct rit_session_info session_info;
+    struct rit_service_info service_info;
+    uint8_t key[RIT_KEY_LEN] = {0};
+    uint8_t bytes[4] = {0};
+    char text[16];
+    size_t len;
+    uint64_t handle;
+    SIZED(event);
+    SIZED(stats);
+    SIZED(target);
+    SIZED(session_info);
+    SIZED(service_info);
+    rit_node_free(NULL);
+    rit_config_init(NULL);
+    ANSWERS(RIT_ERR_NULL, rit_node_receive(NULL, &path, bytes, 4));
+    ANSWERS(RIT_ERR_NULL, rit_node_timeout(NULL));
+    ANSWERS(RIT_ERR_NULL, rit_node_poll(NULL));
+    CHECK(rit_node_deadline(NULL) == UINT64_MAX);
+    ANSWERS(RIT_ERR_NULL, rit_node_next_event(NULL, &event));
+    ANSWERS(RIT_ERR_NULL, rit_node_public_key(NULL, key));
+    ANSWERS(RIT_ERR_NULL, rit_node_last_error(NULL, text, sizeof(text)));
+    ANSWERS(RIT_ERR_NULL, rit_node_set_local_paths(NULL, &path, 1));
+    ANSWERS(RIT_ERR_NULL, rit_node_stats(NULL, &stats));
+    ANSWERS(RIT_ERR_NULL, rit_broker_connect(NULL, &broker));
+    ANSWERS(RIT_ERR_NULL, rit_peer_allow(NULL, key));
+    ANSWERS(RIT_ERR_NULL, rit_peer_forbid(NULL, key));
+    ANSWERS(RIT_ERR_NULL, rit_service_add(NULL, &service, &handle));
+    ANSWERS(RIT_ERR_NULL, rit_service_remove(NULL, 1));
+    ANSWERS(RIT_ERR_NULL, rit_session_open(NULL, &target, &handle));
+    ANSWERS(RIT_ERR_NULL, rit_session_close(NULL, 1, 0));
+    ANSWERS(RIT_ERR_NULL, rit_session_info(NULL, 1, &session_info));
+    ANSWERS(RIT_ERR_NULL, rit_session_service(NULL, 1, 0, &service_info));
+    ANSWERS(RIT_ERR_NULL, rit_stream_open(NULL, 1, "web", &handle));
+    ANSWERS(RIT_ERR_NULL, rit_stream_accept(NULL, 1));
+    ANSWERS(RIT_ERR_NULL, rit_stream_refuse(NULL, 1, RIT_REFUSED_SERVICE));
+    ANSWERS(RIT_ERR_NULL, rit_stream_write(NULL, 1, bytes, 4, &len));
+    ANSWERS(RIT_ERR_NULL, rit_stream_read(NULL, 1, bytes, 4, &len));
+    ANSWERS(RIT_ERR_NULL, rit_stream_finish(NULL, 1));
+    ANSWERS(RIT_ERR_NULL, rit_stream_reset(NULL, 1, 0));
+    ANSWERS(RIT_ERR_NULL, rit_stream_stop(NULL, 1, 0));
+    ANSWERS(RIT_ERR_NULL, rit_stream_release(NULL, 1));
+}
+
+static void argument_is_null(rit_node *node) {
+    struct rit_path path = fake_path(1);
+    struct rit_broker broker = fake_broker(NULL);
+    struct rit_service service = fake_service(NULL);
+    struct rit_target target;
+    uint8_t bytes[4] = {0};
+    size_t len = 7;
+    uint64_t handle;
+    SIZED(target);
+    ANSWERS(RIT_ERR_NULL, rit_node_receive(node, NULL, bytes, 4));
+    ANSWERS(RIT_ERR_NULL, rit_node_receive(node, &path, NULL, 4));
+    ANSWERS(RIT_OK, rit_node_receive(node, &path, NULL, 0));
+    ANSWERS(RIT_ERR_NULL, rit_node_next_event(node, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_node_public_key(node, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_node_last_error(node, NULL, 10));
+    CHECK(rit_node_last_error(node, NULL, 0) > 0);
+    ANSWERS(RIT_ERR_NULL, rit_node_set_local_paths(node, NULL, 1));
+    ANSWERS(RIT_OK, rit_node_set_local_paths(node, NULL, 0));
+    ANSWERS(RIT_ERR_NULL, rit_node_stats(node, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_broker_connect(node, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_broker_connect(node, &broker));
+    ANSWERS(RIT_ERR_NULL, rit_peer_allow(node, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_peer_forbid(node, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_service_add(node, NULL, &handle));
+    ANSWERS(RIT_ERR_NULL, rit_service_add(node, &service, &handle));
+    service.name = "web";
+    ANSWERS(RIT_ERR_NULL, rit_service_add(node, &service, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_session_open(node, NULL, &handle));
+    ANSWERS(RIT_ERR_NULL, rit_session_open(node, &target, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_session_info(node, 1, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_session_service(node, 1, 0, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_stream_open(node, 1, NULL, &handle));
+    ANSWERS(RIT_ERR_NULL, rit_stream_open(node, 1, "web", NULL));
+    ANSWERS(RIT_ERR_NULL, rit_stream_write(node, 1, NULL, 4, &len));
+    CHECK(len == 0);
+    ANSWERS(RIT_ERR_NULL, rit_stream_write(node, 1, bytes, 4, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_stream_read(node, 1, NULL, 4, &len));
+    ANSWERS(RIT_ERR_NULL, rit_stream_read(node, 1, bytes, 4, NULL));
+    ANSWERS(RIT_ERR_ARG, rit_stream_read(node, 1, bytes, 0, &len));
+}
+
+static void creation(struct fake *fake) {
+    struct rit_io io = fake_io(fake);
+    struct rit_config config;
+    rit_node *node;
+    int32_t err = 1;
+    rit_config_init(&config);
+    CHECK(rit_node_new(&config, NULL, &err) == NULL && err == RIT_ERR_NULL);
+    CHECK(rit_node_new(&config, NULL, NULL) == NULL);
+    io.now_us = NULL;
+    CHECK(rit_node_new(&config, &io, &err) == NULL && err == RIT_ERR_NULL);
+    io = fake_io(fake);
+    io.entropy = NULL;
+    CHECK(rit_node_new(&config, &io, &err) == NULL && err == RIT_ERR_NULL);
+    io = fake_io(fake);
+    io.send = NULL;
+    CHECK(rit_node_new(&config, &io, &err) == NULL && err == RIT_ERR_NULL);
+    CHECK(fake->stores == 0);
+    /* All that is optional left out, and the default limits. */
+    io = fake_io(fake);
+    io.recv = NULL;
+    io.set_timer = NULL;
+    io.load = NULL;
+    io.store = NULL;
+    io.log = NULL;
+    io.ctx = fake;
+    node = rit_node_new(NULL, &io, NULL);
+    CHECK(node != NULL);
+    ANSWERS(RIT_OK, rit_node_timeout(node));
+    ANSWERS(RIT_ERR_STATE, rit_node_poll(node));
+    rit_node_free(node);
+}
+
+static void texts(void) {
+    uint8_t key[RIT_KEY_LEN] = {0};
+    char text[RIT_KEY_TEXT_LEN];
+    char host[16];
+    uint16_t port;
+    uint8_t ip[4];
+    const char *uri = "rit://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@h";
+    ANSWERS(RIT_ERR_NULL, rit_uri_parse(NULL, key, host, sizeof(host), &port));
+    ANSWERS(RIT_ERR_NULL, rit_uri_parse(uri, NULL, host, sizeof(host), &port));
+    ANSWERS(RIT_ERR_NULL, rit_uri_parse(uri, key, NULL, sizeof(host), &port));
+    ANSWERS(RIT_ERR_NULL, rit_uri_parse(uri, key, host, sizeof(host), NULL));
+    ANSWERS(RIT_ERR_NULL, rit_key_to_text(NULL, text));
+    ANSWERS(RIT_ERR_NULL, rit_key_to_text(key, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_key_from_text(NULL, key));
+    ANSWERS(RIT_OK, rit_key_to_text(key, text));
+    ANSWERS(RIT_ERR_NULL, rit_key_from_text(text, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_loopback_address(NULL, "web", 0, ip));
+    ANSWERS(RIT_ERR_NULL, rit_loopback_address(key, NULL, 0, ip));
+    ANSWERS(RIT_ERR_NULL, rit_loopback_address(key, "web", 0, NULL));
+}
+
+int main(void) {
+    struct fake fake;
+    node_is_null();
+    fake_init(&fake, 1);
+    argument_is_null(fake_node(&fake));
+    CHECK(fake.sent == 0);
+    rit_node_free(fake.node);
+    fake_init(&fake, 2);
+    creation(&fake);
+    texts();
+    return 0;
+}
