@@ -87,15 +87,15 @@ static int show(const struct rit_posix_event *event) {
     if (event->type == RIT_POSIX_BROKER_ONLINE)
         printf("online\n");
     else if (event->type == RIT_POSIX_BROKER_OFFLINE)
-        printf("offline: %s\n", why);
+        printf("offline %s\n", why);
     else if (event->type == RIT_POSIX_ENROLLED)
         printf("enrolled\n");
     else if (event->type == RIT_POSIX_SESSION_UP)
         printf("session-up\n");
     else if (event->type == RIT_POSIX_SESSION_DOWN && event->error == RIT_ERR_TIMEOUT)
-        printf("session-down: no answer: the device is offline or does not allow this key\n");
+        printf("session-down no answer: the device is offline or does not allow this key\n");
     else if (event->type == RIT_POSIX_SESSION_DOWN)
-        printf("session-down: %s\n", why);
+        printf("session-down %s\n", why);
     else if (event->type == RIT_POSIX_LISTENING)
         printf("listening %s %s:%u\n", event->service, event->address, (unsigned)event->port);
     else if (event->type == RIT_POSIX_NOT_LISTENING)
