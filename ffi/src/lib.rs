@@ -7,7 +7,8 @@
 //! only while its node cannot be entered again.
 #![cfg_attr(not(feature = "std"), no_std)]
 // C names are C's. What a C caller must hold to is what the header says, not a `# Safety` section.
-#![allow(non_camel_case_types, clippy::missing_safety_doc)]
+// Brackets in comments are for cbindgen.
+#![allow(non_camel_case_types, clippy::missing_safety_doc, rustdoc::broken_intra_doc_links)]
 
 extern crate alloc;
 

@@ -5,16 +5,19 @@
 //! itself against the file alone. Packet protection is done here by hand from RFC 9001 §5, so that
 //! the core's own code is compared with it rather than with itself.
 
-use rit_core::base::PublicKey;
+use rit_core::base::{ContactId, Path, PublicKey, Side};
 use rit_core::crypto::{
     self, DirectionKeys, Provider, Secret, Suite, broker_contact, contact_secrets, expand_label,
     session_secrets,
 };
+use rit_core::wire::VERSION;
 use rit_core::wire::cid::Cid;
 use rit_core::wire::codec::{Full, Writer};
 use rit_core::wire::frame as frames;
+use rit_core::wire::message::{ContactKey, Message, RefuseReason, ServiceInfo};
 use rit_core::wire::packet::{self, TAG_LEN, TruncatedPn};
 use rit_core::wire::params::TransportParams;
+use rit_core::wire::text::{Uri, key_to_text};
 use std::fmt::Write;
 
 const HEAD: &str = "\
@@ -36,6 +39,8 @@ pub fn text(p: &dyn Provider) -> String {
     }
     transport_params(&mut out);
     all_frames(&mut out);
+    messages(&mut out);
+    texts(&mut out);
     out.0
 }
 
@@ -234,6 +239,58 @@ fn all_frames(out: &mut Out) {
     out.bytes("connection_close", &written(|w| frames::write_close(w, &close(false))));
     out.bytes("application_close", &written(|w| frames::write_close(w, &close(true))));
     out.bytes("handshake_done", &written(frames::write_handshake_done));
+}
+
+fn messages(out: &mut Out) {
+    let key = PublicKey(input(0x00));
+    let contact_key = ContactKey(input(0x20));
+    let place = Path::v4([192, 0, 2, 1], 7480);
+    let service = ServiceInfo { name: "web".to_owned(), kind: 0, port: 80 };
+    let (services, candidates) = (vec![service], vec![place]);
+    let offer = |request, role, services| Message::Offer {
+        request,
+        role,
+        contact_id: ContactId(input(0x40)),
+        contact_key: contact_key.clone(),
+        lifetime_s: 120,
+        peer: key,
+        candidates: candidates.clone(),
+        services,
+    };
+    let hello = Message::Hello {
+        version: VERSION,
+        abi: 1,
+        firmware: "fw 1.0".to_owned(),
+        services: services.clone(),
+        candidates: candidates.clone(),
+    };
+    let welcome = Message::Welcome { observed: place, enrolled: true, time_unix_s: 1_750_000_000 };
+    out.section("broker messages, with their length");
+    for (name, message) in [
+        ("enrol", Message::Enrol { code: "ABCD-1234".into() }),
+        ("hello", hello),
+        ("connect", Message::Connect { request: 7, device: key }),
+        ("candidates", Message::Candidates { candidates: candidates.clone() }),
+        ("welcome", welcome),
+        ("enrolled", Message::Enrolled),
+        ("refused", Message::Refused { request: 7, reason: RefuseReason::Offline }),
+        ("offer_to_initiator", offer(7, Side::Initiator, services)),
+        ("offer_to_responder", offer(0, Side::Responder, Vec::new())),
+        ("presence", Message::Presence { key, online: true }),
+    ] {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes).expect("the message is within its limits");
+        out.bytes(name, &bytes);
+    }
+}
+
+fn texts(out: &mut Out) {
+    let key = PublicKey(input(0x00));
+    let uri = Uri { key, host: "2001:db8::1".to_owned(), port: 7480 };
+    out.section("text");
+    out.bytes("key", &key.0);
+    writeln!(out.0, "key_text (text) = {}", key_to_text(&key)).expect("a string takes everything");
+    writeln!(out.0, "uri (text) = {uri}").expect("a string takes everything");
 }
 
 fn written(write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Vec<u8> {

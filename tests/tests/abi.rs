@@ -84,7 +84,9 @@ macro_rules! c_tests {
     };
 }
 
-c_tests! { drive entropy handles header layout limits nulls reentry silence storage struct_size text }
+c_tests! {
+    drive entropy handles header layout limits nulls reentry silence storage struct_size text
+}
 
 #[test]
 fn each_c_file_is_a_test() {
