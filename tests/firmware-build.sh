@@ -3,8 +3,8 @@
 # library, compiles the header for it, and links a program that uses every function, which shows
 # that the archive asks for nothing but the C library's malloc, free and mem*.
 #
-# The core library for bare metal comes with Debian's rustc-web and rust-web-src. What is missing is
-# installed by package name; see tests/setup.sh.
+# The core library for bare metal is built from the sources that Debian packages beside its compiler.
+# What is missing is installed by package name; see tests/setup.sh.
 set -eu
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
@@ -14,7 +14,7 @@ cd "$ROOT"
 
 triple=thumbv7em-none-eabihf
 need_rust
-need_packages rustc-web rust-web-src
+need_firmware_rust
 need_command arm-none-eabi-gcc gcc-arm-none-eabi
 need_packages libnewlib-arm-none-eabi
 

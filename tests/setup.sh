@@ -134,6 +134,16 @@ need_rust() {
     [ -s /etc/ssl/certs/ca-certificates.crt ] || need_packages ca-certificates
 }
 
+# A compiler at /usr/bin/rustc with the sources of the core library, for targets that Debian has no
+# built core library for. rustc and rustc-web exclude each other: whichever is there stays.
+need_firmware_rust() {
+    if package_installed rustc && rustc_is_usable /usr/bin/rustc; then
+        need_packages rust-src
+    else
+        need_packages rustc-web rust-web-src
+    fi
+}
+
 # Sets NGINX to a web server. Installing Debian's package would start a service on port 80, now
 # and at every boot; so where nginx is not installed, its program is taken out of the package into
 # the build folder, and nothing on the system changes.
