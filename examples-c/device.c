@@ -1,12 +1,10 @@
 /* device.c: offers local TCP services to the peers it allows, through a broker.
  *
- *   device --state DIR --broker rit://KEY@HOST:PORT [--enrol CODE] [--allow KEY]... NAME=HOST:PORT...
+ *   device --state DIR --broker rit://KEY@HOST:PORT [--enrol CODE] [--allow KEY]...
+ *          NAME=HOST:PORT...
  *
- *   device --state /var/lib/mydevice --broker rit://KEY@broker.example --enrol CODE \
- *          --allow KEY web=127.0.0.1:80 ssh=127.0.0.1:22
- *
- * KEY after --allow is what `reach --key` prints. The services stay bound to loopback; nothing else
- * listens. Prints its own key first, then a line for whatever happens.
+ * KEY after --allow is what `reach --key` prints; a service is web=127.0.0.1:80. The services stay
+ * bound to loopback, and nothing else listens. Prints its own key, then what happens.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -23,8 +21,8 @@ static void on_signal(int number) {
 }
 
 static int usage(void) {
-    fprintf(stderr, "usage: device --state DIR --broker URI [--enrol CODE] [--allow KEY]... "
-                    "NAME=HOST:PORT...\n");
+    fputs("usage: device --state DIR --broker URI [--enrol CODE] [--allow KEY]... "
+          "NAME=HOST:PORT...\n", stderr);
     return 2;
 }
 
@@ -42,7 +40,7 @@ static int allow(rit_posix *port, const char *text) {
     return error != RIT_OK ? error : rit_peer_allow(rit_posix_node(port), key);
 }
 
-/* Offers "name=host:port"; the host may be an IPv6 address in brackets. */
+/* Offers "name=host:port". */
 static int offer(rit_posix *port, const char *text) {
     char name[400], *host, *number, *end;
     unsigned long value;
@@ -56,10 +54,6 @@ static int offer(rit_posix *port, const char *text) {
         return RIT_ERR_ARG;
     *host++ = '\0';
     *number++ = '\0';
-    if (*host == '[' && number[-2] == ']') {
-        host++;
-        number[-2] = '\0';
-    }
     value = strtoul(number, &end, 10);
     if (*end != '\0' || value == 0 || value > 65535)
         return RIT_ERR_ARG;
@@ -78,27 +72,21 @@ static void print_key(rit_posix *port) {
 
 /* Prints what happened; 1 if there is no point in going on. */
 static int show(const struct rit_posix_event *event) {
-    const char *why = rit_posix_strerror(event->error);
+    static const char *const WORDS[] = {"", "online", "offline", "enrolled", "enrol-refused",
+        "session-up", "session-down", "listening", "unavailable", "connection"};
     char peer[RIT_KEY_TEXT_LEN];
 
     rit_key_to_text(event->peer, peer);
-    if (event->type == RIT_POSIX_BROKER_ONLINE)
-        printf("online\n");
-    else if (event->type == RIT_POSIX_BROKER_OFFLINE)
-        printf("offline: %s\n", why);
-    else if (event->type == RIT_POSIX_ENROLLED)
-        printf("enrolled\n");
-    else if (event->type == RIT_POSIX_SESSION_UP)
-        printf("session-up %s\n", peer);
-    else if (event->type == RIT_POSIX_SESSION_DOWN)
-        printf("session-down %s: %s\n", peer, why);
-    else if (event->type == RIT_POSIX_CONNECTION)
-        printf("connection %s%s%s\n", event->service, event->error != 0 ? ": " : "",
-               event->error != 0 ? why : "");
-    else if (event->type == RIT_POSIX_ENROL_REFUSED)
-        return failed("the broker refused", event->error);
+    printf("%s", WORDS[event->type]);
+    if (event->type == RIT_POSIX_SESSION_UP || event->type == RIT_POSIX_SESSION_DOWN)
+        printf(" %s", peer);
+    if (event->type == RIT_POSIX_CONNECTION)
+        printf(" %s", event->service);
+    if (event->error != 0)
+        printf(": %s", rit_posix_strerror(event->error));
+    printf("\n");
     fflush(stdout);
-    return 0;
+    return event->type == RIT_POSIX_ENROL_REFUSED ? failed("the broker", event->error) : 0;
 }
 
 /* Does what the arguments say; sets *broker and *code. */

@@ -113,7 +113,10 @@ start_web_server() {
 <p><a href="random.bin">100 MB of random bytes</a></p>
 PAGE
     head -c 100000000 /dev/urandom >"$work/www/random.bin"
+    user=
+    [ "$(id -u)" -ne 0 ] || user="user root;"
     cat >"$work/nginx/nginx.conf" <<CONF
+$user
 daemon off;
 master_process off;
 pid $work/nginx/pid;

@@ -99,7 +99,7 @@ static int show(const struct rit_posix_event *event) {
     else if (event->type == RIT_POSIX_LISTENING)
         printf("listening %s %s:%u\n", event->service, event->address, (unsigned)event->port);
     else if (event->type == RIT_POSIX_NOT_LISTENING)
-        printf("not-listening %s: %s\n", event->service, why);
+        printf("unavailable %s: %s\n", event->service, why);
     else if (event->type == RIT_POSIX_CONNECTION && event->error != 0)
         printf("connection %s: %s\n", event->service, why);
     else if (event->type == RIT_POSIX_ENROL_REFUSED)

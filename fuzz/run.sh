@@ -23,7 +23,7 @@ one() {
     log="corpus/$1.log"
     if cargo +nightly fuzz run --fuzz-dir . "$1" "corpus/$1" "seeds/$1" -- \
         -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=4096 \
-        -print_final_stats=1 >"$log" 2>&1; then
+        -len_control=10 -print_final_stats=1 >"$log" 2>&1; then
         echo "$1: $(grep 'number_of_executed_units' "$log" | tail -n 1)"
     else
         tail -n 40 "$log"

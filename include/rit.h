@@ -408,7 +408,7 @@ typedef struct rit_node rit_node;
 struct rit_node;
 
 /**
- * Limits and timers of a node. 0 in any of them means its default. Reaching a limit is
+ * Limits and timers of a node. 0 in any of them means the default stated. Reaching a limit is
  * an ordinary error of that one operation. Buffers grow as they are needed, up to these bounds.
  */
 struct rit_config {
@@ -421,44 +421,43 @@ struct rit_config {
      */
     uint32_t abi_version;
     /**
-     * Sessions at once, opened here and by peers together; default 16.
+     * Sessions at once, opened here and by peers together. Default 16.
      */
     uint32_t max_sessions;
     /**
-     * Services offered here, at most 32; default 16.
+     * Services offered here, at most 32. Default 16.
      */
     uint32_t max_services;
     /**
-     * Peers that rit_peer_allow has let in; default 64.
+     * Peers that rit_peer_allow has let in. Default 64.
      */
     uint32_t max_peers;
     /**
-     * Streams of one session, for each end that opens them, at most 2^30; default 1024.
+     * Streams of one session, for each end that opens them, at most 2^30. Default 1024.
      */
     uint32_t max_streams;
     /**
-     * Bytes received and not read yet of one stream, 256 to session_window; default 262144.
+     * Bytes received and not read yet of one stream, 256 to session_window. Default 262144.
      */
     uint32_t stream_window;
     /**
-     * Bytes received and not read yet of all streams of one session; default 4194304.
+     * Bytes received and not read yet of all streams of one session. Default 4194304.
      */
     uint32_t session_window;
     /**
-     * Bytes written and not acknowledged yet of one stream, at least 256; default 262144.
+     * Bytes written and not acknowledged yet of one stream, at least 256. Default 262144.
      */
     uint32_t stream_send_buffer;
     /**
-     * The largest UDP payload sent and received, 548 to 9000 bytes; default 1452.
+     * The largest UDP payload sent and received, 548 to 9000 bytes. Default 1452.
      */
     uint32_t max_datagram;
     /**
-     * A session without a packet for this long is over, in milliseconds; default 30000.
+     * A session without a packet for this long is over, in milliseconds. Default 30000.
      */
     uint32_t idle_timeout_ms;
     /**
-     * A quiet session sends a packet this often, in milliseconds; UINT32_MAX: never; default
-     * 10000.
+     * A quiet session sends a packet this often, in milliseconds; UINT32_MAX: never. Default 10000.
      */
     uint32_t keep_alive_ms;
     /**

@@ -92,7 +92,7 @@ tests_of() {
         test_name=$(basename "$file" .rs)
         case $test_name in
         sim_* | sim) owner=sim ;;
-        abi_* | abi) owner=abi ;;
+        abi_* | abi | bindings) owner=abi ;;
         fuzz_seeds) owner=fuzz-seeds ;;
         *) owner=unit ;;
         esac

@@ -1,4 +1,5 @@
-//! The librit protocol as sans-I/O state machines: no socket, no clock, no thread, no entropy of its own.
+//! The librit protocol as sans-I/O state machines: no socket, no clock, no thread, no entropy of
+//! its own.
 //!
 //! Invariant: time, randomness and packets enter only through arguments. After any call, drain
 //! `poll_transmit` and `poll_event` until they are empty, then sleep until `poll_timeout`.

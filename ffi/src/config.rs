@@ -7,7 +7,7 @@ use core::time::Duration;
 use rit_core::node::Config;
 use rit_core::transport;
 
-/// Limits and timers of a node. 0 in any of them means its default. Reaching a limit is
+/// Limits and timers of a node. 0 in any of them means the default stated. Reaching a limit is
 /// an ordinary error of that one operation. Buffers grow as they are needed, up to these bounds.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -16,26 +16,25 @@ pub struct rit_config {
     pub struct_size: u32,
     /// RIT_ABI_VERSION.
     pub abi_version: u32,
-    /// Sessions at once, opened here and by peers together; default 16.
+    /// Sessions at once, opened here and by peers together. Default 16.
     pub max_sessions: u32,
-    /// Services offered here, at most 32; default 16.
+    /// Services offered here, at most 32. Default 16.
     pub max_services: u32,
-    /// Peers that rit_peer_allow has let in; default 64.
+    /// Peers that rit_peer_allow has let in. Default 64.
     pub max_peers: u32,
-    /// Streams of one session, for each end that opens them, at most 2^30; default 1024.
+    /// Streams of one session, for each end that opens them, at most 2^30. Default 1024.
     pub max_streams: u32,
-    /// Bytes received and not read yet of one stream, 256 to session_window; default 262144.
+    /// Bytes received and not read yet of one stream, 256 to session_window. Default 262144.
     pub stream_window: u32,
-    /// Bytes received and not read yet of all streams of one session; default 4194304.
+    /// Bytes received and not read yet of all streams of one session. Default 4194304.
     pub session_window: u32,
-    /// Bytes written and not acknowledged yet of one stream, at least 256; default 262144.
+    /// Bytes written and not acknowledged yet of one stream, at least 256. Default 262144.
     pub stream_send_buffer: u32,
-    /// The largest UDP payload sent and received, 548 to 9000 bytes; default 1452.
+    /// The largest UDP payload sent and received, 548 to 9000 bytes. Default 1452.
     pub max_datagram: u32,
-    /// A session without a packet for this long is over, in milliseconds; default 30000.
+    /// A session without a packet for this long is over, in milliseconds. Default 30000.
     pub idle_timeout_ms: u32,
-    /// A quiet session sends a packet this often, in milliseconds; UINT32_MAX: never; default
-    /// 10000.
+    /// A quiet session sends a packet this often, in milliseconds; UINT32_MAX: never. Default 10000.
     pub keep_alive_ms: u32,
     /// 0.
     pub reserved: [u64; 4],

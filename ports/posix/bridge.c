@@ -7,6 +7,8 @@
  * either side holds the other one up and memory stays as it is. FIN and RST mean on one side what
  * they mean on the other (RFC 9293 section 3.5): FIN is the end of one direction, RST of both.
  */
+#define _POSIX_C_SOURCE 200809L
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,6 +4,8 @@
  * node, then the bridge, then the node's events until there are none. Owns which sessions there
  * shall be. Does not own sockets and files (system.c) nor bytes (bridge.c).
  */
+#define _POSIX_C_SOURCE 200809L
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>

@@ -125,9 +125,10 @@ class Process:
                 self.kill()
 
     def memory_kib(self):
-        """What is resident, without pages of files (programs and libraries)."""
-        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
-        return int(re.search(r"RssAnon:\s+(\d+)", status).group(1))
+        """What is resident, without pages of files (programs and libraries). Not from `status`,
+        whose numbers the kernel keeps only roughly."""
+        pages = pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        return int(re.search(r"Anonymous:\s+(\d+)", pages).group(1))
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
@@ -246,8 +247,9 @@ class World:
             f"{kind}_temp_path {run}/{kind};\n"
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
+        user = "user root; " if os.geteuid() == 0 else ""
         (run / "nginx.conf").write_text(
-            f"daemon off; master_process off; pid {run}/pid; error_log {run}/error.log;\n"
+            f"{user}daemon off; master_process off; pid {run}/pid; error_log {run}/error.log;\n"
             "events { worker_connections 1024; }\n"
             f"http {{ access_log off; default_type application/octet-stream;\n{temporary}"
             f"server {{ listen 127.0.0.1:{port}; root {root}; }} }}\n"

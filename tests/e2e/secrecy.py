@@ -34,7 +34,10 @@ def test_wire_shows_nothing(world):
     capture = world.folder / "wire.pcap"
     tcpdump = world.start("tcpdump", world.tools.tcpdump, "-i", "lo", "-Z", "root", "-U", "-s", "0",
                           "-B", "65536", "-w", capture, "udp")
-    tcpdump.wait_line("listening on lo")
+    wait_until(lambda: "listening on lo" in tcpdump.text() or not tcpdump.is_running(), 20,
+               "tcpdump listens")
+    if not tcpdump.is_running():
+        raise Skipped(f"tcpdump may not capture: {tcpdump.text().strip()}")
     web = world.web({"index.html": (MARKER + "\n").encode() * 2000,
                      "big.bin": random.Random(5).randbytes(2_000_000)})
     broker = world.broker()

@@ -4,6 +4,7 @@
 //! seed gives the same bytes on the wire.
 
 use rit_core::node::Config;
+use rit_tests::heap::{Counting, most_bytes};
 use rit_tests::sim::net::LinkConfig;
 use rit_tests::sim::seeds;
 use rit_tests::sim::trio::{self, Trio};
@@ -11,6 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const STREAMS: u64 = 16;
+/// Heap of one whole world: two nodes, each with both windows full and its rings up to twice that,
+/// the broker, and what is in flight on the simulated links.
+const HEAP_MAX: u64 = 4 * 1024 * 1024;
+
+#[global_allocator]
+static HEAP: Counting = Counting;
+
 const SEEDS: u64 = 1000;
 const SEEDS_TWICE: u64 = 20;
 
@@ -46,16 +54,19 @@ fn scenario(seed: u64) -> (u64, u64) {
 
 #[test]
 fn a_thousand_seeds_deliver_every_byte() {
-    let most = AtomicU64::new(0);
+    let (most, most_heap) = (AtomicU64::new(0), AtomicU64::new(0));
     // Sent and received bytes are each bounded by the session's window; the broker's link and the
     // handshake add a little.
     let bound = 2 * config().transport.session_window + 128 * 1024;
     seeds::run("bulk", SEEDS, |seed| {
-        let (_, buffered) = scenario(seed);
+        let ((_, buffered), heap) = most_bytes(|| scenario(seed));
+        assert!(heap <= HEAP_MAX, "{heap} bytes of heap, the bound is {HEAP_MAX}");
+        most_heap.fetch_max(heap, Ordering::Relaxed);
         assert!(buffered <= bound, "{buffered} bytes buffered, the bound is {bound}");
         most.fetch_max(buffered, Ordering::Relaxed);
     });
     println!("most bytes buffered by one node: {most:?} of {bound}");
+    println!("most heap of one world: {most_heap:?} of {HEAP_MAX}");
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn a_broken_store_refuses_and_recovers() {
     let none_enrolled = |host: HostId| !trio.world.host(host).has_event(is_enrolled);
     assert!(none_enrolled(trio.user) && none_enrolled(trio.device));
     trio.world.store(trio.broker).is_broken = false;
-    trio.connect();
+    // Both come again by themselves, with the code they were given.
     for host in [trio.user, trio.device] {
         trio.expect(host, Duration::from_secs(120), "enrolment", is_enrolled);
     }

@@ -1,7 +1,7 @@
 //! Scenarios: who gets a session and who does not, and what sessions outlive.
 
 use rit_core::base::PublicKey;
-use rit_core::node::{Config, Event, NodeError};
+use rit_core::node::{Config, Event, NodeError, Reason};
 use rit_core::tunnel::Refusal;
 use rit_tests::sim::app::Behaviour;
 use rit_tests::sim::net::LinkConfig;
@@ -278,5 +278,25 @@ fn a_small_path_still_works() {
     let mut trio = Trio::with_config(14, links, config);
     trio.online();
     let session = trio.session();
+    trio.check_alive(session, 1);
+}
+
+#[test]
+fn two_processes_with_one_identity_do_not_fight_over_the_link() {
+    let mut trio = trio(15);
+    trio.online();
+    let session = trio.session();
+    let twin = trio.world.add_twin(trio.user, Config::default());
+    trio.connect_host(twin, None);
+    trio.expect(trio.user, LIMIT, "that another took its place", |e| {
+        matches!(e, Event::BrokerOffline(Reason::Replaced))
+    });
+    trio.world.run_for(Duration::from_secs(600));
+    let lost = |host| {
+        let events = &trio.world.host(host).events;
+        events.iter().filter(|(_, e)| is_offline(e)).count()
+    };
+    let lost = lost(trio.user) + lost(twin);
+    assert!(lost <= 30, "the link changed hands {lost} times in ten minutes");
     trio.check_alive(session, 1);
 }

@@ -230,21 +230,22 @@ fn one_blocked_stream_does_not_block_the_others() {
 }
 
 #[test]
-fn many_short_streams_leave_nothing() {
+fn ten_thousand_short_streams_leave_nothing() {
     let mut trio = Trio::new(8, LinkConfig::clean(Duration::from_millis(5)));
     trio.online();
     let session = trio.session();
-    for round in 0..100 {
+    for round in 0..500 {
         for i in 0..20 {
             trio.open_flow(session, round * 100 + i, 100, 100);
         }
-        assert!(trio.run_until_idle(LIMIT), "round {round}: {}", trio.events());
+        assert!(trio.run_until_idle(LIMIT), "round {round}");
     }
     trio.world.run_for(Duration::from_secs(5));
     for host in [trio.user, trio.device] {
         let stats = trio.world.node(host).stats();
         assert_eq!(stats.streams, 0, "{stats:?}");
-        assert!(stats.buffered_bytes < 16 * 1024, "{stats:?}");
-        assert_eq!(trio.world.app(host).done.len(), 2000);
+        // What is left is the broker link's.
+        assert!(stats.buffered_bytes == 0 && stats.buffer_memory < 16 * 1024, "{stats:?}");
+        assert_eq!(trio.world.app(host).done.len(), 10_000);
     }
 }

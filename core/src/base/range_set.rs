@@ -136,7 +136,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_as_a_set(ops in proptest::collection::vec((any::<bool>(), 0u64..60, 0u64..12), 0..40)) {
+        fn behaves_as_a_set(
+            ops in proptest::collection::vec((any::<bool>(), 0u64..60, 0u64..12), 0..40),
+        ) {
             let (mut set, mut model) = (RangeSet::new(), BTreeSet::new());
             for (add, start, len) in ops {
                 let range = start..start + len;
@@ -149,7 +151,8 @@ mod tests {
                     model.retain(|x| !range.contains(x));
                 }
                 prop_assert!(set.iter().zip(set.iter().skip(1)).all(|(a, b)| a.end < b.start));
-                prop_assert_eq!(set.iter().cloned().flatten().collect::<Vec<_>>(), model.iter().copied().collect::<Vec<_>>());
+                let flat: Vec<u64> = set.iter().cloned().flatten().collect();
+                prop_assert_eq!(flat, model.iter().copied().collect::<Vec<_>>());
                 let gaps: Vec<u64> = set.gaps(5..50).flatten().collect();
                 prop_assert_eq!(gaps, (5..50).filter(|x| !model.contains(x)).collect::<Vec<_>>());
             }

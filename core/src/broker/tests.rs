@@ -1,3 +1,5 @@
+//! Tests of the broker's state machine, with a store in memory.
+
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;

@@ -79,7 +79,8 @@ impl BrokerNode {
         self.links.len()
     }
 
-    /// Closes all links, so that nodes need not find out by silence. Drain `poll_transmit` once more.
+    /// Closes all links, so that nodes need not find out by silence. Drain `poll_transmit` once
+    /// more.
     pub fn close(&mut self, now: Time) {
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         for id in ids {

@@ -22,6 +22,7 @@ use core::time::Duration;
 /// First wait before connecting again; doubles up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
+const MAX_DOUBLINGS: u32 = 6;
 
 /// Where the link stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,7 +246,14 @@ impl Link {
                 reason @ (Reason::BadCode | Reason::NotEnrolled) => {
                     self.give_up(reason, events, now);
                 }
-                reason => self.close(reason, events, now),
+                reason => {
+                    if reason == Reason::Replaced {
+                        // Two processes with one identity must not take the link from each other
+                        // as fast as they can.
+                        self.failures = MAX_DOUBLINGS;
+                    }
+                    self.close(reason, events, now);
+                }
             },
             Message::Offer { .. } | Message::Refused { .. } => self.inbox.push_back(message),
             _ => {}
@@ -297,7 +305,7 @@ impl Link {
     /// Backs off: double each time, three quarters of it certain, one quarter by chance, so that a
     /// broker's restart does not bring all nodes back at once.
     fn wait(&mut self, endpoint: &mut Endpoint<Owner>, now: Time) {
-        let base = MIN_BACKOFF * (1 << self.failures.min(6));
+        let base = MIN_BACKOFF * (1 << self.failures.min(MAX_DOUBLINGS));
         let base_us = base.min(MAX_BACKOFF).as_micros() as u64;
         let jittered = base_us / 4 * 3 + endpoint.rng.below(base_us / 4 + 1);
         self.failures = self.failures.saturating_add(1);

@@ -1,4 +1,5 @@
-//! What an integrator holds: broker link, sessions, services and streams composed, datagrams routed.
+//! What an integrator holds: broker link, sessions, services and streams composed, datagrams
+//! routed.
 //!
 //! Input: `handle_datagram`, `handle_timeout`, commands. Output: `poll_transmit`, `poll_event`,
 //! `poll_timeout`. Invariant: after any call, drain `poll_transmit` and `poll_event` until empty,

@@ -7,7 +7,6 @@ use super::close::Close;
 use super::crypto_stream::{CryptoReceiver, CryptoSender};
 use super::error::{CloseReason, StreamError, TransportCode, Violation};
 use super::loss::Recovery;
-use super::protect::Opened;
 use super::rtt::RttEstimator;
 use super::space::{Keys, Space, SpaceId};
 use super::streams::Streams;
@@ -17,7 +16,6 @@ use crate::crypto::{DirectionKeys, Provider, Signer, Suite, contact_secrets};
 use crate::handshake::{Contact, Handshake, HandshakeError, PeerPolicy};
 use crate::wire::cid::Cid;
 use crate::wire::codec::Writer;
-use crate::wire::packet::Header;
 use crate::wire::params::TransportParams;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -241,21 +239,6 @@ impl Connection {
         dcid: &Cid,
     ) -> DirectionKeys {
         contact_keys(provider, Side::Responder, contact, dcid).remote
-    }
-
-    /// Takes the first packet, opened already with [`Self::first_packet_keys`].
-    pub fn handle_first_packet(
-        &mut self,
-        header: &Header,
-        opened: &Opened,
-        packet: &[u8],
-        datagram_len: usize,
-        now: Time,
-    ) {
-        self.clamp(now);
-        self.bytes_received += datagram_len as u64;
-        self.path_received += datagram_len as u64;
-        self.on_opened(header, opened, packet);
     }
 
     // ---- questions

@@ -20,6 +20,21 @@ use core::time::Duration;
 const INTEGRITY_LIMIT: u64 = 1 << 36;
 
 impl Connection {
+    /// Takes the first packet, opened already with [`Self::first_packet_keys`].
+    pub fn handle_first_packet(
+        &mut self,
+        header: &Header,
+        opened: &Opened,
+        packet: &[u8],
+        datagram_len: usize,
+        now: Time,
+    ) {
+        self.clamp(now);
+        self.bytes_received += datagram_len as u64;
+        self.path_received += datagram_len as u64;
+        self.on_opened(header, opened, packet);
+    }
+
     /// Takes a datagram that came from `path`. It is decrypted in place.
     pub fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
         self.clamp(now);

@@ -82,7 +82,8 @@ impl SentPackets {
             .back()
             .map_or(self.first_frame, |last| last.first_frame + u64::from(last.frame_count));
         let end = self.first_frame + self.frames.len() as u64;
-        // A packet that elicits no ACK may never be acknowledged; waiting for it would block the front.
+        // A packet that elicits no ACK may never be acknowledged; waiting for it would block the
+        // front.
         let status = if is_ack_eliciting { Status::Outstanding } else { Status::Settled };
         self.eliciting += usize::from(is_ack_eliciting);
         self.packets.push_back(SentPacket {

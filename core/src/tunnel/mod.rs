@@ -2,7 +2,8 @@
 //!
 //! The opener sends a header (`u8 type = 1 | u8 flags = 0 | u8 length | name`), the other end
 //! answers with one byte ([`Refusal`], 0: open), then bytes flow; FIN and RESET mean what they mean
-//! in TCP. Owns headers and answers. Does not own which services exist or who may use them (`node`).
+//! in TCP. Owns headers and answers. Does not own which services exist or who may use them
+//! (`node`).
 
 mod loopback;
 

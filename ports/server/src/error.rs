@@ -21,7 +21,7 @@ pub(crate) enum Error {
     #[error("{}: {source}. Put back a copy, or remove it to become another broker, which every \
              node must then be told", path.display())]
     Identity { path: PathBuf, source: IdentityError },
-    #[error("{path} can be read by others; if none did, run: chmod 600 {path}", path = .0.display())]
+    #[error("{path} can be read by others; if none did: chmod 600 {path}", path = .0.display())]
     IdentityMode(PathBuf),
     #[error("the database {}: {source}", path.display())]
     Store { path: PathBuf, source: sqlx::Error },

@@ -220,6 +220,13 @@ impl World {
         self.hosts[id.0].is_running = true;
     }
 
+    /// Adds a second process with the identity of `id`, at an address of its own.
+    pub fn add_twin(&mut self, id: HostId, config: Config) -> HostId {
+        let identity = self.hosts[id.0].identity;
+        let node = self.node_of(config, &identity).expect("the configuration is sound");
+        self.add_host(Machine::Node(Box::new(node), Box::default()))
+    }
+
     /// Puts a fresh process with the same identity, and an application that knows of nothing, in a
     /// node's place.
     pub fn restart_node(&mut self, id: HostId, config: Config) {

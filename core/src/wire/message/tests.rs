@@ -1,3 +1,5 @@
+//! Tests of the broker messages: round trips, limits, and bytes that are none.
+
 use alloc::format;
 use alloc::vec;
 

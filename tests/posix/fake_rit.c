@@ -1,0 +1,354 @@
+/* fake_rit.c: see fake_rit.h. Owns what the calls answer; the tests own when. */
+#define _POSIX_C_SOURCE 200809L
+
+#include "fake_rit.h"
+
+#include <string.h>
+#include <time.h>
+
+struct fake fake = {.deadline_us = UINT64_MAX, .now_us = 1000000};
+
+struct rit_node {
+    int unused;
+};
+
+static struct rit_node the_node;
+
+int __wrap_clock_gettime(clockid_t which, struct timespec *out);
+
+int __wrap_clock_gettime(clockid_t which, struct timespec *out) {
+    (void)which;
+    out->tv_sec = (time_t)(fake.now_us / 1000000u);
+    out->tv_nsec = (long)(fake.now_us % 1000000u) * 1000;
+    return 0;
+}
+
+/* ---- for the tests */
+
+struct fake_stream *fake_stream(rit_stream id) {
+    CHECK(id >= 1 && id <= fake.stream_count);
+    return &fake.streams[id - 1];
+}
+
+static struct fake_stream *new_stream(void) {
+    struct fake_stream *stream;
+
+    if (fake.stream_count == fake.stream_room) {
+        fake.stream_room = fake.stream_room == 0 ? 64 : fake.stream_room * 2;
+        fake.streams = realloc(fake.streams, fake.stream_room * sizeof *fake.streams);
+        CHECK(fake.streams != NULL);
+    }
+    stream = &fake.streams[fake.stream_count++];
+    memset(stream, 0, sizeof *stream);
+    stream->id = fake.stream_count;
+    stream->takes = SIZE_MAX / 2;
+    return stream;
+}
+
+void fake_push(uint32_t type, rit_session session, rit_stream stream, int32_t error) {
+    struct rit_event *event;
+
+    CHECK(fake.event_count < 256);
+    event = &fake.events[(fake.event_at + fake.event_count++) % 256];
+    memset(event, 0, sizeof *event);
+    event->type = type;
+    event->session = session;
+    event->stream = stream;
+    event->error = error;
+    memset(event->peer, 7, sizeof event->peer);
+}
+
+rit_stream fake_incoming(rit_session session, rit_service_id service) {
+    struct fake_stream *stream = new_stream();
+
+    stream->is_incoming = 1;
+    fake_push(RIT_EVENT_STREAM_INCOMING, session, stream->id, 0);
+    fake.events[(fake.event_at + fake.event_count - 1) % 256].service = service;
+    return stream->id;
+}
+
+void fake_take(rit_stream id, size_t more) {
+    fake_stream(id)->takes += more;
+    fake_push(RIT_EVENT_STREAM_WRITABLE, 0, id, 0);
+}
+
+void fake_feed(rit_stream id, const uint8_t *bytes, size_t len, int has_ended) {
+    struct fake_stream *stream = fake_stream(id);
+
+    stream->feed = bytes;
+    stream->feed_len = len;
+    stream->feed_has_ended = has_ended;
+    fake_push(RIT_EVENT_STREAM_READABLE, 0, id, 0);
+}
+
+void fake_forget(void) {
+    size_t i;
+
+    for (i = 0; i < fake.stream_count; i++)
+        free(fake.streams[i].sent);
+    free(fake.streams);
+    fake.streams = NULL;
+    fake.stream_count = fake.stream_room = 0;
+}
+
+/* ---- node */
+
+const char *rit_strerror(int32_t err) {
+    (void)err;
+    return "an error";
+}
+
+void rit_config_init(struct rit_config *cfg) {
+    memset(cfg, 0, sizeof *cfg);
+    cfg->struct_size = (uint32_t)sizeof *cfg;
+}
+
+/* As the real one: the identity is loaded, or made and stored. */
+rit_node *rit_node_new(const struct rit_config *cfg, const struct rit_io *io, int32_t *err) {
+    uint8_t identity[64];
+    int32_t len = io->load(io->ctx, RIT_SLOT_IDENTITY, identity, sizeof identity);
+
+    CHECK(cfg->struct_size == sizeof *cfg && io->struct_size == sizeof *io && !fake.has_node);
+    *err = RIT_ERR_STORAGE;
+    if (len < 0)
+        return NULL;
+    if (len == 0) {
+        CHECK(io->entropy(io->ctx, identity, 32) == 0);
+        if (io->store(io->ctx, RIT_SLOT_IDENTITY, identity, 32) != 0)
+            return NULL;
+    }
+    *err = RIT_OK;
+    fake.io = *io;
+    fake.has_node = 1;
+    return &the_node;
+}
+
+void rit_node_free(rit_node *node) {
+    CHECK(node == NULL || fake.has_node);
+    if (node != NULL)
+        fake.has_node = 0;
+}
+
+static void on_datagram(const struct rit_path *from, const uint8_t *pkt, size_t len) {
+    CHECK(len <= sizeof fake.last_datagram);
+    fake.datagrams++;
+    fake.last_from = *from;
+    memcpy(fake.last_datagram, pkt, len);
+    fake.last_len = len;
+}
+
+int32_t rit_node_poll(rit_node *node) {
+    uint8_t bytes[2048];
+    struct rit_path from;
+    int count;
+
+    (void)node;
+    for (count = 0; count < 64; count++) {
+        int32_t len = fake.io.recv(fake.io.ctx, &from, bytes, sizeof bytes);
+        if (len <= 0)
+            break;
+        on_datagram(&from, bytes, (size_t)len);
+    }
+    return RIT_OK;
+}
+
+int32_t rit_node_timeout(rit_node *node) {
+    (void)node;
+    fake.deadline_us = UINT64_MAX;
+    return RIT_OK;
+}
+
+uint64_t rit_node_deadline(const rit_node *node) {
+    (void)node;
+    return fake.deadline_us;
+}
+
+int32_t rit_node_next_event(rit_node *node, struct rit_event *out) {
+    (void)node;
+    CHECK(out->struct_size == sizeof *out);
+    if (fake.event_count == 0)
+        return RIT_ERR_AGAIN;
+    *out = fake.events[fake.event_at];
+    fake.event_at = (fake.event_at + 1) % 256;
+    fake.event_count--;
+    return RIT_OK;
+}
+
+int32_t rit_node_set_local_paths(rit_node *node, const struct rit_path *paths, size_t count) {
+    (void)node;
+    CHECK(count <= 8);
+    memcpy(fake.paths, paths, count * sizeof *paths);
+    fake.path_count = count;
+    return RIT_OK;
+}
+
+int32_t rit_broker_connect(rit_node *node, const struct rit_broker *broker) {
+    (void)node;
+    CHECK(broker->path_count > 0);
+    (void)snprintf(fake.code, sizeof fake.code, "%s",
+                   broker->enrol_code != NULL ? broker->enrol_code : "");
+    return RIT_OK;
+}
+
+int32_t rit_uri_parse(const char *uri, uint8_t key[RIT_KEY_LEN], char *host, size_t host_cap,
+                      uint16_t *port) {
+    memset(key, 9, RIT_KEY_LEN);
+    if (strcmp(uri, "rit://broker") != 0)
+        return RIT_ERR_ARG;
+    (void)snprintf(host, host_cap, "127.0.0.1");
+    *port = 7480;
+    return RIT_OK;
+}
+
+int32_t rit_loopback_address(const uint8_t device[RIT_KEY_LEN], const char *service,
+                             uint32_t attempt, uint8_t out[4]) {
+    if (service[0] == '\0')
+        return RIT_ERR_NAME;
+    out[0] = 127;
+    out[1] = (uint8_t)(1 + service[0] % 100);
+    out[2] = device[0];
+    out[3] = (uint8_t)(1 + attempt);
+    return RIT_OK;
+}
+
+/* ---- services and sessions */
+
+int32_t rit_service_add(rit_node *node, const struct rit_service *service, rit_service_id *out) {
+    (void)node;
+    CHECK(service->struct_size == sizeof *service);
+    *out = ++fake.offered;
+    return RIT_OK;
+}
+
+int32_t rit_session_open(rit_node *node, const struct rit_target *target, rit_session *out) {
+    (void)node;
+    CHECK(target->struct_size == sizeof *target);
+    fake.sessions_opened++;
+    if (fake.session_answer != RIT_OK)
+        return fake.session_answer;
+    *out = ++fake.last_session;
+    return RIT_OK;
+}
+
+int32_t rit_session_close(rit_node *node, rit_session session, uint64_t code) {
+    (void)node;
+    (void)session;
+    (void)code;
+    return RIT_OK;
+}
+
+int32_t rit_session_info(const rit_node *node, rit_session session, struct rit_session_info *out) {
+    (void)node;
+    (void)session;
+    CHECK(out->struct_size == sizeof *out);
+    memset(out->peer, 7, sizeof out->peer);
+    return RIT_OK;
+}
+
+int32_t rit_session_service(const rit_node *node, rit_session session, uint32_t index,
+                            struct rit_service_info *out) {
+    (void)node;
+    (void)session;
+    CHECK(out->struct_size == sizeof *out);
+    if (index >= fake.service_count)
+        return RIT_ERR_ARG;
+    *out = fake.services[index];
+    out->struct_size = (uint32_t)sizeof *out;
+    return RIT_OK;
+}
+
+/* ---- streams */
+
+static struct fake_stream *live(rit_stream id) {
+    struct fake_stream *stream = fake_stream(id);
+
+    CHECK(!stream->is_released); /* the port must not use a handle that it gave back */
+    return stream;
+}
+
+int32_t rit_stream_open(rit_node *node, rit_session session, const char *service,
+                        rit_stream *out) {
+    struct fake_stream *stream;
+
+    (void)node;
+    CHECK(session == fake.last_session);
+    if (fake.open_answer != RIT_OK)
+        return fake.open_answer;
+    stream = new_stream();
+    (void)snprintf(stream->service, sizeof stream->service, "%s", service);
+    *out = stream->id;
+    return RIT_OK;
+}
+
+int32_t rit_stream_accept(rit_node *node, rit_stream id) {
+    struct fake_stream *stream = live(id);
+
+    (void)node;
+    CHECK(stream->is_incoming && !stream->is_accepted);
+    if (fake.accept_answer != RIT_OK)
+        return fake.accept_answer;
+    stream->is_accepted = 1;
+    return RIT_OK;
+}
+
+int32_t rit_stream_refuse(rit_node *node, rit_stream id, int32_t refusal) {
+    struct fake_stream *stream = live(id);
+
+    (void)node;
+    CHECK(stream->is_incoming && !stream->is_accepted);
+    stream->refusal = refusal;
+    stream->is_released = 1;
+    return RIT_OK;
+}
+
+int32_t rit_stream_write(rit_node *node, rit_stream id, const uint8_t *buf, size_t len,
+                         size_t *written) {
+    struct fake_stream *stream = live(id);
+
+    (void)node;
+    CHECK(len > 0 && !stream->is_finished && (!stream->is_incoming || stream->is_accepted));
+    if (stream->takes == 0)
+        return RIT_ERR_AGAIN;
+    if (len > stream->takes)
+        len = stream->takes;
+    if (stream->sent_len + len > stream->sent_room) {
+        stream->sent_room = (stream->sent_len + len) * 2;
+        stream->sent = realloc(stream->sent, stream->sent_room);
+        CHECK(stream->sent != NULL);
+    }
+    memcpy(stream->sent + stream->sent_len, buf, len);
+    stream->sent_len += len;
+    stream->takes -= len;
+    *written = len;
+    return RIT_OK;
+}
+
+int32_t rit_stream_read(rit_node *node, rit_stream id, uint8_t *buf, size_t cap, size_t *len) {
+    struct fake_stream *stream = live(id);
+
+    (void)node;
+    if (stream->feed_len == 0 && !stream->feed_has_ended)
+        return RIT_ERR_AGAIN;
+    *len = stream->feed_len < cap ? stream->feed_len : cap;
+    if (*len > 0) {
+        memcpy(buf, stream->feed, *len);
+        stream->feed += *len;
+    }
+    stream->feed_len -= *len;
+    return RIT_OK;
+}
+
+int32_t rit_stream_finish(rit_node *node, rit_stream id) {
+    struct fake_stream *stream = live(id);
+
+    (void)node;
+    CHECK(!stream->is_finished);
+    stream->is_finished = 1;
+    return RIT_OK;
+}
+
+int32_t rit_stream_release(rit_node *node, rit_stream id) {
+    (void)node;
+    live(id)->is_released = 1;
+    return RIT_OK;
+}

@@ -1,0 +1,72 @@
+/* fake_rit.h: a librit without network or cryptography, for tests of ports/posix.
+ *
+ * The test plays the peer: it pushes events, feeds and takes streams' bytes, decides how many a
+ * stream takes and what calls answer. The clock is the test's too (link with --wrap=clock_gettime),
+ * so nothing waits. One node at a time. Streams keep their number and are never used twice.
+ */
+#ifndef FAKE_RIT_H
+#define FAKE_RIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "rit.h"
+
+#define CHECK(condition)                                                                  \
+    do {                                                                                  \
+        if (!(condition)) {                                                               \
+            fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, __func__, #condition); \
+            exit(1);                                                                      \
+        }                                                                                 \
+    } while (0)
+
+struct fake_stream {
+    rit_stream id;
+    char service[64];    /* opened by the port */
+    uint8_t *sent;       /* by the port */
+    size_t sent_len, sent_room;
+    size_t takes;        /* how many more bytes it takes from the port */
+    const uint8_t *feed; /* for the port to read; the test's memory */
+    size_t feed_len;
+    int feed_has_ended;
+    int is_accepted, is_finished, is_released, is_incoming;
+    int refusal;
+};
+
+struct fake {
+    struct rit_io io;
+    uint64_t now_us, deadline_us;
+    int has_node;
+    struct rit_event events[256];
+    size_t event_at, event_count;
+    struct fake_stream *streams; /* by id - 1 */
+    size_t stream_count, stream_room;
+    struct rit_service_info services[4]; /* that the device offers */
+    uint32_t service_count;
+    uint32_t offered; /* by the port */
+    rit_session last_session;
+    unsigned sessions_opened;
+    int32_t open_answer, session_answer, accept_answer; /* 0: RIT_OK */
+    unsigned datagrams;
+    uint8_t last_datagram[2048];
+    size_t last_len;
+    struct rit_path last_from;
+    size_t path_count;
+    struct rit_path paths[8];
+    char code[32];
+};
+
+extern struct fake fake;
+
+struct fake_stream *fake_stream(rit_stream id);
+rit_stream fake_incoming(rit_session session, rit_service_id service);
+void fake_push(uint32_t type, rit_session session, rit_stream stream, int32_t error);
+/* More bytes are taken from the port, or are there for it to read. */
+void fake_take(rit_stream id, size_t more);
+void fake_feed(rit_stream id, const uint8_t *bytes, size_t len, int has_ended);
+/* Forgets all streams. */
+void fake_forget(void);
+
+#endif

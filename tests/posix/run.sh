@@ -1,0 +1,18 @@
+#!/bin/sh
+# Builds the tests of ports/posix with a fake librit, and runs them: sh tests/posix/run.sh OUTDIR
+# Under the address and undefined-behaviour sanitizers; what a test leaves allocated fails it.
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+out=${1:?usage: sh tests/posix/run.sh OUTDIR}
+mkdir -p "$out"
+port="$root/ports/posix/system.c $root/ports/posix/bridge.c $root/ports/posix/loop.c"
+for name in test_bridge test_system; do
+    # shellcheck disable=SC2086 # a list of files
+    ${CC:-cc} -std=c99 -g -O1 -Wall -Wextra -Wpedantic -Wconversion -Werror \
+        -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
+        -Wl,--wrap=clock_gettime -I"$root/include" -I"$root/ports/posix" \
+        "$root/tests/posix/$name.c" "$root/tests/posix/fake_rit.c" $port -o "$out/$name"
+    state=$(mktemp -d "$out/state.XXXXXX")
+    "$out/$name" "$state/dir"
+    rm -rf "$state"
+done
