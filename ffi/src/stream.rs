@@ -133,7 +133,7 @@ pub unsafe extern "C" fn rit_stream_read(
             if out.is_empty() {
                 return Err(Error::Argument("cap"));
             }
-            len.write_unaligned(inner.node.stream_read(StreamHandle(stream), out, now)?.len);
+            len.write_unaligned(inner.node.stream_read(StreamHandle(stream), out, now)?);
             Ok(())
         })
     }

@@ -60,14 +60,10 @@ impl Pair {
             let read =
                 self.trio.world.with(host, |node, _, now| node.stream_read(stream, &mut buf, now));
             match read {
-                Ok(read) => {
-                    all.extend_from_slice(&buf[..read.len]);
-                    if read.fin {
-                        return (all, true);
-                    }
-                    if read.len > 0 {
-                        continue;
-                    }
+                Ok(0) => return (all, true),
+                Ok(len) => {
+                    all.extend_from_slice(&buf[..len]);
+                    continue;
                 }
                 Err(NodeError::Blocked) => {}
                 Err(_) => return (all, false),

@@ -92,12 +92,12 @@ impl Pair {
             }
             while !*ended {
                 match connection.stream_read(id, &mut chunk) {
-                    Ok(got) => {
-                        let mut expected = vec![0; got.len];
+                    Ok(0) => *ended = true,
+                    Ok(len) => {
+                        let mut expected = vec![0; len];
                         fill_pattern(id.0, i != 0, *read, &mut expected);
-                        assert_eq!(chunk[..got.len], expected, "end {i} at {read}");
-                        *read += got.len as u64;
-                        *ended = got.fin;
+                        assert_eq!(chunk[..len], expected, "end {i} at {read}");
+                        *read += len as u64;
                     }
                     Err(StreamError::Blocked) => break,
                     Err(error) => panic!("end {i} cannot read: {error}"),

@@ -52,6 +52,12 @@ impl RangeSet {
         self.0.get(i).is_some_and(|r| r.start <= x)
     }
 
+    /// Whether adding `range` would make no new range: it overlaps one or lies next to one.
+    pub fn touches(&self, range: Range<u64>) -> bool {
+        let i = self.0.partition_point(|r| r.end < range.start);
+        range.start >= range.end || self.0.get(i).is_some_and(|r| r.start <= range.end)
+    }
+
     /// Adds a range; true if any of it was missing.
     pub fn insert(&mut self, range: Range<u64>) -> bool {
         if range.start >= range.end {
@@ -143,8 +149,11 @@ mod tests {
             for (add, start, len) in ops {
                 let range = start..start + len;
                 if add {
+                    let count = set.range_count();
+                    let touches = set.touches(range.clone());
                     let grew = range.clone().any(|x| !model.contains(&x));
                     prop_assert_eq!(set.insert(range.clone()), grew);
+                    prop_assert_eq!(touches, set.range_count() <= count);
                     model.extend(range);
                 } else {
                     set.remove(range.clone());

@@ -68,9 +68,27 @@ impl ByteRing {
         self.base = self.base.max(offset);
     }
 
-    /// Gives the memory back; the caller has read all of it.
+    /// Gives the memory back; nothing in it is needed.
     pub fn shrink(&mut self) {
-        self.storage = Box::default();
+        self.replace(Box::default());
+    }
+
+    /// Gives back memory that what lies below `live` does not need.
+    pub fn compact(&mut self, live: u64) {
+        let needed = live.saturating_sub(self.base) as usize;
+        if needed == 0 {
+            self.shrink();
+        } else if self.storage.len() / 4 >= needed.max(MIN_CAPACITY) {
+            self.grow(needed, live);
+        }
+    }
+
+    /// What passed through is not left behind in memory given back.
+    fn replace(&mut self, storage: Box<[u8]>) {
+        self.storage.fill(0);
+        // Keeps the compiler from leaving the fill out; `zeroize` goes byte by byte.
+        core::hint::black_box(&mut self.storage);
+        self.storage = storage;
     }
 
     fn index(&self, offset: u64) -> usize {
@@ -90,7 +108,13 @@ impl ByteRing {
             next.write_at(self.base, &self.storage[at..at + first], 0);
             next.write_at(self.base + first as u64, &self.storage[..live - first], 0);
         }
-        *self = next;
+        self.replace(core::mem::take(&mut next.storage));
+    }
+}
+
+impl Drop for ByteRing {
+    fn drop(&mut self) {
+        self.shrink();
     }
 }
 
@@ -117,6 +141,26 @@ mod tests {
             ring.advance(ring.base() + out.len() as u64);
         }
         assert!(ring.capacity() <= 8192);
+    }
+
+    #[test]
+    fn a_nearly_empty_ring_becomes_small() {
+        let mut ring = ByteRing::new();
+        let data: Vec<u8> = (0..60_000u32).map(|i| i as u8).collect();
+        ring.write_at(0, &data, 0);
+        assert_eq!(ring.capacity(), 65_536);
+        ring.advance(40_000);
+        ring.compact(60_000);
+        assert_eq!(ring.capacity(), 65_536, "a quarter is in use");
+        ring.advance(59_990);
+        ring.compact(60_000);
+        assert_eq!(ring.capacity(), MIN_CAPACITY);
+        let mut out = [0; 10];
+        ring.read_at(59_990, &mut out);
+        assert_eq!(out, data[59_990..]);
+        ring.advance(60_000);
+        ring.compact(60_000);
+        assert_eq!((ring.capacity(), ring.base()), (0, 60_000));
     }
 
     #[test]

@@ -540,6 +540,9 @@ impl Broker {
     }
 
     fn close(&mut self, link: LinkId, reason: RefuseReason) {
+        if !self.links.contains_key(&link) {
+            return;
+        }
         self.refuse(link, 0, reason);
         self.output.push_back(Output::Close { link, reason });
         self.forget(link);

@@ -480,6 +480,8 @@ fn malformed_messages_close_that_link_only() {
         world.online(1, DEVICE);
         let user = world.online(2, USER);
         let bad = world.connect(3, stranger(1));
+        // What it goes on saying does not count.
+        act(&mut world, bad);
         act(&mut world, bad);
         world.drain();
         world.expect_closed(bad, RefuseReason::Malformed);

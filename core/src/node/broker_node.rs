@@ -12,7 +12,7 @@ use crate::broker::{Answer, AskId, Broker, BrokerEvent, Limits, LinkId, Output, 
 use crate::crypto::{Provider, Signer, broker_contact};
 use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{Connection, Event, Local, Transmit};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -23,20 +23,27 @@ const CODE_REFUSED: u64 = 0x10;
 const CODE_GOING_AWAY: u64 = 4;
 /// How long a refused node may take to read why.
 const FAREWELL_TIME: Duration = Duration::from_secs(5);
+/// One in so many links may be half open, but at least this many.
+const HALF_OPEN_SHARE: usize = 8;
+const MIN_HALF_OPEN: usize = 8;
 
-struct NodeLink {
-    connection: Connection,
+pub(super) struct NodeLink {
+    pub(super) connection: Connection,
     control: Control,
     /// Close with this code once everything is delivered, or at this time if it is not.
-    closing: Option<(u64, Time)>,
+    pub(super) closing: Option<(u64, Time)>,
 }
 
 /// A broker.
 pub struct BrokerNode {
     endpoint: Endpoint<LinkId>,
     broker: Broker,
-    links: BTreeMap<LinkId, NodeLink>,
+    pub(super) links: BTreeMap<LinkId, NodeLink>,
     max_links: usize,
+    /// Links whose handshake is not complete. Anyone can begin one, so they take no more than a
+    /// part of the places; the oldest makes room.
+    half_open: BTreeSet<LinkId>,
+    max_half_open: usize,
     next_link: u64,
     asks: VecDeque<(AskId, Query)>,
 }
@@ -63,6 +70,8 @@ impl BrokerNode {
             endpoint,
             broker,
             links: BTreeMap::new(),
+            half_open: BTreeSet::new(),
+            max_half_open: (config.max_sessions / HALF_OPEN_SHARE).max(MIN_HALF_OPEN),
             max_links: config.max_sessions,
             next_link: 0,
             asks: VecDeque::new(),
@@ -106,6 +115,11 @@ impl BrokerNode {
     }
 
     fn accept(&mut self, first: First, path: Path, datagram: &mut [u8], now: Time) {
+        if self.half_open.len() >= self.max_half_open || self.links.len() >= self.max_links {
+            if let Some(oldest) = self.half_open.first().copied() {
+                self.remove(oldest);
+            }
+        }
         if self.links.len() >= self.max_links {
             return;
         }
@@ -114,6 +128,7 @@ impl BrokerNode {
         if let Ok(connection) = self.endpoint.accept(first, id, path, datagram, now) {
             let link = NodeLink { connection, control: Control::default(), closing: None };
             self.links.insert(id, link);
+            self.half_open.insert(id);
             self.process(id, now);
         }
     }
@@ -194,6 +209,7 @@ impl BrokerNode {
     }
 
     fn on_connected(&mut self, id: LinkId, now: Time) {
+        self.half_open.remove(&id);
         let Some(link) = self.links.get(&id) else { return };
         if let Some(key) = link.connection.peer_key() {
             self.broker.on_connected(id, key, link.connection.path(), now);
@@ -201,7 +217,10 @@ impl BrokerNode {
     }
 
     fn read(&mut self, id: LinkId, now: Time) {
-        let Some(link) = self.links.get_mut(&id) else { return };
+        // What a refused node says does not count.
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.closing.is_none()) else {
+            return;
+        };
         let mut messages = VecDeque::new();
         let end = link.control.receive(&mut link.connection, &mut messages);
         link.control.flush(&mut link.connection);
@@ -253,12 +272,17 @@ impl BrokerNode {
             }
         }
         if link.connection.is_closed() {
-            self.endpoint.forget(&link.connection, id);
-            self.links.remove(&id);
-            return;
+            return self.remove(id);
         }
         self.endpoint.touch(id);
         self.refresh_deadline(id);
+    }
+
+    fn remove(&mut self, id: LinkId) {
+        self.half_open.remove(&id);
+        if let Some(link) = self.links.remove(&id) {
+            self.endpoint.forget(&link.connection, id);
+        }
     }
 
     fn refresh_deadline(&mut self, id: LinkId) {

@@ -1,7 +1,7 @@
 //! The control stream of a node's connection to its broker: stream 0, framed messages both ways.
 
 use crate::transport::{Connection, StreamError, StreamId};
-use crate::wire::message::{self, Message, MessageError};
+use crate::wire::message::{self, MESSAGE_LEN_MAX, Message, MessageError};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use thiserror::Error;
@@ -11,6 +11,12 @@ use zeroize::Zeroize;
 pub(super) const CONTROL_STREAM: StreamId = StreamId(0);
 /// Bytes waiting for a peer that does not read; more ends the connection.
 const MAX_OUTBOX: usize = 64 * 1024;
+/// A message and the length before it.
+const FRAME_LEN_MAX: usize = 2 + MESSAGE_LEN_MAX;
+/// Bytes of the peer read at once.
+const CHUNK_LEN: usize = 1024;
+/// One message, not quite whole, and what may come behind it.
+const INBOX_CAPACITY: usize = FRAME_LEN_MAX + CHUNK_LEN;
 /// Application close code: the control stream broke.
 pub(super) const CODE_CONTROL: u64 = 3;
 
@@ -51,6 +57,8 @@ impl Control {
         connection: &mut Connection,
         message: &Message,
     ) -> Result<(), ControlError> {
+        let capacity = (self.outbox.len() + FRAME_LEN_MAX).next_power_of_two();
+        reserve(&mut self.outbox, capacity);
         message.encode(&mut self.outbox)?;
         if self.outbox.len() > MAX_OUTBOX {
             return Err(ControlError::Overflow);
@@ -65,8 +73,7 @@ impl Control {
             return;
         }
         if let Ok(len) = connection.stream_write(CONTROL_STREAM, &self.outbox) {
-            self.outbox[..len].zeroize();
-            self.outbox.drain(..len);
+            forget(&mut self.outbox, len);
         }
     }
 
@@ -82,18 +89,16 @@ impl Control {
         connection: &mut Connection,
         out: &mut VecDeque<Message>,
     ) -> Result<(), ControlError> {
-        let mut chunk = [0; 1024];
+        let mut chunk = [0; CHUNK_LEN];
         loop {
             match connection.stream_read(CONTROL_STREAM, &mut chunk) {
-                Ok(read) => {
-                    self.inbox.extend_from_slice(&chunk[..read.len]);
+                Ok(len) if len > 0 => {
+                    reserve(&mut self.inbox, INBOX_CAPACITY);
+                    self.inbox.extend_from_slice(&chunk[..len]);
                     self.take_messages(out)?;
-                    if read.fin {
-                        return Err(ControlError::Ended);
-                    }
                 }
                 Err(StreamError::Blocked) => break,
-                Err(_) => return Err(ControlError::Ended),
+                Ok(_) | Err(_) => return Err(ControlError::Ended),
             }
         }
         chunk.zeroize();
@@ -103,10 +108,30 @@ impl Control {
     fn take_messages(&mut self, out: &mut VecDeque<Message>) -> Result<(), ControlError> {
         while let Some((body, taken)) = message::split(&self.inbox)? {
             out.extend(Message::decode(body)?);
-            self.inbox[..taken].zeroize();
-            self.inbox.drain(..taken);
+            forget(&mut self.inbox, taken);
         }
         Ok(())
+    }
+}
+
+/// Makes room without leaving a copy of what is in `buffer` behind, as growing it would.
+fn reserve(buffer: &mut Vec<u8>, capacity: usize) {
+    if buffer.capacity() < capacity {
+        let mut larger = Vec::with_capacity(capacity);
+        larger.extend_from_slice(buffer);
+        buffer.zeroize();
+        *buffer = larger;
+    }
+}
+
+/// Drops the first `len` bytes; an empty buffer owns no memory.
+fn forget(buffer: &mut Vec<u8>, len: usize) {
+    let rest = buffer.len() - len;
+    buffer.copy_within(len.., 0);
+    buffer[rest..].zeroize();
+    buffer.truncate(rest);
+    if buffer.is_empty() {
+        *buffer = Vec::new();
     }
 }
 

@@ -94,6 +94,14 @@ impl<O: Copy + Ord> Endpoint<O> {
         self.contacts.len()
     }
 
+    /// The contacts that exactly `peer` may come by: how many, and the one to expire first.
+    pub(super) fn contacts_of(&self, peer: &PublicKey) -> (usize, Option<ContactId>) {
+        let is_theirs =
+            |held: &&HeldContact| matches!(held.peer, PeerPolicy::Exactly(key) if key == *peer);
+        let theirs = || self.contacts.values().filter(is_theirs);
+        (theirs().count(), theirs().min_by_key(|held| held.expires).map(|held| held.contact.id))
+    }
+
     /// The earliest moment at which a contact expires.
     pub(super) fn next_expiry(&self) -> Option<Time> {
         self.contacts.values().filter_map(|held| held.expires).min()
@@ -168,7 +176,7 @@ impl<O: Copy + Ord> Endpoint<O> {
         self.routes.insert(dcid, owner);
         let total = datagram.len();
         let (packet, rest) = datagram.split_at_mut(header.len.min(total));
-        connection.handle_first_packet(&header, &first.opened, packet, total, now);
+        connection.handle_first_packet(&header, &first.opened, packet, now);
         if !rest.is_empty() {
             connection.handle_datagram(path, rest, now);
         }

@@ -36,8 +36,6 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-pub use crate::transport::Read;
-
 /// Limits of a node; see [`transport::Config`] for those of each connection.
 #[derive(Clone, Debug)]
 pub struct Config {

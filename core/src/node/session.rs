@@ -21,6 +21,8 @@ use core::time::Duration;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Offers held at once that no first packet has come for.
 const MAX_CONTACTS: usize = 256;
+/// The same, of one peer: what it asks for anew takes the place of what it has not used.
+const MAX_CONTACTS_OF_PEER: usize = 8;
 
 /// What is known of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -261,7 +263,13 @@ impl Node {
 
     /// Someone asked for us: the first packet may come, if we allow them.
     fn expect(&mut self, contact: Contact, peer: PublicKey, lifetime_s: u32, now: Time) {
-        if !self.allowed.contains(&peer) || self.endpoint.contact_count() >= MAX_CONTACTS {
+        if !self.allowed.contains(&peer) {
+            return;
+        }
+        if let (MAX_CONTACTS_OF_PEER.., Some(oldest)) = self.endpoint.contacts_of(&peer) {
+            self.endpoint.drop_contact(oldest);
+        }
+        if self.endpoint.contact_count() >= MAX_CONTACTS {
             return;
         }
         let expires = Some(now + Duration::from_secs(u64::from(lifetime_s)));

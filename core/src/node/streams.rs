@@ -3,7 +3,7 @@
 //! A stream stands in the event queue at most once, with a bit for each thing to tell, so the queue
 //! is bounded by the number of streams. What is no longer true when fetched is not told.
 
-use super::{Event, Node, NodeError, Owner, Read, ServiceId, SessionId, StreamHandle};
+use super::{Event, Node, NodeError, Owner, ServiceId, SessionId, StreamHandle};
 use crate::base::{Handle, Time};
 use crate::transport::{StreamId, StreamState};
 use crate::tunnel::{Refusal, Tunnel};
@@ -110,13 +110,14 @@ impl Node {
         result
     }
 
-    /// Copies received bytes out. `Blocked` if there are none; `StreamReadable` follows.
+    /// Copies received bytes out; 0 are the end of the stream, told once. `Blocked` if there are
+    /// none; `StreamReadable` follows.
     pub fn stream_read(
         &mut self,
         stream: StreamHandle,
         out: &mut [u8],
         now: Time,
-    ) -> Result<Read, NodeError> {
+    ) -> Result<usize, NodeError> {
         self.with_stream(stream, now, |tunnel, id| Ok(tunnel.read(id, out)?))
     }
 

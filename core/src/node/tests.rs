@@ -2,8 +2,13 @@
 
 use super::*;
 
+use crate::base::{ContactId, Side};
 use crate::broker::{Answer, Query, code_hash};
-use crate::crypto::{self, Ed25519Signer};
+use crate::crypto::{self, Ed25519Signer, broker_contact};
+use crate::handshake::Contact;
+use crate::transport::{Connection, StreamId};
+use crate::wire::message::{ContactKey, Message};
+use core::time::Duration;
 use std::collections::{BTreeSet, VecDeque};
 use std::string::String;
 use std::vec;
@@ -166,12 +171,13 @@ fn a_session_carries_bytes_and_survives_the_broker() {
     world.until(0, |e| *e == Event::StreamReadable { stream: device });
     let mut out = [0; 10];
     let read = world.nodes[0].stream_read(device, &mut out, world.now).unwrap();
-    assert_eq!((read, &out[..5]), (Read { len: 5, fin: true }, &b"GET /"[..]));
+    assert_eq!((read, &out[..5]), (5, &b"GET /"[..]));
+    assert_eq!(world.nodes[0].stream_read(device, &mut out, world.now), Ok(0));
     assert_eq!(world.nodes[0].stream_write(device, b"200", world.now), Ok(3));
     world.nodes[0].stream_finish(device, world.now).unwrap();
     world.until(1, |e| *e == Event::StreamReadable { stream: user });
     let read = world.nodes[1].stream_read(user, &mut out, world.now).unwrap();
-    assert_eq!((read, &out[..3]), (Read { len: 3, fin: true }, &b"200"[..]));
+    assert_eq!((read, &out[..3]), (3, &b"200"[..]));
     world.nodes[0].stream_release(device, world.now).unwrap();
     world.nodes[1].stream_release(user, world.now).unwrap();
     assert_eq!(world.nodes[1].stream_release(user, world.now), Err(NodeError::StaleHandle));
@@ -253,4 +259,142 @@ fn strangers_get_no_answer() {
         }
         assert_eq!(node.stats().datagrams_dropped, 200);
     }
+}
+
+#[test]
+fn an_end_that_comes_with_the_answer_is_readable() {
+    let (mut world, session) = World::session_up();
+    let now = world.now;
+    let user = world.nodes[1].stream_open(session, "www", now).unwrap();
+    world.nodes[1].stream_finish(user, now).unwrap();
+    let event = world.until(0, |e| matches!(e, Event::StreamIncoming { .. }));
+    let Event::StreamIncoming { stream: device, .. } = event else { panic!() };
+    world.until(0, |e| *e == Event::StreamReadable { stream: device });
+    let mut out = [0; 10];
+    assert_eq!(world.nodes[0].stream_read(device, &mut out, world.now), Ok(0));
+    world.nodes[0].stream_accept(device, world.now).unwrap();
+    world.nodes[0].stream_finish(device, world.now).unwrap();
+    world.until(1, |e| *e == Event::StreamOpened { stream: user });
+    world.until(1, |e| *e == Event::StreamReadable { stream: user });
+    assert_eq!(world.nodes[1].stream_read(user, &mut out, world.now), Ok(0));
+    assert_eq!(world.nodes[1].stream_read(user, &mut out, world.now), Err(NodeError::State));
+}
+
+#[test]
+fn who_refused_cannot_accept_any_more() {
+    let (mut world, session) = World::session_up();
+    let user = world.nodes[1].stream_open(session, "www", world.now).unwrap();
+    let event = world.until(0, |e| matches!(e, Event::StreamIncoming { .. }));
+    let Event::StreamIncoming { session: owner, .. } = event else { panic!() };
+    for answer in [1, 0] {
+        let device = &mut world.nodes[0];
+        let connection =
+            &mut device.live_session(Handle(owner.0)).unwrap().tunnel().unwrap().connection;
+        connection.stream_write(StreamId(0), &[answer]).unwrap();
+        device.endpoint.touch(Owner::Session(Handle(owner.0)));
+        for _ in 0..10 {
+            world.step();
+        }
+    }
+    let refusal = Refusal::Service;
+    world.until(1, |e| *e == Event::StreamRefused { stream: user, refusal });
+    assert!(!world.events[1].contains(&Event::StreamOpened { stream: user }));
+}
+
+#[test]
+fn one_peer_cannot_take_the_contacts_of_others() {
+    let (mut world, _) = World::session_up();
+    let user = world.nodes[1].public_key();
+    let offer = |n: u8| Message::Offer {
+        request: 0,
+        role: Side::Responder,
+        contact_id: ContactId([n; 8]),
+        contact_key: ContactKey([n; 32]),
+        lifetime_s: 60,
+        peer: user,
+        candidates: vec![],
+        services: vec![],
+    };
+    for n in 0..100 {
+        world.nodes[0].on_session_message(offer(n), world.now);
+    }
+    assert_eq!(world.nodes[0].endpoint.contact_count(), 8);
+    assert!(world.nodes[0].endpoint.contacts_of(&user).1 == Some(ContactId([92; 8])));
+}
+
+/// A connection to the broker without a node's manners.
+struct Rude {
+    endpoint: Endpoint<u8>,
+    connection: Connection,
+}
+
+impl Rude {
+    fn new(world: &World, seed: u8) -> Rude {
+        let provider = crypto::default_provider();
+        let signer = Arc::new(Ed25519Signer::from_seed(&[seed; 32]));
+        let local = Local { config: Config::default().transport, provider, signer };
+        let mut endpoint = Endpoint::new(local, Rng::from_seed([seed; 32]));
+        let broker = world.broker.public_key();
+        let (id, key) = broker_contact(provider, &broker);
+        let contact = Contact { id, key };
+        let connection = endpoint.open(&contact, broker, path(0), 0, world.now).unwrap();
+        Rude { endpoint, connection }
+    }
+
+    fn send(&mut self, world: &mut World) {
+        let mut buf = [0; 2000];
+        while let Some(t) = self.connection.poll_transmit(&mut buf, world.now) {
+            let from = path(self.endpoint.public_key().0[0]);
+            world.broker.handle_datagram(from, &mut buf[..t.len], world.now);
+        }
+    }
+
+    fn receive(&mut self, world: &mut World) {
+        let mut buf = [0; 2000];
+        while let Some(t) = world.broker.poll_transmit(&mut buf, world.now) {
+            self.connection.handle_datagram(path(0), &mut buf[..t.len], world.now);
+        }
+    }
+}
+
+#[test]
+fn a_refused_node_that_talks_on_is_not_heard_and_soon_gone() {
+    let mut world = World::new(0);
+    let mut rude = Rude::new(&world, 50);
+    while !rude.connection.is_established() {
+        rude.send(&mut world);
+        rude.receive(&mut world);
+    }
+    let control = rude.connection.stream_open().unwrap();
+    let start = world.now;
+    // No such message, over and over, and nothing that comes is taken or acknowledged.
+    let mut buf = [0; 2000];
+    while world.broker.links() > 0 {
+        let _ = rude.connection.stream_write(control, &[0, 1, 0xff].repeat(30));
+        rude.send(&mut world);
+        while world.broker.poll_transmit(&mut buf, world.now).is_some() {}
+        world.now = world.now + Duration::from_millis(100);
+        world.broker.handle_timeout(world.now);
+        let refused = world.broker.links.values().find(|link| link.closing.is_some());
+        if let Some(link) = refused.filter(|_| world.now > start + Duration::from_secs(2)) {
+            assert!(link.connection.stats().buffered_bytes > 1000, "what it says is not read");
+        }
+        assert!(world.now < start + Duration::from_secs(10));
+    }
+    assert!(world.now > start + Duration::from_secs(2), "it had time to read why");
+}
+
+#[test]
+fn half_open_links_make_room() {
+    let mut world = World::new(1);
+    let config = super::Config { max_sessions: 128, ..Config::default() };
+    let signer = Arc::new(Ed25519Signer::from_seed(&[200; 32]));
+    let provider = crypto::default_provider();
+    world.broker = BrokerNode::new(config, provider, signer, [1; 32], world.now).unwrap();
+    for seed in 50..100 {
+        Rude::new(&world, seed).send(&mut world);
+        assert!(world.broker.links() <= 16);
+    }
+    world.connect(0, "CODE-1");
+    world.until(0, |e| *e == Event::BrokerOnline);
 }

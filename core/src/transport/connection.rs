@@ -10,7 +10,7 @@ use super::loss::Recovery;
 use super::rtt::RttEstimator;
 use super::space::{Keys, Space, SpaceId};
 use super::streams::Streams;
-use super::{BASE_DATAGRAM, Config, Event, Read, StreamId, StreamState};
+use super::{BASE_DATAGRAM, Config, Event, StreamId, StreamState};
 use crate::base::{Path, PublicKey, Rng, Side, Time};
 use crate::crypto::{DirectionKeys, Provider, Signer, Suite, contact_secrets};
 use crate::handshake::{Contact, Handshake, HandshakeError, PeerPolicy};
@@ -21,6 +21,9 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::ops::Range;
 use core::time::Duration;
+
+/// Packets kept for saying goodbye when a key is used up; one for each doubling of what comes.
+const CLOSE_PACKETS: u64 = 64;
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +120,8 @@ pub struct Connection {
     pub(super) is_confirmed: bool,
     pub(super) pending_handshake_done: bool,
     pub(super) pending_path_response: Option<[u8; 8]>,
+    /// In each packet to an address the peer moved to, until it answers (RFC 9000 §8.2).
+    pub(super) path_challenge: Option<[u8; 8]>,
     pub(super) bytes_received: u64,
     pub(super) bytes_sent: u64,
     /// The same, on the path there is now: what may be sent to an address not validated.
@@ -218,6 +223,7 @@ impl Connection {
             is_confirmed: false,
             pending_handshake_done: false,
             pending_path_response: None,
+            path_challenge: None,
             bytes_received: 0,
             bytes_sent: 0,
             path_received: 0,
@@ -317,8 +323,8 @@ impl Connection {
         self.streams.write(id, data)
     }
 
-    /// Copies received bytes out, in order.
-    pub fn stream_read(&mut self, id: StreamId, out: &mut [u8]) -> Result<Read, StreamError> {
+    /// Copies received bytes out, in order. 0 bytes are the end of the stream, told once.
+    pub fn stream_read(&mut self, id: StreamId, out: &mut [u8]) -> Result<usize, StreamError> {
         self.streams.read(id, out)
     }
 
@@ -511,6 +517,7 @@ impl Connection {
         self.state = State::Established;
         self.handshake_deadline = None;
         self.handshake = None;
+        self.crypto_rx = CryptoReceiver::default();
         self.streams.on_params(&self.peer_params);
         if self.side == Side::Responder {
             self.pending_handshake_done = true;
@@ -523,6 +530,7 @@ impl Connection {
     /// The contact keys have done their work (RFC 9001 §4.9.2).
     pub(super) fn confirm(&mut self) {
         self.is_confirmed = true;
+        self.crypto_tx = CryptoSender::default();
         self.recovery.discard(&mut self.spaces[SpaceId::Contact as usize]);
     }
 
@@ -546,12 +554,13 @@ impl Connection {
         BASE_DATAGRAM.min(self.config.max_datagram).min(theirs)
     }
 
-    /// Packets that may be sealed under one key (RFC 9001 §6.6).
-    pub(super) fn confidentiality_limit(&self) -> u64 {
-        match self.suite {
+    /// Packet number from which on nothing but the close is sealed under one key (RFC 9001 §6.6).
+    pub(super) fn last_data_pn(&self) -> u64 {
+        let limit: u64 = match self.suite {
             Some(Suite::Aes128Gcm) => 1 << 23,
             Some(Suite::ChaCha20Poly1305) | None => 1 << 62,
-        }
+        };
+        limit - CLOSE_PACKETS
     }
 }
 

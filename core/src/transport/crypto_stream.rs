@@ -9,6 +9,8 @@ use core::ops::Range;
 
 /// Bytes of a peer's handshake accepted in all.
 pub(super) const MAX_CRYPTO: usize = 16 * 1024;
+/// Separate pieces held of them; a handshake of a few packets never has as many.
+const MAX_PIECES: usize = 64;
 
 /// Our direction.
 #[derive(Default)]
@@ -75,6 +77,9 @@ impl CryptoReceiver {
             self.data[gap.start as usize..gap.end as usize].copy_from_slice(&data[from]);
             self.received.insert(gap);
         }
+        if self.received.range_count() > MAX_PIECES {
+            return Err(Violation::new(TransportCode::CRYPTO_BUFFER, "handshake in pieces"));
+        }
         Ok(())
     }
 
@@ -110,6 +115,17 @@ mod tests {
         assert!(rx.insert(MAX_CRYPTO as u64 - 1, b"x").is_ok());
         assert!(rx.insert(MAX_CRYPTO as u64, b"x").is_err());
         assert!(rx.insert(u64::MAX, b"x").is_err());
+    }
+
+    #[test]
+    fn pieces_are_limited() {
+        let mut rx = CryptoReceiver::default();
+        for i in 1..=MAX_PIECES as u64 {
+            assert!(rx.insert(i * 2, b"x").is_ok());
+        }
+        assert!(rx.insert(3, b"x").is_ok(), "one fewer");
+        assert!(rx.insert(1_000, b"x").is_ok());
+        assert!(rx.insert(2_000, b"x").is_err());
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Recovery {
         space.loss_time = None;
         let Some(largest) = space.largest_acked else { return };
         let delay = (self.rtt.conservative() * 9 / 8).max(GRANULARITY);
-        let mut next = space.sent.first_pn();
+        let mut next = 0;
         while let Some((pn, at)) = space.sent.first_outstanding(next..largest + 1) {
             next = pn + 1;
             // One rounding for both, or the timer would fire before the packet counts as lost.
@@ -111,10 +111,15 @@ impl Recovery {
         *space = Space::default();
     }
 
-    /// Probe timeout with backoff. The peer may hold its ACK back only in the data space.
+    /// Probe timeout without backoff (RFC 9002 §6.2.1). The peer may hold its ACK back only in the
+    /// data space.
     pub(super) fn pto(&self, space: SpaceId) -> Duration {
         let held = if space == SpaceId::Data { MAX_ACK_DELAY } else { Duration::ZERO };
-        (self.rtt.pto_base() + held) * (1 << self.pto_count.min(MAX_PTO_SHIFT))
+        self.rtt.pto_base() + held
+    }
+
+    fn pto_with_backoff(&self, space: SpaceId) -> Duration {
+        self.pto(space) * (1 << self.pto_count.min(MAX_PTO_SHIFT))
     }
 
     /// When, and for which space, the loss timer fires (A.8). `is_unconfirmed` keeps an initiator
@@ -132,7 +137,9 @@ impl Recovery {
                     let is_locked = is_unconfirmed && *id == SpaceId::Contact;
                     space.sent.has_ack_eliciting() || (is_locked && space.keys.is_some())
                 })
-                .filter_map(|(id, space)| space.last_eliciting.map(|at| (at + self.pto(id), id)))
+                .filter_map(|(id, space)| {
+                    space.last_eliciting.map(|at| (at + self.pto_with_backoff(id), id))
+                })
                 .min_by_key(|x| x.0)
         })
     }

@@ -134,12 +134,3 @@ pub struct StreamState {
     /// All that was written, and the end, is acknowledged.
     pub is_delivered: bool,
 }
-
-/// What a read gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Read {
-    /// Bytes copied.
-    pub len: usize,
-    /// Whether they are the stream's last.
-    pub fin: bool,
-}

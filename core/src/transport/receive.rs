@@ -26,12 +26,11 @@ impl Connection {
         header: &Header,
         opened: &Opened,
         packet: &[u8],
-        datagram_len: usize,
         now: Time,
     ) {
         self.clamp(now);
-        self.bytes_received += datagram_len as u64;
-        self.path_received += datagram_len as u64;
+        self.bytes_received += packet.len() as u64;
+        self.path_received += packet.len() as u64;
         self.on_opened(header, opened, packet);
     }
 
@@ -94,6 +93,9 @@ impl Connection {
         if self.path != path {
             self.path = path;
             (self.path_received, self.path_sent) = (0, 0);
+            // Its connection ID says where it was, not where it is.
+            self.is_address_validated = false;
+            self.path_challenge = (self.side == Side::Responder).then(|| self.rng.array());
         }
         self.is_path_latched = true;
     }
@@ -114,11 +116,16 @@ impl Connection {
             if self.remote_cid == self.original_dcid && self.side == Side::Initiator {
                 self.remote_cid = scid;
             }
-            // It knows the ID we chose, so it is where it says (RFC 9000 §8.1).
-            self.is_address_validated |= header.dcid == self.local_cid;
+            // It knows the ID we chose, so it is where it says (RFC 9000 §8.1), unless it moved.
+            self.is_address_validated |=
+                header.dcid == self.local_cid && self.path_challenge.is_none();
         }
         let Some(payload) = packet.get(opened.payload.clone()) else { return };
-        match self.handle_payload(id, payload) {
+        let result = self.handle_payload(id, payload);
+        if core::mem::take(&mut self.streams.has_declined) {
+            return;
+        }
+        match result {
             Ok(is_eliciting) if self.spaces[id as usize].keys.is_some() => {
                 let is_immediate = id == SpaceId::Contact;
                 let acks = &mut self.spaces[id as usize].acks;
@@ -165,8 +172,7 @@ impl Connection {
             Frame::MaxStreams(max) => self.streams.on_max_streams(max),
             Frame::StreamDataBlocked { id, .. } => self.streams.on_stream_data_blocked(id)?,
             Frame::PathChallenge(data) => self.pending_path_response = Some(data),
-            // None was asked for: harmless, as a late one would be.
-            Frame::PathResponse(_) => {}
+            Frame::PathResponse(data) => self.on_path_response(data),
             Frame::Close(close) => self.move_to_draining(&close),
             Frame::HandshakeDone => self.on_handshake_done()?,
         }
@@ -220,9 +226,21 @@ impl Connection {
     }
 
     fn on_crypto(&mut self, offset: u64, data: &[u8]) -> Result<(), Violation> {
+        // TLS has no more to say: a late copy.
+        if self.handshake.is_none() {
+            return Ok(());
+        }
         self.crypto_rx.insert(offset, data)?;
         self.drive_handshake();
         Ok(())
+    }
+
+    /// The peer is where we sent the challenge (RFC 9000 §8.2.3); a late answer is harmless.
+    fn on_path_response(&mut self, data: [u8; 8]) {
+        if self.path_challenge == Some(data) {
+            self.path_challenge = None;
+            self.is_address_validated = true;
+        }
     }
 
     fn on_handshake_done(&mut self) -> Result<(), Violation> {

@@ -2,9 +2,15 @@
 //!
 //! Owns its unread bytes. Does not own the connection's window; it reports what it adds to it.
 
+use super::StreamError;
 use super::error::{TransportCode, Violation};
-use super::{Read, StreamError};
 use crate::base::{ByteRing, RangeSet};
+use core::ops::Range;
+
+/// Separate pieces held of one stream, however little of it has come. A piece takes as much memory
+/// as [`PIECE_LEN`] bytes of the stream.
+const MIN_PIECES: u64 = 64;
+const PIECE_LEN: u64 = 16;
 
 pub(super) struct RecvStream {
     /// Unread bytes; its base is what the application has read.
@@ -108,6 +114,15 @@ impl RecvStream {
         self.received.first().filter(|r| r.start == 0).map_or(0, |r| r.end)
     }
 
+    /// Whether bytes at `range` would be one piece too many: then the packet is not acknowledged,
+    /// as if it were lost, and comes again when there are fewer holes. Keeps a peer from making us
+    /// hold more holes than bytes.
+    pub(super) fn is_too_scattered(&self, range: Range<u64>) -> bool {
+        let end = self.end.max(range.end);
+        let most = MIN_PIECES + end.saturating_sub(self.ring.base()) / PIECE_LEN;
+        self.received.range_count() as u64 >= most && !self.received.touches(range)
+    }
+
     /// Bytes received and not read; those the application refused count as read.
     pub(super) fn unread(&self) -> u64 {
         if self.stop.is_some() || self.reset.is_some() { 0 } else { self.end - self.ring.base() }
@@ -127,29 +142,28 @@ impl RecvStream {
         self.reset
     }
 
-    /// Copies out what is there, in order.
-    pub(super) fn read(&mut self, out: &mut [u8]) -> Result<Read, StreamError> {
+    /// Copies out what is there, in order. 0 bytes are the end of the stream, told once.
+    pub(super) fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
         if let Some(code) = self.reset {
             return Err(StreamError::Reset(code));
         }
-        if self.stop.is_some() {
+        if self.stop.is_some() || self.fin_read {
             return Err(StreamError::Finished);
         }
         let base = self.ring.base();
         let len = out.len().min((self.readable_end() - base) as usize);
+        if len == 0 {
+            self.fin_read = !out.is_empty() && self.final_size == Some(base);
+            return if self.fin_read { Ok(0) } else { Err(StreamError::Blocked) };
+        }
         self.ring.read_at(base, &mut out[..len]);
         self.ring.advance(base + len as u64);
-        let fin = self.final_size == Some(base + len as u64);
-        self.fin_read |= fin;
-        if len == 0 && !fin {
-            return Err(StreamError::Blocked);
-        }
         if self.final_size.is_none()
             && self.ring.base() + self.window - self.max_data >= self.window / 4
         {
             self.pending_max_data = true;
         }
-        Ok(Read { len, fin })
+        Ok(len)
     }
 
     /// The limit to announce now.
@@ -186,10 +200,10 @@ impl RecvStream {
         self.fin_read || self.reset.is_some() || (self.stop.is_some() && self.final_size.is_some())
     }
 
-    /// Gives memory back if nothing is unread.
-    pub(super) fn shrink_if_empty(&mut self) {
-        if self.unread() == 0 {
-            self.ring.shrink();
+    /// Gives memory back that what is unread does not need.
+    pub(super) fn compact(&mut self) {
+        if self.stop.is_none() && self.reset.is_none() {
+            self.ring.compact(self.received.last().map_or(0, |r| r.end));
         }
     }
 }
@@ -198,9 +212,9 @@ impl RecvStream {
 mod tests {
     use super::*;
 
-    fn read(rx: &mut RecvStream) -> Result<(std::vec::Vec<u8>, bool), StreamError> {
+    fn read(rx: &mut RecvStream) -> Result<std::vec::Vec<u8>, StreamError> {
         let mut out = [0; 100];
-        rx.read(&mut out).map(|r| (out[..r.len].to_vec(), r.fin))
+        rx.read(&mut out).map(|len| out[..len].to_vec())
     }
 
     #[test]
@@ -209,8 +223,12 @@ mod tests {
         assert_eq!(rx.on_data(3, b"def", true, 100), Ok(6));
         assert_eq!(read(&mut rx), Err(StreamError::Blocked));
         assert_eq!(rx.on_data(0, b"abcd", false, 100), Ok(0));
-        assert_eq!(read(&mut rx), Ok((b"abcdef".to_vec(), true)));
-        assert!(rx.is_terminal());
+        assert_eq!(read(&mut rx), Ok(b"abcdef".to_vec()));
+        assert!(rx.is_readable() && !rx.is_terminal(), "the end is still to be read");
+        assert_eq!(rx.read(&mut []), Err(StreamError::Blocked));
+        assert_eq!(read(&mut rx), Ok(std::vec![]));
+        assert!(!rx.is_readable() && rx.is_terminal());
+        assert_eq!(read(&mut rx), Err(StreamError::Finished));
     }
 
     #[test]
@@ -220,14 +238,32 @@ mod tests {
         assert_eq!(code(rx.on_data(0, b"abcde", false, 9)), Err(TransportCode::FLOW_CONTROL));
         assert_eq!(code(rx.on_data(0, b"abcd", false, 3)), Err(TransportCode::FLOW_CONTROL));
         assert_eq!(code(rx.on_data(0, b"abcd", false, 4)), Ok(4));
-        assert_eq!(read(&mut rx), Ok((b"abcd".to_vec(), false)));
+        assert_eq!(read(&mut rx), Ok(b"abcd".to_vec()));
         assert!(rx.pending_max_data);
         assert_eq!(rx.announce_max_data(), 8);
         assert_eq!(code(rx.on_data(4, b"e", true, 4)), Ok(1));
         assert_eq!(code(rx.on_data(5, b"f", false, 4)), Err(TransportCode::FINAL_SIZE));
         assert_eq!(code(rx.on_reset(1, 4, 4)), Err(TransportCode::FINAL_SIZE));
         assert_eq!(code(rx.on_reset(1, 5, 4)), Ok(0));
-        assert_eq!(read(&mut rx), Ok((b"e".to_vec(), true)));
+        assert_eq!(read(&mut rx), Ok(b"e".to_vec()));
+    }
+
+    #[test]
+    fn holes_are_limited_by_what_has_come() {
+        let mut rx = RecvStream::new(10_000);
+        let mut taken = 0;
+        for i in 0..1_000u64 {
+            let at = i * 2 + 1;
+            if rx.is_too_scattered(at..at + 1) {
+                break;
+            }
+            rx.on_data(at, b"x", false, 10_000).unwrap();
+            taken += 1;
+        }
+        assert_eq!(taken, MIN_PIECES + 2 * taken / PIECE_LEN);
+        // What closes a hole, or joins on, is welcome; so is a piece behind much data.
+        assert!(!rx.is_too_scattered(0..1) && !rx.is_too_scattered(2..3));
+        assert!(!rx.is_too_scattered(9_000..9_001));
     }
 
     #[test]

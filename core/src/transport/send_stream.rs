@@ -259,11 +259,9 @@ impl SendStream {
         });
     }
 
-    /// Gives memory back if nothing is buffered.
-    pub(super) fn shrink_if_empty(&mut self) {
-        if self.buffered() == 0 {
-            self.ring.shrink();
-        }
+    /// Gives memory back that what is buffered does not need.
+    pub(super) fn compact(&mut self) {
+        self.ring.compact(self.end);
     }
 }
 

@@ -1,7 +1,9 @@
 //! Packets sent and not settled yet, and which frames they carried (RFC 9002 A.1).
 //!
 //! Two queues that only grow at the back and shrink at the front, so that steady traffic allocates
-//! nothing. Packet numbers are contiguous; settled packets in the middle wait for the front.
+//! nothing. Packets that elicit no ACK may never be acknowledged and are not kept: what is kept is
+//! bounded by the congestion window, whatever the peer does not acknowledge. Settled packets in the
+//! middle wait for the front.
 
 use super::StreamId;
 use crate::base::Time;
@@ -29,20 +31,14 @@ pub(super) enum SentFrame {
     HandshakeDone,
 }
 
-/// A packet's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Status {
-    Outstanding,
-    Settled,
-}
-
-/// What loss recovery knows about a packet.
+/// What loss recovery knows about an ack-eliciting packet.
 #[derive(Clone, Debug)]
 pub(super) struct SentPacket {
+    pn: u64,
     pub(super) at: Time,
     pub(super) size: u16,
-    pub(super) is_ack_eliciting: bool,
-    status: Status,
+    /// Acknowledged or declared lost.
+    is_settled: bool,
     frame_count: u16,
     /// Absolute index of its first frame.
     first_frame: u64,
@@ -51,23 +47,23 @@ pub(super) struct SentPacket {
 /// Send side of a packet number space.
 #[derive(Default)]
 pub(super) struct SentPackets {
+    /// By packet number.
     packets: VecDeque<SentPacket>,
-    first_pn: u64,
+    next_pn: u64,
     frames: VecDeque<SentFrame>,
     first_frame: u64,
-    /// Outstanding ack-eliciting packets.
-    eliciting: usize,
+    outstanding: usize,
 }
 
 impl SentPackets {
     /// The number of the next packet.
     pub(super) fn next_pn(&self) -> u64 {
-        self.first_pn + self.packets.len() as u64
+        self.next_pn
     }
 
     /// Whether an acknowledgement is awaited.
     pub(super) fn has_ack_eliciting(&self) -> bool {
-        self.eliciting > 0
+        self.outstanding > 0
     }
 
     /// Notes a frame of the packet that [`Self::push_packet`] will complete.
@@ -77,24 +73,21 @@ impl SentPackets {
 
     /// Completes a packet from the frames pushed since the last one.
     pub(super) fn push_packet(&mut self, at: Time, size: u16, is_ack_eliciting: bool) {
-        let behind = self
+        let pn = self.next_pn;
+        self.next_pn += 1;
+        let first_frame = self
             .packets
             .back()
             .map_or(self.first_frame, |last| last.first_frame + u64::from(last.frame_count));
-        let end = self.first_frame + self.frames.len() as u64;
-        // A packet that elicits no ACK may never be acknowledged; waiting for it would block the
-        // front.
-        let status = if is_ack_eliciting { Status::Outstanding } else { Status::Settled };
-        self.eliciting += usize::from(is_ack_eliciting);
-        self.packets.push_back(SentPacket {
-            at,
-            size,
-            is_ack_eliciting,
-            status,
-            frame_count: (end - behind) as u16,
-            first_frame: behind,
-        });
-        self.shrink();
+        let kept = (first_frame - self.first_frame) as usize;
+        if !is_ack_eliciting {
+            self.frames.truncate(kept);
+            return;
+        }
+        self.outstanding += 1;
+        let frame_count = (self.frames.len() - kept) as u16;
+        let is_settled = false;
+        self.packets.push_back(SentPacket { pn, at, size, is_settled, frame_count, first_frame });
     }
 
     /// Settles packet `pn` and hands its frames out; `None` if it is settled already or unknown.
@@ -103,14 +96,11 @@ impl SentPackets {
         pn: u64,
         mut on_frame: impl FnMut(&SentFrame),
     ) -> Option<SentPacket> {
-        let index = usize::try_from(pn.checked_sub(self.first_pn)?).ok()?;
-        let packet = self.packets.get_mut(index)?;
-        if packet.status == Status::Settled {
-            return None;
-        }
-        packet.status = Status::Settled;
+        let index = self.packets.binary_search_by_key(&pn, |packet| packet.pn).ok()?;
+        let packet = self.packets.get_mut(index).filter(|packet| !packet.is_settled)?;
+        packet.is_settled = true;
         let packet = packet.clone();
-        self.eliciting -= usize::from(packet.is_ack_eliciting);
+        self.outstanding -= 1;
         let start = (packet.first_frame - self.first_frame) as usize;
         for frame in self.frames.range(start..start + usize::from(packet.frame_count)) {
             on_frame(frame);
@@ -123,13 +113,12 @@ impl SentPackets {
         &self,
         range: Range<u64>,
     ) -> impl Iterator<Item = (u64, &SentPacket)> {
-        let len = self.packets.len() as u64;
-        let start = range.start.saturating_sub(self.first_pn).min(len);
-        let end = range.end.saturating_sub(self.first_pn).min(len).max(start);
-        let numbers = self.first_pn + start..;
-        numbers
-            .zip(self.packets.range(start as usize..end as usize))
-            .filter(|(_, packet)| packet.status == Status::Outstanding)
+        let start = self.packets.partition_point(|packet| packet.pn < range.start);
+        self.packets
+            .range(start..)
+            .take_while(move |packet| packet.pn < range.end)
+            .filter(|packet| !packet.is_settled)
+            .map(|packet| (packet.pn, packet))
     }
 
     /// The lowest outstanding packet number within `range`, and when it was sent.
@@ -146,18 +135,12 @@ impl SentPackets {
         }
     }
 
-    /// The lowest packet number not settled.
-    pub(super) fn first_pn(&self) -> u64 {
-        self.first_pn
-    }
-
     /// Drops settled packets from the front.
     pub(super) fn shrink(&mut self) {
-        while self.packets.front().is_some_and(|p| p.status == Status::Settled) {
+        while self.packets.front().is_some_and(|packet| packet.is_settled) {
             let Some(packet) = self.packets.pop_front() else { return };
             self.frames.drain(..usize::from(packet.frame_count));
             self.first_frame += u64::from(packet.frame_count);
-            self.first_pn += 1;
         }
     }
 }
@@ -182,10 +165,23 @@ mod tests {
         assert_eq!(sent.outstanding(0..10).map(|(pn, _)| pn).collect::<Vec<_>>(), [0, 3]);
         assert!(sent.settle(0, |_| ()).is_some());
         sent.shrink();
-        assert_eq!((sent.first_pn(), sent.next_pn()), (3, 4));
+        assert_eq!((sent.packets.len(), sent.next_pn()), (1, 4));
         got.clear();
         assert!(sent.settle(3, |f| got.push(f.clone())).is_some());
         assert_eq!(got, [SentFrame::Crypto(3..4)]);
         assert!(!sent.has_ack_eliciting());
+    }
+
+    #[test]
+    fn what_elicits_no_ack_is_not_kept() {
+        let mut sent = SentPackets::default();
+        for pn in 0..10_000 {
+            sent.push_frame(SentFrame::Ack { largest: pn });
+            sent.push_packet(Time::ZERO, 100, pn == 0 || pn == 9_999);
+        }
+        assert_eq!((sent.packets.len(), sent.frames.len(), sent.next_pn()), (2, 2, 10_000));
+        let mut got = Vec::new();
+        assert!(sent.settle(9_999, |f| got.push(f.clone())).is_some());
+        assert_eq!(got, [SentFrame::Ack { largest: 9_999 }]);
     }
 }

@@ -8,7 +8,7 @@ use super::error::{TransportCode, Violation};
 use super::recv_stream::RecvStream;
 use super::send_stream::SendStream;
 use super::sent::SentFrame;
-use super::{Config, Read, StreamError, StreamId, StreamState};
+use super::{Config, StreamError, StreamId, StreamState};
 use crate::base::Side;
 use crate::wire::frame;
 use crate::wire::params::TransportParams;
@@ -59,6 +59,8 @@ pub(super) struct Streams {
     opened: VecDeque<StreamId>,
     pub(super) pending_max_data: bool,
     pub(super) pending_max_streams: bool,
+    /// A frame of the packet at hand was not taken: the packet must not be acknowledged.
+    pub(super) has_declined: bool,
 }
 
 impl Streams {
@@ -88,6 +90,7 @@ impl Streams {
             opened: VecDeque::new(),
             pending_max_data: false,
             pending_max_streams: false,
+            has_declined: false,
         }
     }
 
@@ -133,16 +136,16 @@ impl Streams {
         Ok(len)
     }
 
-    pub(super) fn read(&mut self, id: StreamId, out: &mut [u8]) -> Result<Read, StreamError> {
+    pub(super) fn read(&mut self, id: StreamId, out: &mut [u8]) -> Result<usize, StreamError> {
         let stream = self.table.get_mut(&id).ok_or(StreamError::Unknown)?;
-        let read = stream.recv.read(out)?;
+        let len = stream.recv.read(out)?;
         if stream.recv.pending_max_data {
             self.queue(id);
         }
-        self.consume(read.len as u64);
+        self.consume(len as u64);
         self.trim(id);
         self.collect(id);
-        Ok(read)
+        Ok(len)
     }
 
     pub(super) fn finish(&mut self, id: StreamId) -> Result<(), StreamError> {
@@ -188,9 +191,9 @@ impl Streams {
         let has_room = stream.send.buffered() < self.stream_send_buffer;
         Some(StreamState {
             is_readable: stream.recv.is_readable(),
-            is_writable: stream.send.check_open().is_ok()
-                && has_room
-                && self.buffered < self.window,
+            // Not whether the connection's buffer has room: a writer told to go on asks again, one
+            // not told would wait for ever.
+            is_writable: stream.send.check_open().is_ok() && has_room,
             reset: stream.recv.reset_code(),
             stopped: stream.send.stopped(),
             is_delivered: stream.send.is_delivered(),
@@ -253,6 +256,11 @@ impl Streams {
     pub(super) fn on_stream(&mut self, frame: &frame::Stream<'_>) -> Result<(), Violation> {
         let credit = self.recv_max - self.arrived;
         let Some(stream) = self.remote(frame.id)? else { return Ok(()) };
+        let range = frame.offset..frame.offset + frame.data.len() as u64;
+        if stream.recv.is_too_scattered(range) {
+            self.has_declined = true;
+            return Ok(());
+        }
         let used = stream.recv.on_data(frame.offset, frame.data, frame.fin, credit)?;
         let is_dropped = stream.recv.stop_code().is_some() || stream.recv.reset_code().is_some();
         let is_readable = stream.recv.is_readable();
@@ -489,13 +497,13 @@ impl Streams {
         }
     }
 
-    /// Empty rings give their memory back once the streams' rings are more than the connection's
-    /// windows ask for.
+    /// Rings give back what they do not need once full rings of all streams would be more than the
+    /// connection's windows ask for.
     fn trim(&mut self, id: StreamId) {
         let is_crowded = self.table.len() as u64 * self.stream_window > self.window;
         if let Some(stream) = self.table.get_mut(&id).filter(|_| is_crowded) {
-            stream.send.shrink_if_empty();
-            stream.recv.shrink_if_empty();
+            stream.send.compact();
+            stream.recv.compact();
         }
     }
 
@@ -506,6 +514,7 @@ impl Streams {
         });
         if is_over {
             self.table.remove(&id);
+            self.waiting.remove(&id);
             if id.0 & 1 != first_bit(self.side) {
                 self.max_remote += 1;
                 self.pending_max_streams = true;

@@ -5,6 +5,7 @@ use crate::base::{ContactId, PublicKey, Rng, Side, Time};
 use crate::crypto::{self, Ed25519Signer, Provider, Secret, Signer};
 use crate::handshake::{Contact, PeerPolicy};
 use crate::wire::cid::Cid;
+use crate::wire::frame;
 use crate::wire::packet::Header;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -20,6 +21,8 @@ struct Pair {
     now: Time,
     wire: VecDeque<(Time, bool, Vec<u8>)>,
     loss_percent: u64,
+    /// Where A's datagrams come from.
+    a_path: Path,
     delay: Duration,
     a_events: Vec<Event>,
     b_events: Vec<Event>,
@@ -63,6 +66,7 @@ impl Pair {
             now: Time::ZERO,
             wire: VecDeque::new(),
             loss_percent: 0,
+            a_path: path(1),
             delay: Duration::from_millis(10),
             a_events: Vec::new(),
             b_events: Vec::new(),
@@ -75,12 +79,11 @@ impl Pair {
             return self.a.handle_datagram(path(2), &mut datagram, self.now);
         }
         if let Some(b) = &mut self.b {
-            return b.handle_datagram(path(1), &mut datagram, self.now);
+            return b.handle_datagram(self.a_path, &mut datagram, self.now);
         }
         let header = Header::parse(&datagram).unwrap();
         let provider = self.b_local.provider;
         let keys = Connection::first_packet_keys(provider, &self.contact, &header.dcid);
-        let len = datagram.len();
         let packet = &mut datagram[..header.len];
         let opened = protect::open(&keys, &header, packet, 0).unwrap();
         let accept = Accept {
@@ -92,7 +95,7 @@ impl Pair {
         let (scid, cid) = (header.scid.unwrap(), Cid::local([2; 8]));
         let local = self.b_local.clone();
         let mut b = Connection::accept(local, accept, scid, cid, &mut self.rng, self.now).unwrap();
-        b.handle_first_packet(&header, &opened, packet, len, self.now);
+        b.handle_first_packet(&header, &opened, packet, self.now);
         self.b = Some(b);
     }
 
@@ -174,7 +177,7 @@ fn first_datagram_fits_512_bytes_and_data_flows_after_one_round_trip() {
     assert_eq!(pair.now, Time::from_micros(30_000));
     let b = pair.b.as_mut().unwrap();
     let mut out = [0; 10];
-    assert_eq!(b.stream_read(id, &mut out), Ok(Read { len: 5, fin: false }));
+    assert_eq!(b.stream_read(id, &mut out), Ok(5));
     assert_eq!(&out[..5], b"hello");
     assert_eq!(b.peer_key(), Some(Ed25519Signer::from_seed(&[1; 32]).public_key()));
     pair.run_until(|p| p.a.is_confirmed);
@@ -207,10 +210,7 @@ fn a_mebibyte_each_way_arrives_over_bad_links() {
                 }
                 let mut out = [0; 5000];
                 while let Ok(n) = end.stream_read(id, &mut out) {
-                    read[side].extend_from_slice(&out[..n.len]);
-                    if n.fin {
-                        break;
-                    }
+                    read[side].extend_from_slice(&out[..n]);
                 }
                 is_over &= read[side].len() == data.len();
                 assert!(end.stats().buffered_bytes <= 2 * end.config.session_window);
@@ -287,7 +287,7 @@ fn a_slow_reader_holds_the_writer_at_the_window() {
     pair.b_events.clear();
     pair.a_events.clear();
     let mut out = [0; 20_000];
-    assert_eq!(b.stream_read(id, &mut out).unwrap().len, 10_000);
+    assert_eq!(b.stream_read(id, &mut out).unwrap(), 10_000);
     pair.run_until(|p| p.a_events.contains(&Event::Stream(id)));
     assert!(pair.a.stream_state(id).unwrap().is_writable);
 }
@@ -322,6 +322,117 @@ fn reset_stop_and_release_free_streams_and_raise_the_limit() {
     assert_eq!(pair.a.side(), Side::Initiator);
 }
 
+/// A pair whose initiator moved to another address between its first packet and its last of the
+/// handshake.
+fn moved() -> Pair {
+    let mut pair = Pair::new(no_keep_alive());
+    pair.run_until(|p| p.b.is_some());
+    // As if it had acknowledged something already: that says nothing of another address.
+    pair.b.as_mut().unwrap().is_address_validated = true;
+    pair.a_path = path(3);
+    pair.run_until(|p| p.b.as_ref().is_some_and(|b| b.is_established()));
+    let b = pair.b.as_ref().unwrap();
+    assert!(b.path() == path(3) && !b.is_address_validated);
+    pair
+}
+
+#[test]
+fn an_address_moved_to_is_validated_by_its_answer() {
+    let mut pair = moved();
+    let b = pair.b.as_mut().unwrap();
+    let id = b.stream_open().unwrap();
+    assert_eq!(b.stream_write(id, &[7; 100_000]), Ok(100_000));
+    let mut out = [0; 100_000];
+    let mut read = 0;
+    pair.run_until(|p| {
+        read += p.a.stream_read(id, &mut out).unwrap_or(0);
+        read == out.len()
+    });
+    assert!(pair.b.as_ref().unwrap().is_address_validated);
+}
+
+#[test]
+fn an_address_that_does_not_answer_gets_three_times_what_came_from_it() {
+    let mut pair = moved();
+    let b = pair.b.as_mut().unwrap();
+    let id = b.stream_open().unwrap();
+    b.stream_write(id, &[7; 100_000]).unwrap();
+    let mut buf = [0; MAX_DATAGRAM];
+    while !b.is_closed() {
+        while b.poll_transmit(&mut buf, pair.now).is_some() {}
+        let Some(next) = b.poll_timeout() else { break };
+        pair.now = pair.now.max(next);
+        b.handle_timeout(pair.now);
+    }
+    assert!(b.is_closed() && b.path_sent > 0);
+    assert!(b.path_sent <= 3 * b.path_received, "{} of {}", b.path_sent, b.path_received);
+}
+
+#[test]
+fn used_up_keys_end_the_connection_and_the_peer_is_told() {
+    let mut pair = Pair::connected(no_keep_alive());
+    let limit = (1 << 23) - 64;
+    assert_eq!(pair.a.last_data_pn(), limit);
+    let space = &mut pair.a.spaces[super::space::SpaceId::Data as usize];
+    while space.sent.next_pn() < limit {
+        space.sent.push_packet(pair.now, 0, false);
+    }
+    let id = pair.a.stream_open().unwrap();
+    pair.a.stream_write(id, b"x").unwrap();
+    while pair.step() {}
+    let code = TransportCode::AEAD_LIMIT.0;
+    let is_told = |e: &Event| match e {
+        Event::Closed(CloseReason::PeerTransport { code: told, .. }) => *told == code,
+        _ => false,
+    };
+    assert!(pair.b_events.iter().any(is_told), "{:?}", pair.b_events);
+}
+
+#[test]
+fn a_writer_waiting_for_the_connection_is_told_even_if_others_were_faster() {
+    let config = Config { session_window: 10_000, stream_window: 10_000, ..Config::default() };
+    let mut pair = Pair::connected(config);
+    let first = pair.a.stream_open().unwrap();
+    assert_eq!(pair.a.stream_write(first, &[1; 20_000]), Ok(10_000));
+    let second = pair.a.stream_open().unwrap();
+    assert_eq!(pair.a.stream_write(second, &[2; 300]), Ok(256), "the first bytes are free");
+    assert_eq!(pair.a.stream_write(second, &[2; 300]), Err(StreamError::Blocked));
+    pair.a_events.clear();
+    pair.run_until(|p| {
+        // The first takes all the room there is before anybody is asked.
+        let _ = p.a.stream_write(first, &[1; 20_000]);
+        p.a_events.contains(&Event::Stream(second))
+    });
+    assert!(pair.a.stream_state(second).unwrap().is_writable);
+}
+
+#[test]
+fn a_piece_too_many_is_not_acknowledged_and_comes_again() {
+    let mut pair = Pair::connected(no_keep_alive());
+    let id = pair.a.stream_open().unwrap();
+    pair.a.stream_write(id, b"x").unwrap();
+    pair.run_until(|p| p.b_events.contains(&Event::Opened(id)));
+    let streams = &mut pair.b.as_mut().unwrap().streams;
+    let frame = |offset, data| frame::Stream { id: id.0, offset, data, fin: false };
+    for i in 0..100 {
+        streams.on_stream(&frame(11 + 2 * i, b"x")).unwrap();
+    }
+    assert!(core::mem::take(&mut streams.has_declined));
+    let data = super::space::SpaceId::Data as usize;
+    let mut buf = [0; MAX_DATAGRAM];
+    pair.a.stream_write(id, b"y").unwrap();
+    pair.a.poll_transmit(&mut buf, pair.now).expect("a packet that is lost");
+    pair.a.stream_write(id, b"z").unwrap();
+    let pn = pair.a.spaces[data].sent.next_pn();
+    let wait = pair.now + pair.delay;
+    pair.run_until(|p| p.now >= wait);
+    assert!(!pair.b.as_ref().unwrap().spaces[data].acks.is_duplicate(pn));
+    pair.run_until(|p| p.a.stats().buffered_bytes == 0);
+    let mut out = [0; 10];
+    assert_eq!(pair.b.as_mut().unwrap().stream_read(id, &mut out), Ok(3));
+    assert_eq!(&out[..3], b"xyz");
+}
+
 #[test]
 fn flipped_and_repeated_packets_change_nothing() {
     let mut pair = Pair::connected(no_keep_alive());
@@ -345,7 +456,7 @@ fn flipped_and_repeated_packets_change_nothing() {
         b.handle_datagram(path(1), &mut buf[..len].to_vec(), pair.now);
     }
     let mut out = [0; 10];
-    assert_eq!(b.stream_read(id, &mut out), Ok(Read { len: 5, fin: false }));
+    assert_eq!(b.stream_read(id, &mut out), Ok(5));
     assert_eq!(b.stream_read(id, &mut out), Err(StreamError::Blocked));
     assert!(b.is_established());
 }

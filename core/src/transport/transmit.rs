@@ -52,7 +52,7 @@ impl Connection {
             return 0;
         }
         let pn = space.sent.next_pn();
-        if id == SpaceId::Data && pn >= self.confidentiality_limit() {
+        if id == SpaceId::Data && self.state != State::Closing && pn >= self.last_data_pn() {
             let limit = Violation::new(TransportCode::AEAD_LIMIT, "keys are used up");
             self.close_for_violation(limit);
             return 0;
@@ -180,6 +180,9 @@ impl Connection {
             frame::write_handshake_done(w)?;
             self.pending_handshake_done = false;
             sent.push_frame(SentFrame::HandshakeDone);
+        }
+        if let Some(data) = self.path_challenge {
+            frame::write_path_challenge(w, &data)?;
         }
         if let Some(data) = self.pending_path_response {
             frame::write_path_response(w, &data)?;

@@ -10,7 +10,7 @@ mod loopback;
 pub use loopback::loopback_address;
 
 use crate::base::Time;
-use crate::transport::{CloseReason, Connection, Event, Read, StreamError, StreamId, StreamState};
+use crate::transport::{CloseReason, Connection, Event, StreamError, StreamId, StreamState};
 use crate::wire::message::{SERVICE_NAME_LEN_MAX, is_service_name};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -91,6 +91,8 @@ enum Phase {
     Asking,
     /// Bytes flow.
     Open,
+    /// Ours: they said no. What else they say does not count.
+    Refused,
 }
 
 /// A connection with services on it.
@@ -157,8 +159,8 @@ impl Tunnel {
         }
     }
 
-    /// Copies received bytes out.
-    pub fn read(&mut self, id: StreamId, out: &mut [u8]) -> Result<Read, StreamError> {
+    /// Copies received bytes out; 0 are the end of the stream, told once.
+    pub fn read(&mut self, id: StreamId, out: &mut [u8]) -> Result<usize, StreamError> {
         match self.phases.get(&id) {
             Some(Phase::Open | Phase::Asked) => self.connection.stream_read(id, out),
             Some(_) => Err(StreamError::Blocked),
@@ -212,6 +214,7 @@ impl Tunnel {
             Phase::Open | Phase::Asked => Some(TunnelEvent::Changed(id)),
             Phase::Header(_) => self.read_header(id),
             Phase::Asking => self.read_answer(id),
+            Phase::Refused => None,
         }
     }
 
@@ -228,8 +231,7 @@ impl Tunnel {
             let mut buf = [0; 3 + SERVICE_NAME_LEN_MAX];
             let part = buf.get_mut(..wanted).map(|part| self.connection.stream_read(id, part));
             match part {
-                Some(Ok(read)) if !read.fin => header.extend_from_slice(&buf[..read.len]),
-                Some(Ok(read)) if read.len == wanted => header.extend_from_slice(&buf[..read.len]),
+                Some(Ok(len)) if len > 0 => header.extend_from_slice(&buf[..len]),
                 Some(Err(StreamError::Blocked)) => return None,
                 _ => return self.give_up(id),
             }
@@ -247,18 +249,18 @@ impl Tunnel {
 
     fn read_answer(&mut self, id: StreamId) -> Option<TunnelEvent> {
         let mut answer = [0];
-        match self.connection.stream_read(id, &mut answer) {
-            Ok(read) if read.len == 1 && answer[0] == ANSWER_OPEN => {
+        let refusal = match self.connection.stream_read(id, &mut answer) {
+            Ok(1) if answer[0] == ANSWER_OPEN => {
                 self.phases.insert(id, Phase::Open);
-                Some(TunnelEvent::Accepted(id))
+                return Some(TunnelEvent::Accepted(id));
             }
-            Ok(read) if read.len == 1 => {
-                Some(TunnelEvent::Refused(id, Refusal::from_code(answer[0])))
-            }
+            Ok(1) => Refusal::from_code(answer[0]),
             // The peer wants no more of our bytes; its answer is still to come, or its reset is.
-            Err(StreamError::Blocked) => None,
-            _ => Some(TunnelEvent::Refused(id, Refusal::Service)),
-        }
+            Err(StreamError::Blocked) => return None,
+            _ => Refusal::Service,
+        };
+        self.phases.insert(id, Phase::Refused);
+        Some(TunnelEvent::Refused(id, refusal))
     }
 
     fn give_up(&mut self, id: StreamId) -> Option<TunnelEvent> {

@@ -241,13 +241,10 @@ impl Flow {
         let mut buf = [0; CHUNK_LEN];
         while left > 0 && !self.is_fin_read {
             let cap = left.min(buf.len());
-            let Ok(read) = node.stream_read(stream, &mut buf[..cap], now) else { return };
-            self.check(&buf[..read.len]);
-            left -= read.len;
-            self.is_fin_read |= read.fin;
-            if read.len == 0 {
-                return;
-            }
+            let Ok(len) = node.stream_read(stream, &mut buf[..cap], now) else { return };
+            self.check(&buf[..len]);
+            left -= len;
+            self.is_fin_read = len == 0;
         }
     }
 

@@ -83,7 +83,6 @@ impl Endpoint {
         else {
             return;
         };
-        let datagram_len = datagram.len();
         let keys = Connection::first_packet_keys(self.local.provider, contact, &header.dcid);
         let packet = &mut datagram[..header.len];
         let Ok(opened) = protect::open(&keys, header, packet, 0) else { return };
@@ -92,7 +91,7 @@ impl Endpoint {
         let accepted =
             Connection::accept(self.local.clone(), accept, remote, cid, &mut self.rng, now);
         let Ok(mut connection) = accepted else { return };
-        connection.handle_first_packet(header, &opened, packet, datagram_len, now);
+        connection.handle_first_packet(header, &opened, packet, now);
         self.connections.push(connection);
     }
 

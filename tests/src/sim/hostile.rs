@@ -71,11 +71,8 @@ impl HostileBroker {
     fn listen(&mut self, link: usize, now: Time) {
         let inbox = self.inboxes.entry(link).or_default();
         let mut chunk = [0; 1024];
-        while let Ok(read) = self.endpoint.connections[link].stream_read(CONTROL, &mut chunk) {
-            inbox.extend_from_slice(&chunk[..read.len]);
-            if read.len == 0 {
-                break;
-            }
+        while let Ok(len) = self.endpoint.connections[link].stream_read(CONTROL, &mut chunk) {
+            inbox.extend_from_slice(&chunk[..len]);
         }
         while let Ok(Some((body, used))) = message::split(&self.inboxes[&link]) {
             let message = Message::decode(body);
