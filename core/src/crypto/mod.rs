@@ -2,7 +2,8 @@
 //! (hosted targets) and RustCrypto (everywhere).
 //!
 //! Owns: packet protection keys (RFC 9001 §5), the key schedule, software signing keys, and what
-//! rustls is told to compute with. Does not own: the TLS handshake, packet formats, key update.
+//! rustls is told to compute with. Does not own: the TLS handshake, packet formats, when keys are
+//! updated.
 //! Invariants: no entropy but what [`lend()`] hands over; secrets are zeroized and never printed;
 //! all providers give the same bytes.
 
@@ -20,7 +21,8 @@ mod tests;
 
 pub use lend::lend;
 pub use schedule::{
-    DirectionKeys, broker_contact, contact_secrets, expand_label, extract, session_secrets,
+    DirectionKeys, broker_contact, contact_secrets, expand_label, extract, next_secret, packet_key,
+    session_secrets,
 };
 pub use sign::{Ed25519Signer, Signer, verify};
 pub use tls::{ED25519_SPKI_PREFIX, lent_randomness_provider};

@@ -1,7 +1,7 @@
 //! The key schedule: HKDF-Expand-Label (RFC 8446 §7.1) on SHA-256, packet keys (RFC 9001 §5.1),
 //! the secrets of a contact and those of a session.
 //!
-//! Owns every label the protocol uses. Does not own key update, nor when a secret is used.
+//! Owns every label the protocol uses. Does not own when a secret is used.
 
 use super::{HeaderKey, PacketKey, Provider, Secret, Suite};
 use crate::base::{ContactId, PublicKey};
@@ -54,14 +54,25 @@ impl DirectionKeys {
     /// The keys of RFC 9001 §5.1 for a direction's secret.
     pub fn new(p: &dyn Provider, suite: Suite, secret: &Secret) -> Self {
         let mut key = Zeroizing::new([0; 32]);
-        let mut iv = Zeroizing::new([0; 12]);
         let key = &mut key[..suite.key_len()];
-        expand_label(p, secret, b"quic iv", b"", &mut *iv);
-        expand_label(p, secret, b"quic key", b"", key);
-        let packet = p.packet_key(suite, key, &iv);
         expand_label(p, secret, b"quic hp", b"", key);
-        DirectionKeys { packet, header: p.header_key(suite, key) }
+        DirectionKeys { packet: packet_key(p, suite, secret), header: p.header_key(suite, key) }
     }
+}
+
+/// The packet key of a direction's secret (RFC 9001 §5.1).
+pub fn packet_key(p: &dyn Provider, suite: Suite, secret: &Secret) -> Box<dyn PacketKey> {
+    let mut key = Zeroizing::new([0; 32]);
+    let mut iv = Zeroizing::new([0; 12]);
+    let key = &mut key[..suite.key_len()];
+    expand_label(p, secret, b"quic iv", b"", &mut *iv);
+    expand_label(p, secret, b"quic key", b"", key);
+    p.packet_key(suite, key, &iv)
+}
+
+/// The secret of a direction after a key update (RFC 9001 §6.1).
+pub fn next_secret(p: &dyn Provider, secret: &Secret) -> Secret {
+    child(p, secret, b"quic ku", b"")
 }
 
 /// The initiator's and the responder's secret for long-header packets: `dcid` is the destination of

@@ -5,14 +5,16 @@
 
 use super::close::Close;
 use super::crypto_stream::{CryptoReceiver, CryptoSender};
-use super::error::{CloseReason, StreamError, TransportCode, Violation};
+use super::error::{CloseReason, StreamError};
+use super::establish::contact_keys;
+use super::key_update::{Generation, KeyUpdate};
 use super::loss::Recovery;
 use super::rtt::RttEstimator;
-use super::space::{Keys, Space, SpaceId};
+use super::space::{Space, SpaceId};
 use super::streams::Streams;
 use super::{BASE_DATAGRAM, Config, Event, StreamId, StreamState};
 use crate::base::{Path, PublicKey, Rng, Side, Time};
-use crate::crypto::{DirectionKeys, Provider, Signer, Suite, contact_secrets};
+use crate::crypto::{DirectionKeys, Provider, Signer};
 use crate::handshake::{Contact, Handshake, HandshakeError, PeerPolicy};
 use crate::wire::cid::Cid;
 use crate::wire::codec::Writer;
@@ -21,9 +23,6 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::ops::Range;
 use core::time::Duration;
-
-/// Packets kept for saying goodbye when a key is used up; one for each doubling of what comes.
-const CLOSE_PACKETS: u64 = 64;
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,11 +110,14 @@ pub struct Connection {
     pub(super) crypto_tx: CryptoSender,
     pub(super) crypto_rx: CryptoReceiver,
     pub(super) spaces: [Space; 2],
+    /// From when there are 1-RTT keys.
+    pub(super) key_update: Option<KeyUpdate>,
+    /// Which key the 1-RTT packet at hand opened under.
+    pub(super) opened_under: Generation,
     pub(super) recovery: Recovery,
     pub(super) streams: Streams,
     pub(super) peer_params: TransportParams,
-    peer_key: Option<PublicKey>,
-    suite: Option<Suite>,
+    pub(super) peer_key: Option<PublicKey>,
     /// The peer has seen that the handshake is complete (RFC 9001 §4.1.2).
     pub(super) is_confirmed: bool,
     pub(super) pending_handshake_done: bool,
@@ -129,7 +131,7 @@ pub struct Connection {
     pub(super) path_sent: u64,
     pub(super) packets_dropped: u64,
     pub(super) close: Close,
-    handshake_deadline: Option<Time>,
+    pub(super) handshake_deadline: Option<Time>,
     idle_deadline: Option<Time>,
     keep_alive_deadline: Option<Time>,
     /// Something ack-eliciting was sent since the last packet came (RFC 9000 §10.1).
@@ -217,9 +219,10 @@ impl Connection {
             crypto_tx: CryptoSender::default(),
             crypto_rx: CryptoReceiver::default(),
             spaces: [contact, Space::default()],
+            key_update: None,
+            opened_under: Generation::Current,
             peer_params: TransportParams::default(),
             peer_key: None,
-            suite: None,
             is_confirmed: false,
             pending_handshake_done: false,
             pending_path_response: None,
@@ -466,74 +469,6 @@ impl Connection {
         self.keep_alive_deadline = (!keep_alive.is_zero()).then(|| self.now + keep_alive);
     }
 
-    // ---- handshake
-
-    /// Feeds what came to TLS, sends what it answers, takes keys and the peer's identity over.
-    pub(super) fn drive_handshake(&mut self) {
-        let Some(handshake) = &mut self.handshake else { return };
-        while let Some(data) = self.crypto_rx.read() {
-            if let Err(error) = handshake.read(data, &mut self.rng) {
-                return self.fail_handshake(error);
-            }
-        }
-        while let Some(data) = handshake.take_output() {
-            self.crypto_tx.write(&data);
-        }
-        if let Some(secrets) = handshake.take_secrets() {
-            let params = handshake.peer_params().map(TransportParams::read);
-            let Some(Ok(params)) = params else {
-                let violation = Violation::new(TransportCode::PARAMS, "bad transport parameters");
-                return self.close_for_violation(violation);
-            };
-            self.peer_params = params;
-            self.suite = Some(secrets.suite);
-            let keys = |secret| DirectionKeys::new(self.provider, secrets.suite, secret);
-            self.spaces[SpaceId::Data as usize].keys =
-                Some(Keys { local: keys(&secrets.local), remote: keys(&secrets.remote) });
-        }
-        if handshake.is_complete() {
-            self.peer_key = handshake.peer_key();
-            if self.suite.is_some() && self.peer_key.is_some() {
-                self.move_to_established();
-            }
-        }
-    }
-
-    fn fail_handshake(&mut self, error: HandshakeError) {
-        let code = TransportCode::crypto(error.tls_alert());
-        let reason = match error {
-            HandshakeError::UnexpectedPeer
-            | HandshakeError::BadPeerKey
-            | HandshakeError::NoPeerKey
-            | HandshakeError::BadSignature => CloseReason::Untrusted("it proved another key"),
-            HandshakeError::PeerAlert(_) => CloseReason::Untrusted("it refused our key"),
-            HandshakeError::Internal | HandshakeError::Sign => CloseReason::Internal,
-            _ => CloseReason::Violation { code: code.0, reason: "TLS handshake failed" },
-        };
-        self.close_with(code, reason);
-    }
-
-    fn move_to_established(&mut self) {
-        self.state = State::Established;
-        self.handshake_deadline = None;
-        self.handshake = None;
-        self.crypto_rx = CryptoReceiver::default();
-        self.streams.on_params(&self.peer_params);
-        if self.side == Side::Responder {
-            self.pending_handshake_done = true;
-            self.confirm();
-        }
-        self.restart_idle_timer();
-        self.events.push_back(Event::Connected);
-    }
-
-    /// The contact keys have done their work (RFC 9001 §4.9.2).
-    pub(super) fn confirm(&mut self) {
-        self.is_confirmed = true;
-        self.crypto_tx = CryptoSender::default();
-        self.recovery.discard(&mut self.spaces[SpaceId::Contact as usize]);
-    }
-
     /// What happened; drain until `None`.
     pub fn poll_event(&mut self) -> Option<Event> {
         if let Some(event) = self.events.pop_front() {
@@ -553,15 +488,6 @@ impl Connection {
         let theirs = usize::try_from(self.peer_params.max_udp_payload_size).unwrap_or(usize::MAX);
         BASE_DATAGRAM.min(self.config.max_datagram).min(theirs)
     }
-
-    /// Packet number from which on nothing but the close is sealed under one key (RFC 9001 §6.6).
-    pub(super) fn last_data_pn(&self) -> u64 {
-        let limit: u64 = match self.suite {
-            Some(Suite::Aes128Gcm) => 1 << 23,
-            Some(Suite::ChaCha20Poly1305) | None => 1 << 62,
-        };
-        limit - CLOSE_PACKETS
-    }
 }
 
 struct Parts<'a> {
@@ -570,21 +496,6 @@ struct Parts<'a> {
     dcid: Cid,
     path: Path,
     peer: PeerPolicy,
-}
-
-/// Contact packets are sealed with AES-128-GCM always, as QUIC's Initials are.
-fn contact_keys(
-    provider: &'static dyn Provider,
-    side: Side,
-    contact: &Contact,
-    dcid: &Cid,
-) -> Keys {
-    let (initiator, responder) = contact_secrets(provider, &contact.key, dcid.as_bytes());
-    let keys = |secret| DirectionKeys::new(provider, Suite::Aes128Gcm, secret);
-    match side {
-        Side::Initiator => Keys { local: keys(&initiator), remote: keys(&responder) },
-        Side::Responder => Keys { local: keys(&responder), remote: keys(&initiator) },
-    }
 }
 
 /// The part of a datagram behind a packet that was taken from it.

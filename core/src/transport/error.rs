@@ -28,6 +28,8 @@ impl TransportCode {
     pub const PROTOCOL: Self = Self(0x0a);
     /// CRYPTO_BUFFER_EXCEEDED.
     pub const CRYPTO_BUFFER: Self = Self(0x0d);
+    /// KEY_UPDATE_ERROR.
+    pub const KEY_UPDATE: Self = Self(0x0e);
     /// AEAD_LIMIT_REACHED.
     pub const AEAD_LIMIT: Self = Self(0x0f);
 

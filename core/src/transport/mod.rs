@@ -11,6 +11,8 @@ mod congestion;
 mod connection;
 mod crypto_stream;
 mod error;
+mod establish;
+mod key_update;
 mod loss;
 pub mod protect;
 mod receive;

@@ -2,7 +2,7 @@
 //!
 //! Pure: keys and bytes in, bytes out. The caller knows which keys and which packet number space.
 
-use crate::crypto::DirectionKeys;
+use crate::crypto::{DirectionKeys, HeaderKey, PacketKey};
 use crate::wire::packet::{self, Header, SAMPLE_LEN};
 use core::ops::Range;
 
@@ -24,6 +24,17 @@ pub struct Opened {
     pub payload: Range<usize>,
 }
 
+/// What a packet says of itself once header protection is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unmasked {
+    /// Its full packet number.
+    pub pn: u64,
+    /// Its key phase, if it is a 1-RTT packet.
+    pub key_phase: bool,
+    first: u8,
+    payload_start: usize,
+}
+
 /// Takes header and packet protection off in place. `packet` is `header.len` bytes; `expected` is
 /// the largest packet number received in the space plus one. On failure the bytes are spoiled.
 pub fn open(
@@ -32,9 +43,20 @@ pub fn open(
     packet: &mut [u8],
     expected: u64,
 ) -> Result<Opened, OpenError> {
+    let unmasked = unmask(&*keys.header, header, packet, expected)?;
+    open_payload(&*keys.packet, &unmasked, packet)
+}
+
+/// Takes header protection off in place; arguments as for [`open`].
+pub fn unmask(
+    key: &dyn HeaderKey,
+    header: &Header,
+    packet: &mut [u8],
+    expected: u64,
+) -> Result<Unmasked, OpenError> {
     let pn_offset = header.pn_offset;
     let sample = sample_at(packet, pn_offset).ok_or(OpenError::Unauthentic)?;
-    let mask = keys.header.mask(&sample);
+    let mask = key.mask(&sample);
     packet[0] ^= mask[0] & packet::protected_bits(packet[0]);
     let first = packet[0];
     let pn_len = packet::pn_len(first);
@@ -43,13 +65,26 @@ pub fn open(
         *byte ^= mask;
         truncated = truncated << 8 | u64::from(*byte);
     }
-    let pn = packet::expand_pn(expected, truncated, pn_len);
-    let (aad, sealed) = packet.split_at_mut(pn_offset + pn_len);
-    let len = keys.packet.open(pn, aad, sealed).map_err(|_| OpenError::Unauthentic)?;
+    Ok(Unmasked {
+        pn: packet::expand_pn(expected, truncated, pn_len),
+        key_phase: packet::key_phase(first),
+        first,
+        payload_start: pn_offset + pn_len,
+    })
+}
+
+/// Takes packet protection off in place, behind [`unmask`].
+pub fn open_payload(
+    key: &dyn PacketKey,
+    unmasked: &Unmasked,
+    packet: &mut [u8],
+) -> Result<Opened, OpenError> {
+    let Unmasked { pn, first, payload_start: start, .. } = *unmasked;
+    let (aad, sealed) = packet.split_at_mut(start);
+    let len = key.open(pn, aad, sealed).map_err(|_| OpenError::Unauthentic)?;
     if !packet::reserved_bits_are_zero(first) {
         return Err(OpenError::ReservedBits);
     }
-    let start = pn_offset + pn_len;
     Ok(Opened { pn, payload: start..start + len })
 }
 

@@ -58,16 +58,20 @@ impl Connection {
 
     fn handle_packet(&mut self, path: Path, header: &Header, packet: &mut [u8]) {
         let id = if header.is_long() { SpaceId::Contact } else { SpaceId::Data };
-        let space = &self.spaces[id as usize];
-        let Some(keys) = &space.keys else { return };
+        let Some(keys) = &self.spaces[id as usize].keys else { return };
         // Before the initiator is authenticated, what it sends under 1-RTT keys is not believed
         // (RFC 9001 §5.7); it will be sent again.
         if id == SpaceId::Data && self.state == State::Handshaking {
             return;
         }
-        match protect::open(&keys.remote, header, packet, space.acks.expected()) {
+        let expected = self.spaces[id as usize].acks.expected();
+        let opened = match id {
+            SpaceId::Contact => protect::open(&keys.remote, header, packet, expected),
+            SpaceId::Data => self.open_data(header, packet, expected),
+        };
+        match opened {
             Ok(opened) => {
-                if header.is_long() && !space.acks.is_duplicate(opened.pn) {
+                if header.is_long() && !self.spaces[id as usize].acks.is_duplicate(opened.pn) {
                     self.follow(path);
                 }
                 self.on_opened(header, &opened, packet);
@@ -185,6 +189,12 @@ impl Connection {
         if ack.largest >= space.sent.next_pn() {
             let reason = "acknowledges a packet not sent";
             return Err(Violation::new(TransportCode::PROTOCOL, reason));
+        }
+        if let Some(update) = self.key_update.as_ref().filter(|_| id == SpaceId::Data) {
+            if update.is_ack_too_early(self.opened_under, ack.largest) {
+                let reason = "acknowledges new keys under old ones";
+                return Err(Violation::new(TransportCode::KEY_UPDATE, reason));
+            }
         }
         let is_news = space.largest_acked.is_none_or(|largest| ack.largest > largest);
         space.largest_acked = space.largest_acked.max(Some(ack.largest));

@@ -5,11 +5,14 @@ use crate::base::{ContactId, PublicKey, Rng, Side, Time};
 use crate::crypto::{self, Ed25519Signer, Provider, Secret, Signer};
 use crate::handshake::{Contact, PeerPolicy};
 use crate::wire::cid::Cid;
+use crate::wire::codec::Writer;
 use crate::wire::frame;
-use crate::wire::packet::Header;
+use crate::wire::packet::{Header, TruncatedPn, write_short};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use std::vec::Vec;
+
+const DATA: usize = super::space::SpaceId::Data as usize;
 
 struct Pair {
     a: Connection,
@@ -156,6 +159,16 @@ impl Pair {
         pair.run_until(|p| p.b.as_ref().is_some_and(|b| b.is_established()));
         pair
     }
+}
+
+/// A pair that has settled, and a stream on which a byte of A's was acknowledged and read.
+fn settled() -> (Pair, StreamId) {
+    let mut pair = Pair::connected(Config::default());
+    let id = pair.a.stream_open().unwrap();
+    pair.a.stream_write(id, b"x").unwrap();
+    pair.run_until(|p| p.a.is_confirmed && p.a.stats().buffered_bytes == 0);
+    assert_eq!(pair.b.as_mut().unwrap().stream_read(id, &mut [0; 2]), Ok(1));
+    (pair, id)
 }
 
 fn no_keep_alive() -> Config {
@@ -368,15 +381,22 @@ fn an_address_that_does_not_answer_gets_three_times_what_came_from_it() {
     assert!(b.path_sent <= 3 * b.path_received, "{} of {}", b.path_sent, b.path_received);
 }
 
+/// As if so many packets had been sent.
+fn skip_packets(connection: &mut Connection, to: u64) {
+    let now = connection.now;
+    let space = &mut connection.spaces[DATA];
+    while space.sent.next_pn() < to {
+        space.sent.push_packet(now, 0, false);
+    }
+}
+
 #[test]
 fn used_up_keys_end_the_connection_and_the_peer_is_told() {
     let mut pair = Pair::connected(no_keep_alive());
-    let limit = (1 << 23) - 64;
-    assert_eq!(pair.a.last_data_pn(), limit);
-    let space = &mut pair.a.spaces[super::space::SpaceId::Data as usize];
-    while space.sent.next_pn() < limit {
-        space.sent.push_packet(pair.now, 0, false);
-    }
+    // The peer acknowledges nothing, so the keys cannot be updated.
+    pair.a.spaces[DATA].largest_acked = None;
+    skip_packets(&mut pair.a, (1 << 23) - 64);
+    assert!(pair.a.is_key_used_up((1 << 23) - 64) && !pair.a.is_key_used_up((1 << 23) - 65));
     let id = pair.a.stream_open().unwrap();
     pair.a.stream_write(id, b"x").unwrap();
     while pair.step() {}
@@ -386,6 +406,101 @@ fn used_up_keys_end_the_connection_and_the_peer_is_told() {
         _ => false,
     };
     assert!(pair.b_events.iter().any(is_told), "{:?}", pair.b_events);
+}
+
+#[test]
+fn keys_are_updated_by_either_side_under_loss() {
+    let mut pair = Pair::connected(no_keep_alive());
+    pair.loss_percent = 10;
+    let id = pair.a.stream_open().unwrap();
+    let mut out = [0; 100];
+    for round in 0..20u8 {
+        let phases = |p: &Pair| {
+            [&p.a, p.b.as_ref().unwrap()].map(|c| c.key_update.as_ref().unwrap().phase())
+        };
+        let before = phases(&pair);
+        if round % 3 == 0 {
+            pair.b.as_mut().unwrap().update_keys()
+        } else {
+            pair.a.update_keys()
+        }
+        pair.run_until(|p| {
+            let _ = p.a.stream_write(id, &[round; 100]);
+            let b = p.b.as_mut().unwrap();
+            let _ = b.stream_write(id, &[round; 100]);
+            let read = [b.stream_read(id, &mut out), p.a.stream_read(id, &mut out)];
+            assert!(
+                read.iter().all(|r| matches!(
+                    r,
+                    Ok(1..) | Err(StreamError::Blocked | StreamError::Unknown)
+                ))
+            );
+            let now = phases(p);
+            now[0] != before[0] && now[1] != before[1]
+        });
+    }
+    assert!(pair.a.is_established() && pair.b.as_ref().unwrap().is_established());
+}
+
+#[test]
+fn keys_are_updated_before_they_are_used_up() {
+    let (mut pair, id) = settled();
+    for round in 0..4 {
+        let next = pair.a.spaces[DATA].sent.next_pn();
+        skip_packets(&mut pair.a, next + (1 << 22));
+        let phase = pair.a.key_update.as_ref().unwrap().phase();
+        pair.a.stream_write(id, b"x").unwrap();
+        let end = pair.now + Duration::from_secs(2);
+        pair.run_until(|p| p.now >= end);
+        assert_ne!(pair.a.key_update.as_ref().unwrap().phase(), phase, "round {round}");
+        assert_eq!(pair.a.stats().buffered_bytes, 0, "round {round}");
+    }
+}
+
+#[test]
+fn what_was_under_way_at_an_update_still_opens() {
+    let (mut pair, id) = settled();
+    let mut late = [0; MAX_DATAGRAM];
+    pair.a.stream_write(id, b"early").unwrap();
+    let len = pair.a.poll_transmit(&mut late, pair.now).unwrap().len;
+    pair.a.update_keys();
+    pair.a.stream_write(id, b" late").unwrap();
+    let wait = pair.now + pair.delay;
+    pair.run_until(|p| p.now >= wait);
+    let b = pair.b.as_mut().unwrap();
+    assert!(b.key_update.as_ref().unwrap().phase());
+    let mut out = [0; 20];
+    assert_eq!(b.stream_read(id, &mut out), Err(StreamError::Blocked));
+    b.handle_datagram(path(1), &mut late[..len], pair.now);
+    assert_eq!(b.stream_read(id, &mut out), Ok(10));
+    assert_eq!(&out[..10], b"early late");
+}
+
+#[test]
+fn acknowledging_new_keys_under_old_ones_is_an_error() {
+    let (mut pair, id) = settled();
+    pair.a.update_keys();
+    pair.a.stream_write(id, b"x").unwrap();
+    let mut buf = [0; MAX_DATAGRAM];
+    pair.a.poll_transmit(&mut buf, pair.now).expect("the first under new keys");
+    let newest = pair.a.spaces[DATA].sent.next_pn() - 1;
+    let b = pair.b.as_mut().unwrap();
+    let keys = &b.spaces[DATA].keys.as_ref().unwrap().local;
+    let pn = b.spaces[DATA].sent.next_pn();
+    let mut w = Writer::new(&mut buf);
+    let short = TruncatedPn { value: pn as u32, len: 4 };
+    write_short(&mut w, &b.remote_cid, short, false).unwrap();
+    let pn_offset = w.len() - 4;
+    frame::write_ack(&mut w, 0, core::iter::once(newest..=newest)).unwrap();
+    let len = w.len() + 16;
+    assert!(protect::seal(keys, &mut buf[..len], pn_offset, 4, pn));
+    pair.a.handle_datagram(path(2), &mut buf[..len], pair.now);
+    pair.drain_events();
+    let is_meant = |e: &Event| match e {
+        Event::Closed(CloseReason::Violation { code, .. }) => *code == TransportCode::KEY_UPDATE.0,
+        _ => false,
+    };
+    assert!(pair.a_events.iter().any(is_meant), "{:?}", pair.a_events);
 }
 
 #[test]
@@ -418,15 +533,14 @@ fn a_piece_too_many_is_not_acknowledged_and_comes_again() {
         streams.on_stream(&frame(11 + 2 * i, b"x")).unwrap();
     }
     assert!(core::mem::take(&mut streams.has_declined));
-    let data = super::space::SpaceId::Data as usize;
     let mut buf = [0; MAX_DATAGRAM];
     pair.a.stream_write(id, b"y").unwrap();
     pair.a.poll_transmit(&mut buf, pair.now).expect("a packet that is lost");
     pair.a.stream_write(id, b"z").unwrap();
-    let pn = pair.a.spaces[data].sent.next_pn();
+    let pn = pair.a.spaces[DATA].sent.next_pn();
     let wait = pair.now + pair.delay;
     pair.run_until(|p| p.now >= wait);
-    assert!(!pair.b.as_ref().unwrap().spaces[data].acks.is_duplicate(pn));
+    assert!(!pair.b.as_ref().unwrap().spaces[DATA].acks.is_duplicate(pn));
     pair.run_until(|p| p.a.stats().buffered_bytes == 0);
     let mut out = [0; 10];
     assert_eq!(pair.b.as_mut().unwrap().stream_read(id, &mut out), Ok(3));

@@ -5,6 +5,7 @@
 
 use super::connection::{Connection, State};
 use super::error::{TransportCode, Violation};
+use super::key_update::KeyUpdate;
 use super::sent::SentFrame;
 use super::space::SpaceId;
 use super::{StreamId, Transmit, protect};
@@ -47,12 +48,15 @@ impl Connection {
 
     /// Writes one packet; returns its length, 0 if there is nothing to say or no room.
     fn build_packet(&mut self, id: SpaceId, buf: &mut [u8]) -> usize {
-        let space = &self.spaces[id as usize];
-        if space.keys.is_none() {
+        if self.spaces[id as usize].keys.is_none() {
             return 0;
         }
+        if id == SpaceId::Data {
+            self.update_keys_if_due();
+        }
+        let space = &self.spaces[id as usize];
         let pn = space.sent.next_pn();
-        if id == SpaceId::Data && self.state != State::Closing && pn >= self.last_data_pn() {
+        if id == SpaceId::Data && self.state != State::Closing && self.is_key_used_up(pn) {
             let limit = Violation::new(TransportCode::AEAD_LIMIT, "keys are used up");
             self.close_for_violation(limit);
             return 0;
@@ -83,7 +87,10 @@ impl Connection {
             SpaceId::Contact => {
                 packet::write_long(&mut w, &self.remote_cid, &self.local_cid, short_pn, payload_len)
             }
-            SpaceId::Data => packet::write_short(&mut w, &self.remote_cid, short_pn, false),
+            SpaceId::Data => {
+                let phase = self.key_update.as_ref().is_some_and(KeyUpdate::phase);
+                packet::write_short(&mut w, &self.remote_cid, short_pn, phase)
+            }
         };
         let space = &mut self.spaces[id as usize];
         let is_sealed = header.is_ok()

@@ -1,0 +1,98 @@
+//! From the first packet to a confirmed handshake (RFC 9001 §4): TLS is fed and drained, keys and
+//! identity are taken over, contact keys are let go of.
+
+use super::Event;
+use super::connection::{Connection, State};
+use super::crypto_stream::{CryptoReceiver, CryptoSender};
+use super::error::{CloseReason, TransportCode, Violation};
+use super::key_update::KeyUpdate;
+use super::space::{Keys, SpaceId};
+use crate::base::Side;
+use crate::crypto::{DirectionKeys, Provider, Suite, contact_secrets};
+use crate::handshake::{Contact, HandshakeError};
+use crate::wire::cid::Cid;
+use crate::wire::params::TransportParams;
+
+impl Connection {
+    /// Feeds what came to TLS, sends what it answers, takes keys and the peer's identity over.
+    pub(super) fn drive_handshake(&mut self) {
+        let Some(handshake) = &mut self.handshake else { return };
+        while let Some(data) = self.crypto_rx.read() {
+            if let Err(error) = handshake.read(data, &mut self.rng) {
+                return self.fail_handshake(error);
+            }
+        }
+        while let Some(data) = handshake.take_output() {
+            self.crypto_tx.write(&data);
+        }
+        if let Some(secrets) = handshake.take_secrets() {
+            let params = handshake.peer_params().map(TransportParams::read);
+            let Some(Ok(params)) = params else {
+                let violation = Violation::new(TransportCode::PARAMS, "bad transport parameters");
+                return self.close_for_violation(violation);
+            };
+            self.peer_params = params;
+            let (local, remote) = (&secrets.local, &secrets.remote);
+            self.key_update = Some(KeyUpdate::new(self.provider, secrets.suite, local, remote));
+            let keys = |secret| DirectionKeys::new(self.provider, secrets.suite, secret);
+            self.spaces[SpaceId::Data as usize].keys =
+                Some(Keys { local: keys(&secrets.local), remote: keys(&secrets.remote) });
+        }
+        if handshake.is_complete() {
+            self.peer_key = handshake.peer_key();
+            if self.key_update.is_some() && self.peer_key.is_some() {
+                self.move_to_established();
+            }
+        }
+    }
+
+    fn fail_handshake(&mut self, error: HandshakeError) {
+        let code = TransportCode::crypto(error.tls_alert());
+        let reason = match error {
+            HandshakeError::UnexpectedPeer
+            | HandshakeError::BadPeerKey
+            | HandshakeError::NoPeerKey
+            | HandshakeError::BadSignature => CloseReason::Untrusted("it proved another key"),
+            HandshakeError::PeerAlert(_) => CloseReason::Untrusted("it refused our key"),
+            HandshakeError::Internal | HandshakeError::Sign => CloseReason::Internal,
+            _ => CloseReason::Violation { code: code.0, reason: "TLS handshake failed" },
+        };
+        self.close_with(code, reason);
+    }
+
+    fn move_to_established(&mut self) {
+        self.state = State::Established;
+        self.handshake_deadline = None;
+        self.handshake = None;
+        self.crypto_rx = CryptoReceiver::default();
+        self.streams.on_params(&self.peer_params);
+        if self.side == Side::Responder {
+            self.pending_handshake_done = true;
+            self.confirm();
+        }
+        self.restart_idle_timer();
+        self.events.push_back(Event::Connected);
+    }
+
+    /// The contact keys have done their work (RFC 9001 §4.9.2).
+    pub(super) fn confirm(&mut self) {
+        self.is_confirmed = true;
+        self.crypto_tx = CryptoSender::default();
+        self.recovery.discard(&mut self.spaces[SpaceId::Contact as usize]);
+    }
+}
+
+/// Contact packets are sealed with AES-128-GCM always, as QUIC's Initials are.
+pub(super) fn contact_keys(
+    provider: &'static dyn Provider,
+    side: Side,
+    contact: &Contact,
+    dcid: &Cid,
+) -> Keys {
+    let (initiator, responder) = contact_secrets(provider, &contact.key, dcid.as_bytes());
+    let keys = |secret| DirectionKeys::new(provider, Suite::Aes128Gcm, secret);
+    match side {
+        Side::Initiator => Keys { local: keys(&initiator), remote: keys(&responder) },
+        Side::Responder => Keys { local: keys(&responder), remote: keys(&initiator) },
+    }
+}
