@@ -372,6 +372,22 @@ static void enlarge(int fd, int plain, int forced) {
         (void)setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size);
 }
 
+/* The core finds out by probes which datagrams pass; a fragmented one would pass for whole. What is
+ * too long for the first link is lost, as it would be later. */
+static void forbid_fragments(int fd, int which) {
+#if defined(IP_MTU_DISCOVER) && defined(IP_PMTUDISC_PROBE) && defined(IPV6_MTU_DISCOVER)
+    int v4 = IP_PMTUDISC_PROBE, v6 = IPV6_PMTUDISC_PROBE;
+
+    if (which == 0)
+        (void)setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof v4);
+    else
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof v6);
+#else
+    (void)fd;
+    (void)which;
+#endif
+}
+
 static int open_udp(struct rit_posix *port, int which, uint16_t number) {
     struct rit_path any;
     struct sockaddr_storage at;
@@ -389,6 +405,7 @@ static int open_udp(struct rit_posix *port, int which, uint16_t number) {
         (which == 1 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0) ||
         bind(fd, (struct sockaddr *)&at, len) != 0)
         goto failed;
+    forbid_fragments(fd, which);
     len = sizeof at;
     if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
         goto failed;

@@ -3,6 +3,7 @@
 //! Windows are in bytes. Arithmetic is plain IEEE addition, multiplication and division, so every
 //! target computes the same.
 
+use super::hystart::HyStart;
 use crate::base::Time;
 use core::time::Duration;
 
@@ -15,6 +16,12 @@ pub trait Controller: Send {
     fn on_ack(&mut self, bytes: u64, sent_at: Time, rtt: Duration, is_limited: bool, now: Time);
     /// A packet sent at `sent_at` was lost.
     fn on_loss(&mut self, sent_at: Time, now: Time);
+    /// Everything sent in a long time was lost (RFC 9002 §7.6).
+    fn on_persistent_congestion(&mut self);
+    /// A round-trip time was measured.
+    fn on_rtt(&mut self, latest: Duration);
+    /// Packets have `mss` bytes from now on.
+    fn on_mss(&mut self, mss: usize);
 }
 
 /// C of RFC 9438 §5, in segments per second cubed.
@@ -39,6 +46,7 @@ pub struct Cubic {
     epoch: Option<Time>,
     /// Packets sent before this do not count as a new loss.
     recovery_start: Option<Time>,
+    slow_start: HyStart,
 }
 
 impl Cubic {
@@ -55,6 +63,7 @@ impl Cubic {
             w_est: 0.0,
             epoch: None,
             recovery_start: None,
+            slow_start: HyStart::default(),
         }
     }
 
@@ -91,7 +100,10 @@ impl Controller for Cubic {
             return;
         }
         if self.window < self.ssthresh {
-            self.window += bytes as f64;
+            self.window += bytes as f64 / self.slow_start.divisor(sent_at, now);
+            if self.slow_start.is_over() {
+                self.ssthresh = self.window;
+            }
         } else {
             self.avoid_congestion(bytes as f64, rtt, now);
         }
@@ -108,6 +120,23 @@ impl Controller for Cubic {
             if self.window < self.w_max { self.window * (1.0 + BETA) / 2.0 } else { self.window };
         self.window = (self.window * BETA).max(self.mss * 2.0);
         self.ssthresh = self.window;
+    }
+
+    fn on_persistent_congestion(&mut self) {
+        self.window = self.mss * 2.0;
+        self.epoch = None;
+        self.recovery_start = None;
+    }
+
+    fn on_rtt(&mut self, latest: Duration) {
+        if self.window < self.ssthresh {
+            self.slow_start.on_rtt(latest);
+        }
+    }
+
+    fn on_mss(&mut self, mss: usize) {
+        self.mss = mss as f64;
+        self.window = self.window.max(self.mss * 2.0);
     }
 }
 

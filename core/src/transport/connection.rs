@@ -372,10 +372,9 @@ impl Connection {
         }
         let acks = self.spaces.iter().filter_map(|space| space.acks.deadline()).min();
         let loss = self.loss_deadline().map(|(at, _)| at);
-        [acks, loss, self.handshake_deadline, self.idle_deadline, self.keep_alive_deadline]
-            .into_iter()
-            .flatten()
-            .min()
+        let pace = self.recovery.paced_until;
+        let own = [self.handshake_deadline, self.idle_deadline, self.keep_alive_deadline];
+        [acks, loss, pace].into_iter().chain(own).flatten().min()
     }
 
     /// Does what is due at `now`; early calls are harmless.
@@ -396,6 +395,7 @@ impl Connection {
             self.end_silently(CloseReason::TimedOut);
             return;
         }
+        self.recovery.paced_until = self.recovery.paced_until.filter(|at| *at > now);
         for space in &mut self.spaces {
             space.acks.handle_timeout(now);
         }
@@ -420,7 +420,7 @@ impl Connection {
             self.detect_lost(id);
             return;
         }
-        self.recovery.pto_count += 1;
+        self.recovery.on_pto();
         // Probes carry what is in doubt, oldest first, rather than a bare PING (RFC 9002 §6.2.4).
         let space = &mut self.spaces[id as usize];
         space.probes = 2;
@@ -485,8 +485,7 @@ impl Connection {
 
     /// The payload bytes a datagram to the peer may have.
     pub(super) fn max_datagram(&self) -> usize {
-        let theirs = usize::try_from(self.peer_params.max_udp_payload_size).unwrap_or(usize::MAX);
-        BASE_DATAGRAM.min(self.config.max_datagram).min(theirs)
+        self.recovery.mtu.current()
     }
 }
 

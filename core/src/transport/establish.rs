@@ -32,6 +32,8 @@ impl Connection {
                 return self.close_for_violation(violation);
             };
             self.peer_params = params;
+            let theirs = usize::try_from(self.peer_params.max_udp_payload_size);
+            self.recovery.mtu.start(self.config.max_datagram.min(theirs.unwrap_or(usize::MAX)));
             let (local, remote) = (&secrets.local, &secrets.remote);
             self.key_update = Some(KeyUpdate::new(self.provider, secrets.suite, local, remote));
             let keys = |secret| DirectionKeys::new(self.provider, secrets.suite, secret);

@@ -4,8 +4,10 @@
 
 use super::acks::MAX_ACK_DELAY;
 use super::congestion::{Controller, Cubic};
+use super::mtu::MtuDiscovery;
+use super::pacer::Pacer;
 use super::rtt::{GRANULARITY, RttEstimator};
-use super::sent::SentFrame;
+use super::sent::{SentFrame, SentPacket};
 use super::space::{Space, SpaceId};
 use crate::base::Time;
 use alloc::boxed::Box;
@@ -13,14 +15,40 @@ use core::time::Duration;
 
 /// kPacketThreshold (RFC 9002 §6.1.1).
 const PACKET_THRESHOLD: u64 = 3;
+/// kPersistentCongestionThreshold (RFC 9002 §7.6.1).
+const PERSISTENT_CONGESTION_THRESHOLD: u32 = 3;
 /// Backoff stops doubling here, so that a shift cannot overflow.
 const MAX_PTO_SHIFT: u32 = 12;
+
+/// The longest time in which all that was sent was lost.
+#[derive(Default)]
+struct LostRun {
+    /// When the first of the packets lost one after the other was sent, and the last one's ordinal.
+    current: Option<(Time, u64)>,
+    longest: Duration,
+}
+
+impl LostRun {
+    fn add(&mut self, packet: &SentPacket) {
+        let start = match self.current {
+            Some((start, last)) if packet.ordinal == last + 1 => start,
+            _ => packet.at,
+        };
+        self.current = Some((start, packet.ordinal));
+        self.longest = self.longest.max(packet.at.since(start));
+    }
+}
 
 pub(super) struct Recovery {
     pub(super) rtt: RttEstimator,
     pub(super) controller: Box<dyn Controller>,
+    pub(super) mtu: MtuDiscovery,
+    pacer: Pacer,
+    /// Something waits for the pacer until then.
+    pub(super) paced_until: Option<Time>,
     pub(super) in_flight: u64,
     pub(super) pto_count: u32,
+    first_sample_at: Option<Time>,
     pub(super) packets_lost: u64,
     /// The window, not the application, was what stopped the last send.
     pub(super) is_limited: bool,
@@ -31,8 +59,12 @@ impl Recovery {
         Recovery {
             rtt: RttEstimator::default(),
             controller: Box::new(Cubic::new(mss)),
+            mtu: MtuDiscovery::new(mss),
+            pacer: Pacer::default(),
+            paced_until: None,
             in_flight: 0,
             pto_count: 0,
+            first_sample_at: None,
             packets_lost: 0,
             is_limited: false,
         }
@@ -43,9 +75,22 @@ impl Recovery {
         self.in_flight < self.controller.window()
     }
 
+    /// Whether a packet may leave now, as far as its pace is concerned.
+    pub(super) fn is_paced(&mut self, now: Time) -> bool {
+        // Without a round-trip time there is no pace; the initial window is a burst anyway.
+        self.paced_until = if self.rtt.has_sample() {
+            let (window, rtt) = (self.controller.window(), self.rtt.smoothed());
+            self.pacer.delay(window, rtt, self.mtu.current(), now)
+        } else {
+            None
+        };
+        self.paced_until.is_none()
+    }
+
     pub(super) fn on_sent(&mut self, space: &mut Space, size: u16, eliciting: bool, now: Time) {
         if eliciting {
             self.in_flight += u64::from(size);
+            self.pacer.on_sent(u64::from(size));
             space.last_eliciting = Some(now);
             space.probes = space.probes.saturating_sub(1);
         }
@@ -69,6 +114,9 @@ impl Recovery {
             self.in_flight = self.in_flight.saturating_sub(size);
             let (rtt, limited) = (self.rtt.smoothed(), self.is_limited);
             self.controller.on_ack(size, packet.at, rtt, limited, now);
+            if self.mtu.on_acked(pn, usize::from(packet.size)) {
+                self.controller.on_mss(self.mtu.current());
+            }
             newest = Some(packet.at);
         }
         newest
@@ -84,6 +132,8 @@ impl Recovery {
         space.loss_time = None;
         let Some(largest) = space.largest_acked else { return };
         let delay = (self.rtt.conservative() * 9 / 8).max(GRANULARITY);
+        let mtu = self.mtu.current();
+        let mut run = LostRun::default();
         let mut next = 0;
         while let Some((pn, at)) = space.sent.first_outstanding(next..largest + 1) {
             next = pn + 1;
@@ -95,11 +145,38 @@ impl Recovery {
                 continue;
             }
             let Some(packet) = space.sent.settle(pn, &mut on_frame) else { continue };
-            self.packets_lost += 1;
             self.in_flight = self.in_flight.saturating_sub(u64::from(packet.size));
+            if self.mtu.on_lost(pn, usize::from(packet.size)) {
+                continue;
+            }
+            self.packets_lost += 1;
             self.controller.on_loss(packet.at, now);
+            // What was sent before the first sample does not count.
+            if self.first_sample_at.is_some_and(|first| packet.at > first) {
+                run.add(&packet);
+            }
+        }
+        if run.longest > self.pto(SpaceId::Data) * PERSISTENT_CONGESTION_THRESHOLD {
+            self.controller.on_persistent_congestion();
+        }
+        if self.mtu.current() != mtu {
+            self.controller.on_mss(self.mtu.current());
         }
         space.sent.shrink();
+    }
+
+    /// Takes a round-trip time measured.
+    pub(super) fn on_rtt(&mut self, latest: Duration, ack_delay: Duration, now: Time) {
+        self.first_sample_at = self.first_sample_at.or(Some(now));
+        self.rtt.on_sample(latest, ack_delay);
+        self.controller.on_rtt(latest);
+    }
+
+    /// A probe timeout fired.
+    pub(super) fn on_pto(&mut self) {
+        self.pto_count += 1;
+        self.mtu.on_pto(self.pto_count);
+        self.controller.on_mss(self.mtu.current());
     }
 
     /// Forgets a space whose keys are discarded (RFC 9002 §6.4).

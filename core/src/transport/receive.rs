@@ -222,7 +222,7 @@ impl Connection {
                 SpaceId::Contact => Duration::ZERO,
                 SpaceId::Data => self.peer_ack_delay(ack.delay),
             };
-            self.recovery.rtt.on_sample(now.since(at), delay);
+            self.recovery.on_rtt(now.since(at), delay, now);
         }
         self.recovery.pto_count = 0;
         self.detect_lost(id);

@@ -35,6 +35,8 @@ pub(super) enum SentFrame {
 #[derive(Clone, Debug)]
 pub(super) struct SentPacket {
     pn: u64,
+    /// Its place among the ack-eliciting ones.
+    pub(super) ordinal: u64,
     pub(super) at: Time,
     pub(super) size: u16,
     /// Acknowledged or declared lost.
@@ -50,6 +52,7 @@ pub(super) struct SentPackets {
     /// By packet number.
     packets: VecDeque<SentPacket>,
     next_pn: u64,
+    next_ordinal: u64,
     frames: VecDeque<SentFrame>,
     first_frame: u64,
     outstanding: usize,
@@ -86,8 +89,17 @@ impl SentPackets {
         }
         self.outstanding += 1;
         let frame_count = (self.frames.len() - kept) as u16;
-        let is_settled = false;
-        self.packets.push_back(SentPacket { pn, at, size, is_settled, frame_count, first_frame });
+        let ordinal = self.next_ordinal;
+        self.next_ordinal += 1;
+        self.packets.push_back(SentPacket {
+            pn,
+            ordinal,
+            at,
+            size,
+            is_settled: false,
+            frame_count,
+            first_frame,
+        });
     }
 
     /// Settles packet `pn` and hands its frames out; `None` if it is settled already or unknown.

@@ -24,6 +24,8 @@ struct Pair {
     now: Time,
     wire: VecDeque<(Time, bool, Vec<u8>)>,
     loss_percent: u64,
+    /// Longer datagrams are lost.
+    path_mtu: usize,
     /// Where A's datagrams come from.
     a_path: Path,
     delay: Duration,
@@ -69,6 +71,7 @@ impl Pair {
             now: Time::ZERO,
             wire: VecDeque::new(),
             loss_percent: 0,
+            path_mtu: usize::MAX,
             a_path: path(1),
             delay: Duration::from_millis(10),
             a_events: Vec::new(),
@@ -139,7 +142,7 @@ impl Pair {
 
     fn send(&mut self, to_b: bool, datagram: &[u8]) {
         self.datagrams += 1;
-        if self.rng.below(100) >= self.loss_percent {
+        if self.rng.below(100) >= self.loss_percent && datagram.len() <= self.path_mtu {
             self.wire.push_back((self.now + self.delay, to_b, datagram.to_vec()));
         }
     }
@@ -501,6 +504,69 @@ fn acknowledging_new_keys_under_old_ones_is_an_error() {
         _ => false,
     };
     assert!(pair.a_events.iter().any(is_meant), "{:?}", pair.a_events);
+}
+
+/// Moves so many bytes from A to B.
+fn transfer(pair: &mut Pair, id: StreamId, total: usize) {
+    let (mut wrote, mut read) = (0, 0);
+    let mut out = [0; 5000];
+    pair.run_until(|p| {
+        while wrote < total {
+            let Ok(len) = p.a.stream_write(id, &[7; 5000][..5000.min(total - wrote)]) else {
+                break;
+            };
+            wrote += len;
+        }
+        while let Ok(len) = p.b.as_mut().unwrap().stream_read(id, &mut out) {
+            read += len;
+        }
+        read == total
+    });
+}
+
+#[test]
+fn datagrams_grow_to_what_the_path_carries_and_shrink_with_it() {
+    for (path_mtu, at_least) in [(9000, 1452), (1300, 1285), (1200, 1200)] {
+        let (mut pair, id) = settled();
+        pair.path_mtu = path_mtu;
+        transfer(&mut pair, id, 5_000_000);
+        let found = pair.a.recovery.mtu.current();
+        assert!(found >= at_least && found <= path_mtu.min(1452), "{path_mtu}: {found}");
+        // The path changes in the middle and says nothing.
+        pair.path_mtu = 1250;
+        transfer(&mut pair, id, 5_000_000);
+        assert!(pair.a.recovery.mtu.current() <= 1250);
+    }
+}
+
+#[test]
+fn a_window_leaves_over_a_round_trip_not_at_once() {
+    let (mut pair, id) = settled();
+    transfer(&mut pair, id, 1_000_000);
+    assert!(pair.a.recovery.controller.window() > 100_000);
+    pair.a.stream_write(id, &[7; 100_000]).unwrap();
+    let mut buf = [0; MAX_DATAGRAM];
+    let mut burst = 0;
+    while let Some(transmit) = pair.a.poll_transmit(&mut buf, pair.now) {
+        burst += transmit.len;
+    }
+    assert!((10_000..60_000).contains(&burst), "{burst}");
+    let next = pair.a.poll_timeout().unwrap();
+    assert!(next > pair.now && next.since(pair.now) < pair.delay);
+}
+
+#[test]
+fn a_long_outage_makes_the_sender_begin_again() {
+    let (mut pair, id) = settled();
+    transfer(&mut pair, id, 1_000_000);
+    let before = pair.a.recovery.controller.window();
+    pair.loss_percent = 100;
+    pair.a.stream_write(id, &[7; 100_000]).unwrap();
+    let end = pair.now + Duration::from_secs(5);
+    pair.run_until(|p| p.now >= end);
+    assert_eq!(pair.a.recovery.controller.window(), before, "nothing is known yet");
+    pair.loss_percent = 0;
+    pair.run_until(|p| p.a.recovery.controller.window() <= 2 * 1452);
 }
 
 #[test]

@@ -22,23 +22,36 @@ const MIN_PN_AND_PAYLOAD: usize = 4;
 /// Shift of the ACK delay field: the default of RFC 9000 §18.2.
 const ACK_DELAY_EXPONENT: u32 = 3;
 
+/// What to put into a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Frames,
+    MtuProbe,
+}
+
 impl Connection {
     /// Writes the next datagram into `buf`; `None` when there is nothing to send now.
     pub fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
         self.clamp(now);
-        let cap = buf.len().min(self.max_datagram()).min(self.amplification_room());
-        let buf = &mut buf[..cap];
+        let room = buf.len().min(self.amplification_room());
         let mut len = 0;
         match self.state {
             State::Draining | State::Closed => return None,
             State::Closing if !core::mem::take(&mut self.close.is_pending) => return None,
             _ => {}
         }
-        for id in SpaceId::ALL {
-            len += self.build_packet(id, &mut buf[len..]);
+        if let Some(size) = self.mtu_probe_size(room) {
+            len = self.build_packet(SpaceId::Data, &mut buf[..size], Content::MtuProbe);
+        } else {
+            let buf = &mut buf[..room.min(self.max_datagram())];
+            for id in SpaceId::ALL {
+                len += self.build_packet(id, &mut buf[len..], Content::Frames);
+            }
+            self.recovery.mtu.on_sent(len);
         }
         if len == 0 {
-            self.recovery.is_limited = !self.recovery.has_room();
+            self.recovery.is_limited =
+                !self.recovery.has_room() || self.recovery.paced_until.is_some();
             return None;
         }
         self.bytes_sent += len as u64;
@@ -47,7 +60,7 @@ impl Connection {
     }
 
     /// Writes one packet; returns its length, 0 if there is nothing to say or no room.
-    fn build_packet(&mut self, id: SpaceId, buf: &mut [u8]) -> usize {
+    fn build_packet(&mut self, id: SpaceId, buf: &mut [u8], content: Content) -> usize {
         if self.spaces[id as usize].keys.is_none() {
             return 0;
         }
@@ -71,10 +84,11 @@ impl Connection {
             return 0;
         };
         let mut w = Writer::new(&mut buf[start..start + room + MIN_PN_AND_PAYLOAD]);
-        let is_eliciting = match self.write_frames(id, &mut w) {
-            Some(is_eliciting) => is_eliciting,
-            None => return 0,
+        let is_eliciting = match content {
+            Content::Frames => self.write_frames(id, &mut w),
+            Content::MtuProbe => write_mtu_probe(&mut w),
         };
+        let Some(is_eliciting) = is_eliciting else { return 0 };
         while w.len() + short_pn.len < MIN_PN_AND_PAYLOAD {
             if w.u8(0).is_err() {
                 return 0;
@@ -99,11 +113,27 @@ impl Connection {
             });
         debug_assert!(is_sealed);
         space.sent.push_packet(self.now, len as u16, is_eliciting);
+        if content == Content::MtuProbe {
+            self.recovery.mtu.on_probe_sent(pn, len);
+        }
         self.recovery.on_sent(space, len as u16, is_eliciting, self.now);
         if is_eliciting && !core::mem::replace(&mut self.has_sent_since_receive, true) {
             self.restart_idle_timer();
         }
         if is_sealed { len } else { 0 }
+    }
+
+    /// Whether window and pace let another packet go.
+    fn may_send(&mut self) -> bool {
+        self.recovery.has_room() && self.recovery.is_paced(self.now)
+    }
+
+    /// The size of the path MTU probe to send now, if it has room.
+    fn mtu_probe_size(&mut self, room: usize) -> Option<usize> {
+        if self.state != State::Established || !self.is_confirmed || !self.recovery.has_room() {
+            return None;
+        }
+        self.recovery.mtu.next_probe(self.now).filter(|size| *size <= room)
     }
 
     /// Writes what the space has to say. `None`: nothing. Otherwise whether it is ack-eliciting.
@@ -112,10 +142,9 @@ impl Connection {
             frame::write_close(w, &self.close_frame(id)).ok()?;
             return Some(false);
         }
-        let space = &self.spaces[id as usize];
-        let may_elicit = self.recovery.has_room() || space.probes > 0;
-        let is_wanted = may_elicit && (self.has_frames(id) || space.probes > 0);
-        if !is_wanted && !space.acks.is_due() {
+        let is_probe = self.spaces[id as usize].probes > 0;
+        let is_wanted = is_probe || self.has_frames(id) && self.may_send();
+        if !is_wanted && !self.spaces[id as usize].acks.is_due() {
             return None;
         }
         self.write_ack(id, w);
@@ -267,6 +296,13 @@ fn write_stream(
     stream.send.copy(&chunk.range, out);
     sent(SentFrame::Stream { id, range: chunk.range, fin: chunk.fin });
     chunk.fresh
+}
+
+/// A probe carries nothing whose loss would matter.
+fn write_mtu_probe(w: &mut Writer<'_>) -> Option<bool> {
+    frame::write_ping(w).ok()?;
+    while w.u8(0).is_ok() {}
+    Some(true)
 }
 
 fn reserve(w: &Writer<'_>, bytes: usize) -> Result<(), Full> {

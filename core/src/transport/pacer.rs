@@ -1,0 +1,109 @@
+//! Pacing (RFC 9002 §7.7): packets leave at the rate at which the window would be used up in one
+//! round trip, and a little faster, instead of all at once.
+//!
+//! A bucket of bytes. What it holds at most is what two milliseconds of that rate make, so that a
+//! timer of a millisecond is fine enough, but never less than the initial window.
+
+use crate::base::Time;
+use core::time::Duration;
+
+/// The rate is window × 5 / 4 a round trip (N of RFC 9002 §7.7).
+const GAIN: (u64, u64) = (5, 4);
+const BURST_TIME_US: u64 = 2_000;
+/// Packets the bucket holds at least and at most.
+const MIN_BURST: u64 = 10;
+const MAX_BURST: u64 = 256;
+
+#[derive(Debug, Default)]
+pub(super) struct Pacer {
+    tokens: u64,
+    filled_at: Option<Time>,
+}
+
+impl Pacer {
+    /// When the next packet of up to `mtu` bytes may leave; `None`: now.
+    pub(super) fn delay(
+        &mut self,
+        window: u64,
+        rtt: Duration,
+        mtu: usize,
+        now: Time,
+    ) -> Option<Time> {
+        let mtu = mtu as u64;
+        let rtt_us = (rtt.as_micros() as u64).max(1);
+        let in_us = |us: u64| {
+            let bytes = u128::from(window) * u128::from(us) * u128::from(GAIN.0);
+            (bytes / u128::from(rtt_us * GAIN.1)) as u64
+        };
+        let capacity = in_us(BURST_TIME_US).clamp(MIN_BURST * mtu, MAX_BURST * mtu);
+        let Some(filled_at) = self.filled_at else {
+            (self.tokens, self.filled_at) = (capacity, Some(now));
+            return None;
+        };
+        let gained = in_us(now.since(filled_at).as_micros() as u64);
+        // Too little time for a byte is kept for later.
+        if gained > 0 {
+            self.tokens = self.tokens.saturating_add(gained);
+            self.filled_at = Some(now);
+        }
+        self.tokens = self.tokens.min(capacity);
+        if self.tokens >= mtu {
+            return None;
+        }
+        // Half a bucket at once, rather than one wake-up for each packet.
+        let missing = (capacity / 2).max(mtu) - self.tokens;
+        let wait_us = u128::from(missing) * u128::from(rtt_us * GAIN.1)
+            / (u128::from(window.max(1)) * u128::from(GAIN.0));
+        Some(now + Duration::from_micros(wait_us as u64 + 1))
+    }
+
+    pub(super) fn on_sent(&mut self, bytes: u64) {
+        self.tokens = self.tokens.saturating_sub(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MTU: usize = 1200;
+
+    #[test]
+    fn sends_a_burst_and_then_at_the_rate_of_the_window() {
+        let (window, rtt) = (1_000_000, Duration::from_millis(100));
+        let (mut pacer, mut now, mut sent) = (Pacer::default(), Time::ZERO, 0);
+        let end = Time::ZERO + rtt * 10;
+        while now < end {
+            match pacer.delay(window, rtt, MTU, now) {
+                None => {
+                    pacer.on_sent(MTU as u64);
+                    sent += MTU as u64;
+                    assert!(now > Time::ZERO || sent <= 25_000, "a burst of {sent}");
+                }
+                Some(at) => {
+                    assert!(at > now);
+                    now = at;
+                }
+            }
+        }
+        assert!((12_000_000..13_000_000).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn wakes_seldom_and_never_too_early() {
+        let mut pacer = Pacer::default();
+        let rtt = Duration::from_millis(50);
+        let now = Time::from_micros(5);
+        assert_eq!(pacer.delay(20_000, rtt, MTU, now), None);
+        pacer.on_sent(12_000);
+        let at = pacer.delay(20_000, rtt, MTU, now).expect("the bucket is empty");
+        assert_eq!(pacer.delay(20_000, rtt, MTU, at), None);
+        for _ in 0..4 {
+            assert_eq!(pacer.delay(20_000, rtt, MTU, at), None);
+            pacer.on_sent(MTU as u64);
+        }
+        // A clock that stands still, and a round trip of nothing.
+        pacer.on_sent(u64::MAX);
+        assert!(pacer.delay(20_000, Duration::ZERO, MTU, at).is_some_and(|next| next > at));
+    }
+}
