@@ -1,0 +1,137 @@
+//! Once a session is up and warm, packets are sent, received and acknowledged, and bytes written
+//! and read, without an allocation: firmware's heap cannot fragment under traffic.
+
+use rit_core::base::{Path, Time};
+use rit_core::node::{Config, Event, Node, StreamHandle};
+use rit_tests::sim::net::LinkConfig;
+use rit_tests::sim::trio::{SERVICE, Trio};
+use rit_tests::sim::world::{HostId, Machine};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Counts while it is told to.
+struct Counting;
+
+static IS_COUNTING: AtomicBool = AtomicBool::new(false);
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: everything is handed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if IS_COUNTING.load(Relaxed) {
+            ALLOCATIONS.fetch_add(1, Relaxed);
+            if std::env::var_os("RIT_SHOW_ALLOCATIONS").is_some() {
+                IS_COUNTING.store(false, Relaxed);
+                eprintln!("{layout:?}\n{}", std::backtrace::Backtrace::force_capture());
+                IS_COUNTING.store(true, Relaxed);
+            }
+        }
+        // SAFETY: as the caller's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: as the caller's.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Device and user, taken off the simulated net: datagrams go from hand to hand.
+struct Hands {
+    nodes: [Box<Node>; 2],
+    paths: [Path; 2],
+    streams: [StreamHandle; 2],
+    now: Time,
+    packets: u64,
+    moved: [u64; 2],
+}
+
+impl Hands {
+    fn new() -> Hands {
+        let mut trio = Trio::new(1, LinkConfig::clean(Duration::from_millis(1)));
+        trio.online();
+        let session = trio.session();
+        trio.world.app(trio.device).is_passive = true;
+        let user_stream = trio.world.with(trio.user, |node, _, now| {
+            node.stream_open(session, SERVICE, now).expect("a stream can be opened")
+        });
+        let is_incoming = |e: &Event| matches!(e, Event::StreamIncoming { .. });
+        trio.expect(trio.device, Duration::from_secs(1), "the stream", is_incoming);
+        let events = &trio.world.host(trio.device).events;
+        let Some(Event::StreamIncoming { stream, .. }) =
+            events.iter().map(|(_, event)| event).find(|e| is_incoming(e))
+        else {
+            panic!("no stream")
+        };
+        let device_stream = *stream;
+        trio.world.with(trio.device, |node, _, now| {
+            node.stream_accept(device_stream, now).expect("it can be accepted");
+        });
+        let is_open = |e: &Event| matches!(e, Event::StreamOpened { .. });
+        trio.expect(trio.user, Duration::from_secs(1), "the answer", is_open);
+        let mut take = |host: HostId| {
+            let spare = trio.world.node_of(Config::default(), &[9; 32]).expect("a node");
+            let spare = Machine::Node(Box::new(spare), Box::default());
+            match std::mem::replace(&mut trio.world.host_mut(host).machine, spare) {
+                Machine::Node(node, _) => node,
+                _ => panic!("it is a node"),
+            }
+        };
+        Hands {
+            nodes: [take(trio.device), take(trio.user)],
+            paths: [trio.world.path(trio.device), trio.world.path(trio.user)],
+            streams: [device_stream, user_stream],
+            now: trio.world.now,
+            packets: 0,
+            moved: [0; 2],
+        }
+    }
+
+    /// A tenth of a millisecond: both write and read what they can, and hand over what they send.
+    fn turn(&mut self, buf: &mut [u8], data: &mut [u8]) {
+        self.now = self.now + Duration::from_micros(100);
+        for i in 0..2 {
+            let _ = self.nodes[i].stream_write(self.streams[i], data, self.now);
+            while let Some(sent) = self.nodes[i].poll_transmit(buf, self.now) {
+                self.packets += 1;
+                // One in a hundred is lost.
+                if sent.path == self.paths[1 - i] && self.packets % 100 != 0 {
+                    let datagram = &mut buf[..sent.len];
+                    self.nodes[1 - i].handle_datagram(self.paths[i], datagram, self.now);
+                }
+            }
+            self.nodes[1 - i].handle_timeout(self.now);
+            while let Ok(len) = self.nodes[1 - i].stream_read(self.streams[1 - i], data, self.now) {
+                self.moved[i] += len as u64;
+            }
+            while self.nodes[1 - i].poll_event().is_some() {}
+            let _ = self.nodes[i].poll_timeout();
+        }
+    }
+}
+
+#[test]
+fn a_warm_session_allocates_nothing() {
+    let mut hands = Hands::new();
+    let (mut buf, mut data) = (vec![0; 2000], vec![7; 16 * 1024]);
+    for _ in 0..5_000 {
+        hands.turn(&mut buf, &mut data);
+    }
+    (hands.packets, hands.moved) = (0, [0; 2]);
+    IS_COUNTING.store(true, Relaxed);
+    for _ in 0..5_000 {
+        hands.turn(&mut buf, &mut data);
+    }
+    IS_COUNTING.store(false, Relaxed);
+    assert!(
+        hands.packets > 10_000 && hands.moved.iter().all(|moved| *moved > 5_000_000),
+        "{:?}",
+        hands.moved
+    );
+    let allocations = ALLOCATIONS.load(Relaxed);
+    assert_eq!(allocations, 0, "in {} packets", hands.packets);
+}
