@@ -9,6 +9,7 @@ use std::cell::Cell;
 thread_local! {
     static NOW: Cell<i64> = const { Cell::new(0) };
     static MOST: Cell<i64> = const { Cell::new(0) };
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The system's allocator, counted.
@@ -27,6 +28,7 @@ fn count(bytes: i64) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64);
+        let _ = ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
         // SAFETY: the caller's promises are the same.
         unsafe { System.alloc(layout) }
     }
@@ -44,4 +46,11 @@ pub fn most_bytes<T>(work: impl FnOnce() -> T) -> (T, u64) {
     MOST.set(before);
     let result = work();
     (result, (MOST.get() - before).max(0) as u64)
+}
+
+/// Runs `work` and tells how often it asked for memory.
+pub fn allocations<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    let before = ALLOCATIONS.get();
+    let result = work();
+    (result, ALLOCATIONS.get() - before)
 }

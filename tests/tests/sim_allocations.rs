@@ -3,42 +3,14 @@
 
 use rit_core::base::{Path, Time};
 use rit_core::node::{Config, Event, Node, StreamHandle};
+use rit_tests::heap::{Counting, allocations};
 use rit_tests::sim::net::LinkConfig;
 use rit_tests::sim::trio::{SERVICE, Trio};
 use rit_tests::sim::world::{HostId, Machine};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Counts while it is told to.
-struct Counting;
-
-static IS_COUNTING: AtomicBool = AtomicBool::new(false);
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: everything is handed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if IS_COUNTING.load(Relaxed) {
-            ALLOCATIONS.fetch_add(1, Relaxed);
-            if std::env::var_os("RIT_SHOW_ALLOCATIONS").is_some() {
-                IS_COUNTING.store(false, Relaxed);
-                eprintln!("{layout:?}\n{}", std::backtrace::Backtrace::force_capture());
-                IS_COUNTING.store(true, Relaxed);
-            }
-        }
-        // SAFETY: as the caller's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: as the caller's.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static HEAP: Counting = Counting;
 
 /// Device and user, taken off the simulated net: datagrams go from hand to hand.
 struct Hands {
@@ -122,16 +94,12 @@ fn a_warm_session_allocates_nothing() {
         hands.turn(&mut buf, &mut data);
     }
     (hands.packets, hands.moved) = (0, [0; 2]);
-    IS_COUNTING.store(true, Relaxed);
-    for _ in 0..5_000 {
-        hands.turn(&mut buf, &mut data);
-    }
-    IS_COUNTING.store(false, Relaxed);
-    assert!(
-        hands.packets > 10_000 && hands.moved.iter().all(|moved| *moved > 5_000_000),
-        "{:?}",
-        hands.moved
-    );
-    let allocations = ALLOCATIONS.load(Relaxed);
+    let ((), allocations) = allocations(|| {
+        for _ in 0..5_000 {
+            hands.turn(&mut buf, &mut data);
+        }
+    });
+    assert!(hands.packets > 10_000, "{}", hands.packets);
+    assert!(hands.moved.iter().all(|moved| *moved > 5_000_000), "{:?}", hands.moved);
     assert_eq!(allocations, 0, "in {} packets", hands.packets);
 }

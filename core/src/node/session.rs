@@ -150,6 +150,15 @@ impl Node {
         Ok(())
     }
 
+    /// Goes to fresh packet keys, both ways (RFC 9001 §6). It happens by itself long before a key
+    /// is used up.
+    pub fn session_update_keys(&mut self, session: SessionId) -> Result<(), NodeError> {
+        let session = self.live_session(Handle(session.0))?;
+        let tunnel = session.tunnel().ok_or(NodeError::State)?;
+        tunnel.connection.update_keys();
+        Ok(())
+    }
+
     /// What is known of a session.
     pub fn session_info(&self, session: SessionId) -> Result<SessionInfo, NodeError> {
         let session = self.peek_session(Handle(session.0))?;

@@ -19,6 +19,9 @@ const PACKET_THRESHOLD: u64 = 3;
 const PERSISTENT_CONGESTION_THRESHOLD: u32 = 3;
 /// Backoff stops doubling here, so that a shift cannot overflow.
 const MAX_PTO_SHIFT: u32 = 12;
+/// Probes are no further apart than this, unless the probe timeout itself is longer: after an outage
+/// that the idle timeout bears, traffic goes on within seconds.
+const MAX_PTO: Duration = Duration::from_secs(4);
 
 /// The longest time in which all that was sent was lost.
 #[derive(Default)]
@@ -196,7 +199,8 @@ impl Recovery {
     }
 
     fn pto_with_backoff(&self, space: SpaceId) -> Duration {
-        self.pto(space) * (1 << self.pto_count.min(MAX_PTO_SHIFT))
+        let base = self.pto(space);
+        (base * (1 << self.pto_count.min(MAX_PTO_SHIFT))).min(base.max(MAX_PTO))
     }
 
     /// When, and for which space, the loss timer fires (A.8). `is_unconfirmed` keeps an initiator
