@@ -19,8 +19,8 @@ const PACKET_THRESHOLD: u64 = 3;
 const PERSISTENT_CONGESTION_THRESHOLD: u32 = 3;
 /// Backoff stops doubling here, so that a shift cannot overflow.
 const MAX_PTO_SHIFT: u32 = 12;
-/// Probes are no further apart than this, unless the probe timeout itself is longer: after an outage
-/// that the idle timeout bears, traffic goes on within seconds.
+/// Probes are no further apart than this, unless the probe timeout itself is longer: after an
+/// outage that the idle timeout bears, traffic goes on within seconds.
 const MAX_PTO: Duration = Duration::from_secs(4);
 
 /// The longest time in which all that was sent was lost.
