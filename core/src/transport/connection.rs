@@ -373,7 +373,12 @@ impl Connection {
         let acks = self.spaces.iter().filter_map(|space| space.acks.deadline()).min();
         let loss = self.loss_deadline().map(|(at, _)| at);
         let pace = self.recovery.paced_until;
-        let own = [self.handshake_deadline, self.idle_deadline, self.keep_alive_deadline];
+        let own = [
+            self.handshake_deadline,
+            self.idle_deadline,
+            self.deaf_deadline(),
+            self.keep_alive_deadline,
+        ];
         [acks, loss, pace].into_iter().chain(own).flatten().min()
     }
 
@@ -391,7 +396,8 @@ impl Connection {
         if self.state == State::Closed {
             return;
         }
-        if is_due(self.idle_deadline) || is_due(self.handshake_deadline) {
+        let ends = [self.idle_deadline, self.deaf_deadline(), self.handshake_deadline];
+        if ends.into_iter().any(is_due) {
             self.end_silently(CloseReason::TimedOut);
             return;
         }
@@ -407,6 +413,13 @@ impl Connection {
         if let Some((_, space)) = self.loss_deadline().filter(|(at, _)| *at <= now) {
             self.on_loss_timeout(space);
         }
+    }
+
+    /// When the peer has acknowledged nothing for twice the idle timeout. It speaks, perhaps, but
+    /// does not hear: as good as gone, and what it leaves unacknowledged must not pile up.
+    fn deaf_deadline(&self) -> Option<Time> {
+        let (_, at) = self.spaces[SpaceId::Data as usize].sent.first_outstanding(0..u64::MAX)?;
+        Some(at + self.idle_timeout()? * 2)
     }
 
     fn loss_deadline(&self) -> Option<(Time, SpaceId)> {
@@ -455,16 +468,21 @@ impl Connection {
         self.restart_idle_timer();
     }
 
+    /// The shorter of both ends', but three probe timeouts at least (RFC 9000 §10.1).
+    fn idle_timeout(&self) -> Option<Duration> {
+        let ours = self.config.idle_timeout;
+        let theirs = Duration::from_millis(self.peer_params.max_idle_timeout_ms);
+        let shorter = [ours, theirs].into_iter().filter(|t| !t.is_zero()).min();
+        let floor = self.recovery.pto(SpaceId::Data) * 3;
+        shorter.map(|timeout| timeout.max(floor))
+    }
+
     /// Idle and keep-alive time start again (RFC 9000 §10.1).
     pub(super) fn restart_idle_timer(&mut self) {
         if self.state != State::Established {
             return;
         }
-        let ours = self.config.idle_timeout;
-        let theirs = Duration::from_millis(self.peer_params.max_idle_timeout_ms);
-        let shorter = [ours, theirs].into_iter().filter(|t| !t.is_zero()).min();
-        let floor = self.recovery.pto(SpaceId::Data) * 3;
-        self.idle_deadline = shorter.map(|timeout| self.now + timeout.max(floor));
+        self.idle_deadline = self.idle_timeout().map(|timeout| self.now + timeout);
         let keep_alive = self.config.keep_alive;
         self.keep_alive_deadline = (!keep_alive.is_zero()).then(|| self.now + keep_alive);
     }

@@ -168,6 +168,7 @@ impl Driver {
             6 => drop(connection.stream_stop(id, 2)),
             7 => drop(connection.stream_release(id, 3)),
             _ if which > 250 => connection.close(4, now),
+            _ if which > 240 => connection.update_keys(),
             _ => drop(connection.stream_state(id)),
         }
         Some(())
