@@ -204,7 +204,8 @@ impl Recovery {
     }
 
     /// When, and for which space, the loss timer fires (A.8). `is_unconfirmed` keeps an initiator
-    /// probing while the responder may not send for want of a validated address (§6.2.2.1).
+    /// probing while the responder may not send for want of a validated address (§6.2.2.1), and
+    /// from wasting probes on data that the responder does not take yet (§6.2.1).
     pub(super) fn deadline(
         &self,
         spaces: &[Space; 2],
@@ -215,8 +216,11 @@ impl Recovery {
         loss.or_else(|| {
             each()
                 .filter(|(id, space)| {
-                    let is_locked = is_unconfirmed && *id == SpaceId::Contact;
-                    space.sent.has_ack_eliciting() || (is_locked && space.keys.is_some())
+                    if is_unconfirmed {
+                        *id == SpaceId::Contact && space.keys.is_some()
+                    } else {
+                        space.sent.has_ack_eliciting()
+                    }
                 })
                 .filter_map(|(id, space)| {
                     space.last_eliciting.map(|at| (at + self.pto_with_backoff(id), id))
