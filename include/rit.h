@@ -262,6 +262,16 @@ typedef struct rit_node rit_node;
 #define RIT_ERR_INTERNAL -203
 
 /**
+ * Datagrams in one call of rit_io.send_batch at the most.
+ */
+#define RIT_BATCH_MAX 32
+
+/**
+ * Bytes in one call of rit_io.send_batch at the most.
+ */
+#define RIT_BATCH_LEN_MAX 65000
+
+/**
  * Level of rit_io.log: something does not work.
  */
 #define RIT_LOG_ERROR 1
@@ -558,6 +568,17 @@ struct rit_io {
      * secret. msg is good only during the call.
      */
     void (*log)(void *ctx, int32_t level, const char *msg);
+    /**
+     * OPTIONAL, for systems that send many datagrams in one call (UDP_SEGMENT of Linux): called
+     * instead of send where several go to one address. pkts holds len bytes: datagrams of size
+     * bytes each, end to end; the last may be shorter. At most RIT_BATCH_MAX of them and
+     * RIT_BATCH_LEN_MAX bytes, for which the node keeps a buffer. Answers as send does.
+     */
+    int32_t (*send_batch)(void *ctx,
+                          const struct rit_path *to,
+                          const uint8_t *pkts,
+                          size_t len,
+                          size_t size);
 };
 
 /**

@@ -85,7 +85,25 @@ pub struct rit_io {
     /// OPTIONAL. A line of text for people, without a line end, at a level RIT_LOG_*; never a
     /// secret. msg is good only during the call.
     pub log: Option<unsafe extern "C" fn(ctx: *mut c_void, level: i32, msg: *const c_char)>,
+    /// OPTIONAL, for systems that send many datagrams in one call (UDP_SEGMENT of Linux): called
+    /// instead of send where several go to one address. pkts holds len bytes: datagrams of size
+    /// bytes each, end to end; the last may be shorter. At most RIT_BATCH_MAX of them and
+    /// RIT_BATCH_LEN_MAX bytes, for which the node keeps a buffer. Answers as send does.
+    pub send_batch: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            to: *const rit_path,
+            pkts: *const u8,
+            len: usize,
+            size: usize,
+        ) -> i32,
+    >,
 }
+
+/// Datagrams in one call of rit_io.send_batch at the most.
+pub const RIT_BATCH_MAX: usize = 32;
+/// Bytes in one call of rit_io.send_batch at the most.
+pub const RIT_BATCH_LEN_MAX: usize = 65000;
 
 /// Level of rit_io.log: something does not work.
 pub const RIT_LOG_ERROR: i32 = 1;
@@ -186,6 +204,23 @@ impl Io {
         let to = rit_path::new(to);
         // SAFETY: see above.
         unsafe { (self.send)(self.raw.ctx, &to, datagram.as_ptr(), datagram.len()) }
+    }
+
+    /// How many datagrams may be sent at once.
+    pub(crate) fn batch_max(&self) -> usize {
+        if self.raw.send_batch.is_some() { RIT_BATCH_MAX } else { 1 }
+    }
+
+    /// Sends datagrams of `size` bytes each, the last perhaps shorter; answers as `send`.
+    pub(crate) fn send_all(&self, to: &Path, datagrams: &[u8], size: usize) -> i32 {
+        match self.raw.send_batch {
+            Some(send_batch) if datagrams.len() > size => {
+                let to = rit_path::new(to);
+                // SAFETY: see above.
+                unsafe { send_batch(self.raw.ctx, &to, datagrams.as_ptr(), datagrams.len(), size) }
+            }
+            _ => self.send(to, datagrams),
+        }
     }
 
     /// The next datagram of a polled stack. `Err`: the callback claims more than there is room for.

@@ -9,7 +9,8 @@ use crate::config::{self, rit_config};
 use crate::error::{Error, RIT_OK};
 use crate::guard;
 use crate::io::{
-    Io, RIT_LOG_DEBUG, RIT_LOG_ERROR, RIT_SLOT_IDENTITY, RIT_SLOT_MAX, rit_io, rit_path,
+    Io, RIT_BATCH_LEN_MAX, RIT_LOG_DEBUG, RIT_LOG_ERROR, RIT_SLOT_IDENTITY, RIT_SLOT_MAX, rit_io,
+    rit_path,
 };
 use crate::text;
 use alloc::boxed::Box;
@@ -20,10 +21,10 @@ use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::ffi::c_char;
 use core::sync::atomic::{AtomicBool, Ordering};
-use rit_core::base::{Rng, Time};
+use rit_core::base::{Path, Rng, Time};
 use rit_core::crypto::{self, Provider};
 use rit_core::node::{Config, Node};
-use rit_core::transport::MAX_DATAGRAM;
+use rit_core::transport::{MAX_DATAGRAM, Transmit};
 use rit_core::trust::Identity;
 use zeroize::Zeroizing;
 
@@ -47,8 +48,9 @@ pub struct rit_node {
 pub(crate) struct Inner {
     pub(crate) node: Node,
     pub(crate) io: Io,
-    /// One datagram, on its way in or out.
+    /// One datagram on its way in, or as many as are sent at once on their way out.
     buf: Vec<u8>,
+    max_datagram: usize,
     now_us: u64,
     /// What the timer was last set to.
     timer_us: u64,
@@ -95,6 +97,28 @@ unsafe impl Versioned for rit_stats {
     const NAME: &'static str = "rit_stats";
 }
 
+/// Datagrams to one address, end to end at the front of the buffer.
+#[derive(Default)]
+struct Batch {
+    path: Option<Path>,
+    len: usize,
+    /// Length of each but the last.
+    size: usize,
+}
+
+impl Batch {
+    fn takes(&self, transmit: &Transmit) -> bool {
+        self.path.is_none_or(|path| path == transmit.path && transmit.len <= self.size)
+    }
+
+    fn add(&mut self, transmit: &Transmit) {
+        if self.path.is_none() {
+            (self.path, self.size) = (Some(transmit.path), transmit.len);
+        }
+        self.len += transmit.len;
+    }
+}
+
 // ---- how a call runs
 
 impl Inner {
@@ -105,17 +129,37 @@ impl Inner {
     }
 
     fn drain(&mut self, now: Time) {
-        while let Some(transmit) = self.node.poll_transmit(&mut self.buf, now) {
-            let Some(datagram) = self.buf.get(..transmit.len) else { break };
-            let answer = self.io.send(&transmit.path, datagram);
-            if answer != 0 {
-                self.io.log(RIT_LOG_DEBUG, || format!("rit_io.send failed with {answer}"));
+        let mut batch = Batch::default();
+        loop {
+            if batch.len + self.max_datagram > self.buf.len() {
+                self.send(&mut batch);
+            }
+            let Some(room) = self.buf.get_mut(batch.len..) else { break };
+            let Some(transmit) = self.node.poll_transmit(room, now) else { break };
+            if !batch.takes(&transmit) {
+                let at = batch.len;
+                self.send(&mut batch);
+                self.buf.copy_within(at..at + transmit.len, 0);
+            }
+            batch.add(&transmit);
+            if transmit.len < batch.size {
+                self.send(&mut batch);
             }
         }
+        self.send(&mut batch);
         let deadline = self.deadline();
         if deadline != self.timer_us {
             self.timer_us = deadline;
             self.io.set_timer(deadline);
+        }
+    }
+
+    fn send(&self, batch: &mut Batch) {
+        let Batch { path, len, size } = core::mem::take(batch);
+        let (Some(path), Some(datagrams)) = (path, self.buf.get(..len)) else { return };
+        let answer = self.io.send_all(&path, datagrams, size);
+        if answer != 0 {
+            self.io.log(RIT_LOG_DEBUG, || format!("rit_io.send failed with {answer}"));
         }
     }
 
@@ -216,7 +260,8 @@ fn create(config: Config, io: Io) -> Result<Box<rit_node>, Error> {
     let provider = crypto::default_provider();
     let mut rng = Rng::from_seed(*draw_seed(&io, provider)?);
     let mut buf = Vec::new();
-    let buf_len = config.transport.max_datagram.min(MAX_DATAGRAM);
+    let max_datagram = config.transport.max_datagram.min(MAX_DATAGRAM);
+    let buf_len = (max_datagram * io.batch_max()).min(RIT_BATCH_LEN_MAX.max(max_datagram));
     buf.try_reserve_exact(buf_len).map_err(|_| Error::Memory)?;
     buf.resize(buf_len, 0);
     let loaded = load_identity(&io, provider)?;
@@ -234,6 +279,7 @@ fn create(config: Config, io: Io) -> Result<Box<rit_node>, Error> {
         node,
         io,
         buf,
+        max_datagram,
         now_us,
         timer_us: NEVER,
         last_error: None,
@@ -319,7 +365,8 @@ pub unsafe extern "C" fn rit_node_receive(
         command(node, |inner, now| {
             let path = args::read(from)?.path()?;
             let datagram = args::bytes(pkt, len, "pkt")?;
-            match inner.buf.get_mut(..datagram.len()) {
+            let room = inner.buf.get_mut(..inner.max_datagram).unwrap_or_default();
+            match room.get_mut(..datagram.len()) {
                 Some(copy) if !copy.is_empty() => {
                     copy.copy_from_slice(datagram);
                     inner.node.handle_datagram(path, copy, now);
@@ -356,8 +403,9 @@ pub unsafe extern "C" fn rit_node_poll(node: *mut rit_node) -> i32 {
     unsafe {
         command(node, |inner, now| {
             for _ in 0..POLL_DATAGRAMS_MAX {
-                let Some((path, len)) = inner.io.recv(&mut inner.buf)? else { break };
-                if let Some(datagram) = inner.buf.get_mut(..len) {
+                let room = inner.buf.get_mut(..inner.max_datagram).unwrap_or_default();
+                let Some((path, len)) = inner.io.recv(room)? else { break };
+                if let Some(datagram) = room.get_mut(..len) {
                     inner.node.handle_datagram(path, datagram, now);
                 }
             }

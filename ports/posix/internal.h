@@ -1,6 +1,6 @@
 /* internal.h: what the files of this port share. Not for users of the port.
  *
- * system.c owns sockets, clock, entropy, files and the log; loop.c the poll loop, sessions and
+ * system.c owns clock, entropy, files and the log; udp.c the UDP sockets; loop.c the poll loop, sessions and
  * events; bridge.c listeners, connectors and the relay between TCP and streams. Invariant: every
  * descriptor is non-blocking and close-on-exec.
  */
@@ -62,6 +62,14 @@ struct ritp_session {
     uint8_t peer[RIT_KEY_LEN];
 };
 
+/* Datagrams that came in one call, end to end. */
+struct ritp_train {
+    uint8_t *bytes;
+    size_t len, at;
+    size_t size; /* of each but the last */
+    struct rit_path from;
+};
+
 struct ritp_conn; /* bridge.c */
 
 struct rit_posix {
@@ -73,13 +81,17 @@ struct rit_posix {
     /* system.c */
     char *state_dir;
     int dir_fd, lock_fd;
-    int udp[2]; /* IPv4, IPv6; -1: none */
-    uint16_t udp_port[2];
-    int udp_is_drained;
     int has_loopback_broker;
     struct rit_path paths[RITP_PATHS_MAX]; /* told to the node */
     size_t path_count;
     uint64_t paths_checked_us;
+
+    /* udp.c */
+    int udp[2]; /* IPv4, IPv6; -1: none */
+    uint16_t udp_port[2];
+    int udp_is_drained;
+    int sends_no_trains;
+    struct ritp_train train;
 
     /* loop.c */
     int is_online;
@@ -127,6 +139,14 @@ void ritp_path_from_address(struct rit_path *path, const struct sockaddr_storage
 int ritp_path_is_loopback(const struct rit_path *path);
 /* Tells the node its own addresses if they changed. */
 void ritp_update_paths(struct rit_posix *port, uint64_t now_us);
+
+socklen_t ritp_address_from_path(struct sockaddr_storage *out, const struct rit_path *path);
+
+/* ---- udp.c */
+
+int ritp_udp_open(struct rit_posix *port, uint16_t number);
+void ritp_udp_close(struct rit_posix *port);
+void ritp_udp_io(struct rit_io *io);
 
 /* ---- loop.c */
 

@@ -1,8 +1,8 @@
-/* system.c: what the node is given: UDP sockets, clock, entropy, files, and the log.
+/* system.c: what the node is given: clock, entropy, files, and the log; and addresses.
  *
  * Owns the state folder (mode 0700, locked against a second process, files 0600 and replaced as a
- * whole) and both UDP sockets. Does not own when they are used: loop.c does. IPv4 addresses are
- * written as RFC 4291 section 2.5.5.2 maps them; the IPv6 socket takes no IPv4.
+ * whole). Does not own when it is used: loop.c does. IPv4 addresses are written as RFC 4291 section
+ * 2.5.5.2 maps them.
  */
 #define _DEFAULT_SOURCE /* IFF_UP, flock */
 
@@ -28,8 +28,6 @@
 
 #include "internal.h"
 
-/* A burst at 1 Gbit/s of about 30 ms; the system may give less. */
-#define SOCKET_BUFFER (4 << 20)
 /* How often own addresses are looked at: a change of network is then noticed in time. */
 #define PATHS_CHECK_US 30000000u
 
@@ -249,7 +247,7 @@ void ritp_path_from_address(struct rit_path *path, const struct sockaddr_storage
     }
 }
 
-static socklen_t address_from_path(struct sockaddr_storage *out, const struct rit_path *path) {
+socklen_t ritp_address_from_path(struct sockaddr_storage *out, const struct rit_path *path) {
     memset(out, 0, sizeof *out);
     if (is_mapped(path)) {
         struct sockaddr_in v4;
@@ -355,7 +353,7 @@ void ritp_update_paths(struct rit_posix *port, uint64_t now_us) {
     (void)rit_node_set_local_paths(port->node, paths, count);
 }
 
-/* ---- UDP */
+/* ---- sockets */
 
 int ritp_prepare_fd(int fd) {
     int flags = fcntl(fd, F_GETFL);
@@ -364,103 +362,6 @@ int ritp_prepare_fd(int fd) {
         return -1;
     return fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
-
-static void enlarge(int fd, int plain, int forced) {
-    int size = SOCKET_BUFFER;
-
-    if (forced < 0 || setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) != 0)
-        (void)setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size);
-}
-
-/* The core finds out by probes which datagrams pass; a fragmented one would pass for whole. What is
- * too long for the first link is lost, as it would be later. */
-static void forbid_fragments(int fd, int which) {
-#if defined(IP_MTU_DISCOVER) && defined(IP_PMTUDISC_PROBE) && defined(IPV6_MTU_DISCOVER)
-    int v4 = IP_PMTUDISC_PROBE, v6 = IPV6_PMTUDISC_PROBE;
-
-    if (which == 0)
-        (void)setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof v4);
-    else
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof v6);
-#else
-    (void)fd;
-    (void)which;
-#endif
-}
-
-static int open_udp(struct rit_posix *port, int which, uint16_t number) {
-    struct rit_path any;
-    struct sockaddr_storage at;
-    socklen_t len = sizeof at;
-    int on = 1, fd = socket(which == 0 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
-
-    if (fd < 0)
-        return -1;
-    memset(&any, 0, sizeof any);
-    if (which == 0)
-        memcpy(any.ip, MAPPED, sizeof MAPPED);
-    any.port = number;
-    len = address_from_path(&at, &any);
-    if (ritp_prepare_fd(fd) != 0 ||
-        (which == 1 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0) ||
-        bind(fd, (struct sockaddr *)&at, len) != 0)
-        goto failed;
-    forbid_fragments(fd, which);
-    len = sizeof at;
-    if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
-        goto failed;
-#if defined(SO_RCVBUFFORCE) && defined(SO_SNDBUFFORCE)
-    enlarge(fd, SO_RCVBUF, SO_RCVBUFFORCE);
-    enlarge(fd, SO_SNDBUF, SO_SNDBUFFORCE);
-#else
-    enlarge(fd, SO_RCVBUF, -1);
-    enlarge(fd, SO_SNDBUF, -1);
-#endif
-    ritp_path_from_address(&any, &at);
-    port->udp[which] = fd;
-    port->udp_port[which] = any.port;
-    return 0;
-failed:
-    (void)close(fd);
-    return -1;
-}
-
-static int32_t on_send(void *ctx, const struct rit_path *to, const uint8_t *pkt, size_t len) {
-    struct rit_posix *port = ctx;
-    struct sockaddr_storage at;
-    socklen_t at_len = address_from_path(&at, to);
-    int fd = port->udp[at.ss_family == AF_INET ? 0 : 1];
-
-    if (fd < 0)
-        return -1;
-    /* Full buffers count as loss on the way, which is what the sender is to slow down for. */
-    return sendto(fd, pkt, len, MSG_NOSIGNAL, (struct sockaddr *)&at, at_len) < 0 ? -1 : 0;
-}
-
-static int32_t on_recv(void *ctx, struct rit_path *from, uint8_t *buf, size_t cap) {
-    struct rit_posix *port = ctx;
-    int which = 0, tries = 16;
-
-    while (which < 2 && tries > 0) {
-        struct sockaddr_storage at;
-        socklen_t at_len = sizeof at;
-        ssize_t got = -1;
-        if (port->udp[which] >= 0)
-            got = recvfrom(port->udp[which], buf, cap, 0, (struct sockaddr *)&at, &at_len);
-        if (got > 0) {
-            ritp_path_from_address(from, &at);
-            return (int32_t)got;
-        }
-        if (got == 0 || (port->udp[which] >= 0 && errno == EINTR))
-            tries--; /* an empty datagram is not the end of them */
-        else
-            which++;
-    }
-    port->udp_is_drained = which == 2;
-    return 0;
-}
-
-/* ---- TCP */
 
 void ritp_no_delay(int fd) {
     int on = 1;
@@ -513,26 +414,16 @@ int ritp_system_open(struct rit_posix *port, const struct rit_posix_config *conf
     failed = open_state(port, config->state_dir);
     if (failed != 0)
         return failed;
-    if (open_udp(port, 0, config->udp_port) != 0)
-        ritp_log(port, RIT_LOG_WARN, "no IPv4 UDP socket: %s", strerror(errno));
-    if (open_udp(port, 1, config->udp_port) != 0)
-        ritp_log(port, RIT_LOG_INFO, "no IPv6 UDP socket: %s", strerror(errno));
-    return port->udp[0] < 0 && port->udp[1] < 0 ? RIT_POSIX_ERR_SYSTEM : 0;
+    return ritp_udp_open(port, config->udp_port);
 }
 
 void ritp_system_close(struct rit_posix *port) {
-    int *fds[4];
-    size_t i;
-
-    fds[0] = &port->udp[0];
-    fds[1] = &port->udp[1];
-    fds[2] = &port->lock_fd;
-    fds[3] = &port->dir_fd;
-    for (i = 0; i < 4; i++) {
-        if (*fds[i] >= 0)
-            (void)close(*fds[i]);
-        *fds[i] = -1;
-    }
+    ritp_udp_close(port);
+    if (port->lock_fd >= 0)
+        (void)close(port->lock_fd);
+    if (port->dir_fd >= 0)
+        (void)close(port->dir_fd);
+    port->lock_fd = port->dir_fd = -1;
     free(port->state_dir);
     port->state_dir = NULL;
 }
@@ -543,8 +434,7 @@ void ritp_system_io(struct rit_posix *port, struct rit_io *io) {
     io->ctx = port;
     io->now_us = on_now;
     io->entropy = on_entropy;
-    io->send = on_send;
-    io->recv = on_recv;
+    ritp_udp_io(io);
     io->load = on_load;
     io->store = on_store;
     io->log = on_log;

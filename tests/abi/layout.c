@@ -23,7 +23,7 @@ int main(void) {
     AT(rit_session_info, rtt_us, 80);
     CHECK(sizeof(struct rit_service_info) == 72);
     AT(rit_io, ctx, 8);
-    CHECK(sizeof(struct rit_io) == 8 + 9 * sizeof(void *));
+    CHECK(sizeof(struct rit_io) == 8 + 10 * sizeof(void *));
     AT(rit_broker, paths, 40);
     CHECK(sizeof(struct rit_broker) == 40 + 3 * sizeof(void *));
     AT(rit_service, name, 8);

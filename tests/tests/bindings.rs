@@ -25,7 +25,9 @@ fn rust_layout() -> Layout {
     let mut layout = Layout::new();
     layout! { layout,
         rit_path { struct_size ifindex ip port reserved }
-        rit_io { struct_size reserved ctx now_us entropy send recv set_timer load store log }
+        rit_io {
+            struct_size reserved ctx now_us entropy send recv set_timer load store log send_batch
+        }
         rit_config {
             struct_size abi_version max_sessions max_services max_peers max_streams stream_window
             session_window stream_send_buffer max_datagram idle_timeout_ms keep_alive_ms reserved
