@@ -146,6 +146,36 @@ static void test_datagrams(void) {
     rit_posix_free(port);
 }
 
+/* Several at once arrive as those that were sent, however the kernel moves them. */
+static void test_trains(void) {
+    static uint8_t bytes[5000];
+    struct rit_path own;
+    unsigned before;
+    int error, steps;
+    rit_posix *port = try_port(state_dir, &error);
+
+    CHECK(rit_posix_broker(port, "rit://broker", "CODE") == 0 && fake.path_count > 0);
+    own = fake.paths[0];
+    bytes[4999] = 7;
+    before = fake.datagrams;
+    CHECK(fake.io.send_batch(fake.io.ctx, &own, bytes, sizeof bytes, 1200) == 0);
+    for (steps = 0; fake.datagrams < before + 5 && steps < 10; steps++)
+        CHECK(rit_posix_step(port, 1000) == 0);
+    CHECK(fake.datagrams == before + 5 && fake.last_len == 200 && fake.last_datagram[199] == 7);
+    /* More than a kernel takes in one call: they go one by one, and so do all from then on. */
+    before = fake.datagrams;
+    CHECK(fake.io.send_batch(fake.io.ctx, &own, bytes, sizeof bytes, 10) == 0);
+    for (steps = 0; fake.datagrams < before + 500 && steps < 100; steps++)
+        CHECK(rit_posix_step(port, 1000) == 0);
+    CHECK(fake.datagrams == before + 500 && fake.last_len == 10);
+    before = fake.datagrams;
+    CHECK(fake.io.send_batch(fake.io.ctx, &own, bytes, 3000, 1200) == 0);
+    for (steps = 0; fake.datagrams < before + 3 && steps < 10; steps++)
+        CHECK(rit_posix_step(port, 1000) == 0);
+    CHECK(fake.datagrams == before + 3 && fake.last_len == 600);
+    rit_posix_free(port);
+}
+
 static void test_events_wait_in_order(void) {
     struct rit_posix_event event;
     int error, i, count = 0;
@@ -186,6 +216,7 @@ int main(int argc, char **argv) {
     test_second_process();
     test_bad_folders();
     test_datagrams();
+    test_trains();
     test_events_wait_in_order();
     test_wrong_calls();
     puts("test_system: 6 tests passed");

@@ -5,7 +5,7 @@ use rit::error::{RIT_ERR_AGAIN, RIT_ERR_CLOSED, RIT_ERR_DENIED, RIT_ERR_HANDLE, 
 use rit::error::{RIT_ERR_CODE, RIT_ERR_REFUSED, RIT_ERR_RESET, RIT_ERR_STATE, RIT_OK};
 use rit::error::{RIT_ERR_OFFLINE, RIT_ERR_UNKNOWN};
 use rit::event::*;
-use rit::io::{RIT_LOG_WARN, rit_io, rit_path};
+use rit::io::{RIT_BATCH_LEN_MAX, RIT_BATCH_MAX, RIT_LOG_WARN, rit_io, rit_path};
 use rit::node::*;
 use rit::service::*;
 use rit::session::*;
@@ -28,6 +28,8 @@ struct Port {
     noise: u64,
     timer_us: u64,
     outbox: Vec<(rit_path, Vec<u8>)>,
+    /// Calls of send_batch.
+    batches: usize,
     warnings: Vec<String>,
 }
 
@@ -57,6 +59,22 @@ unsafe extern "C" fn send(
     let (port, to, pkt) =
         unsafe { (&mut *ctx.cast::<Port>(), *to, std::slice::from_raw_parts(pkt, len)) };
     port.outbox.push((to, pkt.to_vec()));
+    0
+}
+
+unsafe extern "C" fn send_batch(
+    ctx: *mut c_void,
+    to: *const rit_path,
+    pkts: *const u8,
+    len: usize,
+    size: usize,
+) -> i32 {
+    // SAFETY: as above.
+    let (port, to, pkts) =
+        unsafe { (&mut *ctx.cast::<Port>(), *to, std::slice::from_raw_parts(pkts, len)) };
+    assert!(len > size && len.div_ceil(size) <= RIT_BATCH_MAX && len <= RIT_BATCH_LEN_MAX);
+    port.batches += 1;
+    port.outbox.extend(pkts.chunks(size).map(|pkt| (to, pkt.to_vec())));
     0
 }
 
@@ -96,12 +114,14 @@ struct Peer {
 }
 
 impl Peer {
+    /// One with an odd seed sends several datagrams at once where it can.
     fn new(seed: u64, change: impl FnOnce(&mut rit_config)) -> Peer {
         let port = Port {
             now_us: 0,
             noise: seed,
             timer_us: u64::MAX,
             outbox: Vec::new(),
+            batches: 0,
             warnings: Vec::new(),
         };
         let port = Box::into_raw(Box::new(port));
@@ -112,6 +132,7 @@ impl Peer {
             send: Some(send),
             set_timer: Some(set_timer),
             log: Some(log),
+            send_batch: (seed % 2 == 1).then_some(send_batch),
             ..sized()
         };
         let mut config: rit_config = sized();
@@ -437,6 +458,27 @@ fn a_slow_reader_stops_its_writer_and_nobody_else() {
     }
     assert_eq!(world.wait(USER, RIT_EVENT_STREAM_WRITABLE).stream, user);
     assert_eq!(world.peers[USER].write(user, b"on"), Ok(2));
+}
+
+#[test]
+fn many_datagrams_leave_in_one_call() {
+    let (mut world, _, session) = World::connected(|_| {});
+    let (device, user) = world.stream(session);
+    let (mut sent, mut got) = (0, Vec::new());
+    while got.len() < 200_000 {
+        let chunk: Vec<u8> =
+            (sent..200_000.min(sent + 9000)).map(|i| (i * 7 % 251) as u8).collect();
+        if !chunk.is_empty() {
+            sent += world.peers[DEVICE].write(device, &chunk).unwrap_or(0);
+        }
+        world.step();
+        while let Ok(bytes) = world.peers[USER].read(user) {
+            got.extend(bytes);
+        }
+    }
+    assert!(got.iter().enumerate().all(|(i, byte)| *byte == (i * 7 % 251) as u8));
+    assert!(world.peers[DEVICE].port().batches > 10, "{}", world.peers[DEVICE].port().batches);
+    assert_eq!(world.peers[USER].port().batches, 0);
 }
 
 #[test]
