@@ -104,10 +104,14 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
         port->log = config->log;
         port->log_ctx = config->log_ctx;
         port->log_level = config->log_level != 0 ? config->log_level : RIT_LOG_WARN;
+        port->udp[0] = port->udp[1] = -1;
         failed = ritp_system_open(port, config);
+        if (failed == 0)
+            failed = ritp_udp_open(port, config->udp_port);
         if (failed == 0) {
             rit_config_init(&defaults);
             ritp_system_io(port, &io);
+            ritp_udp_io(&io);
             port->node = rit_node_new(config->node != NULL ? config->node : &defaults, &io,
                                       &failed);
         }
@@ -141,6 +145,7 @@ void rit_posix_free(rit_posix *port) {
         port->peers = next;
     }
     rit_node_free(port->node);
+    ritp_udp_close(port);
     ritp_system_close(port);
     free(port->polls);
     free(port);

@@ -406,19 +406,13 @@ int ritp_listen_at(const uint8_t address[4], uint16_t number) {
 /* ---- open and close */
 
 int ritp_system_open(struct rit_posix *port, const struct rit_posix_config *config) {
-    int failed;
-
-    port->dir_fd = port->lock_fd = port->udp[0] = port->udp[1] = -1;
+    port->dir_fd = port->lock_fd = -1;
     if (config->state_dir == NULL)
         return RIT_ERR_NULL;
-    failed = open_state(port, config->state_dir);
-    if (failed != 0)
-        return failed;
-    return ritp_udp_open(port, config->udp_port);
+    return open_state(port, config->state_dir);
 }
 
 void ritp_system_close(struct rit_posix *port) {
-    ritp_udp_close(port);
     if (port->lock_fd >= 0)
         (void)close(port->lock_fd);
     if (port->dir_fd >= 0)
@@ -434,7 +428,6 @@ void ritp_system_io(struct rit_posix *port, struct rit_io *io) {
     io->ctx = port;
     io->now_us = on_now;
     io->entropy = on_entropy;
-    ritp_udp_io(io);
     io->load = on_load;
     io->store = on_store;
     io->log = on_log;

@@ -21,7 +21,6 @@ use crate::wire::codec::Writer;
 use crate::wire::params::TransportParams;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use core::ops::Range;
 use core::time::Duration;
 
 /// Where a connection stands.
@@ -513,10 +512,4 @@ struct Parts<'a> {
     dcid: Cid,
     path: Path,
     peer: PeerPolicy,
-}
-
-/// The part of a datagram behind a packet that was taken from it.
-pub(super) fn rest_of(datagram: &mut [u8], taken: usize) -> &mut [u8] {
-    let range: Range<usize> = taken.min(datagram.len())..datagram.len();
-    &mut datagram[range]
 }

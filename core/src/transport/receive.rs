@@ -3,7 +3,7 @@
 //! Invariant: a packet that does not open changes nothing but a counter; a packet that breaks the
 //! protocol closes this connection alone.
 
-use super::connection::{Connection, State, rest_of};
+use super::connection::{Connection, State};
 use super::crypto_stream::CryptoSender;
 use super::error::{TransportCode, Violation};
 use super::protect::{self, OpenError, Opened};
@@ -49,7 +49,7 @@ impl Connection {
                 break;
             }
             self.handle_packet(path, &header, &mut rest[..header.len]);
-            rest = rest_of(rest, header.len);
+            rest = rest.split_at_mut(header.len).1;
         }
         if path == self.path {
             self.path_received += datagram_len;
