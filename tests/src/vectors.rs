@@ -11,6 +11,7 @@ use rit_core::crypto::{
     session_secrets,
 };
 use rit_core::wire::VERSION;
+use rit_core::wire::ack;
 use rit_core::wire::cid::Cid;
 use rit_core::wire::codec::{Full, Writer};
 use rit_core::wire::frame as frames;
@@ -193,6 +194,7 @@ fn transport_params(out: &mut Out) {
         initial_max_streams_bidi: 1024,
         ack_delay_exponent: 3,
         max_ack_delay_ms: 25,
+        ..TransportParams::default()
     };
     out.section("transport parameters");
     out.number("max_idle_timeout_ms", params.max_idle_timeout_ms);
@@ -210,7 +212,7 @@ fn all_frames(out: &mut Out) {
     out.section("frames");
     out.bytes("ping", &written(frames::write_ping));
     let ranges = [90..=100, 70..=80, 3..=3];
-    out.bytes("ack", &written(|w| frames::write_ack(w, 1250, ranges.iter().cloned())));
+    out.bytes("ack", &written(|w| ack::write_ack(w, 1250, ranges.iter().cloned(), None)));
     out.bytes("reset_stream", &written(|w| frames::write_reset_stream(w, 4, 7, 70_000)));
     out.bytes("stop_sending", &written(|w| frames::write_stop_sending(w, 8, 9)));
     let crypto = |w: &mut Writer<'_>| {

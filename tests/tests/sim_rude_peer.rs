@@ -6,6 +6,7 @@ use rit_core::base::{ContactId, Path, Side, Time};
 use rit_core::crypto::Secret;
 use rit_core::handshake::{Contact, PeerPolicy};
 use rit_core::transport::{CloseReason, Config, Connection, Event, StreamId, TransportCode};
+use rit_core::wire::ack;
 use rit_core::wire::codec::Writer;
 use rit_core::wire::frame::{self, Close};
 use rit_tests::heap::{Counting, most_bytes};
@@ -181,7 +182,7 @@ fn what_breaks_the_protocol_is_closed_with_its_error() {
 }
 
 fn ack(range: std::ops::RangeInclusive<u64>) -> Vec<u8> {
-    frames(|w| frame::write_ack(w, 0, std::iter::once(range)).expect("it fits"))
+    frames(|w| ack::write_ack(w, 0, std::iter::once(range), None).expect("it fits"))
 }
 
 fn reset(id: u64, size: u64) -> Vec<u8> {
@@ -219,7 +220,7 @@ const CHATTERS: &[Chatter] = &[
         frames(|w| frame::write_stop_sending(w, (n % MAX_STREAMS) << 2, n).expect("it fits"))
     }),
     ("ACKs with holes", |_| {
-        frames(|w| frame::write_ack(w, 0, std::iter::once(0..=0)).expect("it fits"))
+        frames(|w| ack::write_ack(w, 0, std::iter::once(0..=0), None).expect("it fits"))
     }),
 ];
 

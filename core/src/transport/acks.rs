@@ -1,16 +1,37 @@
 //! What was received in a packet number space and when to acknowledge it (RFC 9000 §13.2).
 
+use super::error::{TransportCode, Violation};
 use crate::base::{RangeSet, Time};
+use crate::wire::frame::AckFrequency;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
 /// Ranges remembered and sent. More only appear on a path that loses or reorders heavily; the
 /// oldest are forgotten, and packets in them count as duplicates from then on.
 const MAX_RANGES: usize = 64;
-/// Ack-eliciting packets acknowledged at once (RFC 9000 §13.2.2).
-const ACK_EVERY: u32 = 2;
+/// Ack-eliciting packets that may wait together for an ACK (RFC 9000 §13.2.2: every second one is
+/// due), unless the peer asks for another number.
+const THRESHOLD: u64 = 1;
 /// How long one may wait; announced as max_ack_delay.
 pub(super) const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
+/// The least a peer may make that: what a timer is good for; announced as min_ack_delay.
+pub(super) const MIN_ACK_DELAY: Duration = Duration::from_millis(1);
+
+/// What the peer asks for (draft-ietf-quic-ack-frequency-11 §4).
+struct Wish {
+    /// Of the newest frame that said so.
+    sequence: Option<u64>,
+    threshold: u64,
+    max_delay: Duration,
+    /// An ACK at once for a packet out of order.
+    hears_of_gaps: bool,
+}
+
+impl Default for Wish {
+    fn default() -> Self {
+        Wish { sequence: None, threshold: THRESHOLD, max_delay: MAX_ACK_DELAY, hears_of_gaps: true }
+    }
+}
 
 /// Receive side of a packet number space.
 #[derive(Default)]
@@ -20,7 +41,8 @@ pub(super) struct Acks {
     floor: u64,
     largest_at: Time,
     /// Ack-eliciting packets since the last ACK was sent.
-    unacked: u32,
+    unacked: u64,
+    wish: Wish,
     deadline: Option<Time>,
     /// Something new to tell, ack-eliciting or not.
     is_due: bool,
@@ -37,6 +59,31 @@ impl Acks {
         pn < self.floor || self.received.contains(pn)
     }
 
+    /// The peer wants more or fewer ACKs. An older wish, come late, is no news.
+    pub(super) fn on_frequency(&mut self, frame: &AckFrequency) -> Result<(), Violation> {
+        let max_delay = Duration::from_micros(frame.max_delay_us);
+        if max_delay < MIN_ACK_DELAY {
+            let reason = "asks for ACKs sooner than min_ack_delay";
+            return Err(Violation::new(TransportCode::PROTOCOL, reason));
+        }
+        if self.wish.sequence.is_none_or(|newest| frame.sequence > newest) {
+            self.wish = Wish {
+                sequence: Some(frame.sequence),
+                threshold: frame.threshold,
+                // Longer would only hold back what the peer has waited for long enough.
+                max_delay: max_delay.min(MAX_ACK_DELAY),
+                // At any gap rather than at one of so many: it is no more than RFC 9000 has.
+                hears_of_gaps: frame.reordering > 0,
+            };
+        }
+        Ok(())
+    }
+
+    /// The peer wants an ACK of the packet at hand at once.
+    pub(super) fn want_now(&mut self) {
+        self.is_due = true;
+    }
+
     /// Records a packet whose frames were processed.
     pub(super) fn on_received(
         &mut self,
@@ -45,7 +92,7 @@ impl Acks {
         immediate: bool,
         now: Time,
     ) {
-        let is_in_order = pn == self.expected();
+        let expected = self.expected();
         if pn >= self.expected() {
             self.largest_at = now;
         }
@@ -59,10 +106,11 @@ impl Acks {
             return;
         }
         self.unacked += 1;
-        if immediate || !is_in_order || self.unacked >= ACK_EVERY {
+        let is_gap_news = pn != expected && self.wish.hears_of_gaps;
+        if immediate || is_gap_news || self.unacked > self.wish.threshold {
             self.is_due = true;
         } else if self.deadline.is_none() {
-            self.deadline = Some(now + MAX_ACK_DELAY);
+            self.deadline = Some(now + self.wish.max_delay);
         }
     }
 
@@ -135,6 +183,37 @@ mod tests {
         acks.on_received(5, true, false, Time::ZERO);
         assert!(acks.is_due());
         assert_eq!(acks.ranges().collect::<Vec<_>>(), [5..=5, 0..=2]);
+    }
+
+    #[test]
+    fn the_peer_says_how_often() {
+        let wish = |sequence, threshold, max_delay_us, reordering| AckFrequency {
+            sequence,
+            threshold,
+            max_delay_us,
+            reordering,
+        };
+        let mut acks = Acks::default();
+        assert!(acks.on_frequency(&wish(0, 3, 999, 1)).is_err());
+        acks.on_frequency(&wish(5, 3, 1_000, 0)).unwrap();
+        acks.on_frequency(&wish(4, 0, 25_000, 1)).unwrap();
+        for pn in [0, 1, 3] {
+            acks.on_received(pn, true, false, Time::ZERO);
+            assert!(!acks.is_due(), "{pn}");
+        }
+        assert_eq!(acks.deadline(), Some(Time::ZERO + MIN_ACK_DELAY));
+        acks.on_received(4, true, false, Time::ZERO);
+        assert!(acks.is_due(), "the fourth");
+        acks.on_sent();
+        acks.on_frequency(&wish(6, 0, 60_000_000, 1)).unwrap();
+        acks.on_received(5, true, false, Time::ZERO);
+        assert!(acks.is_due(), "each one");
+        acks.on_sent();
+        acks.on_frequency(&wish(7, 9, 60_000_000, 1)).unwrap();
+        acks.on_received(6, true, false, Time::ZERO);
+        assert_eq!(acks.deadline(), Some(Time::ZERO + MAX_ACK_DELAY));
+        acks.on_received(8, true, false, Time::ZERO);
+        assert!(acks.is_due(), "a gap");
     }
 
     #[test]

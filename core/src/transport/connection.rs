@@ -4,6 +4,7 @@
 //! changes only by `move_to_*`. Time that goes back is clamped.
 
 use super::close::Close;
+use super::control::Control;
 use super::crypto_stream::{CryptoReceiver, CryptoSender};
 use super::error::{CloseReason, StreamError};
 use super::establish::contact_keys;
@@ -114,12 +115,12 @@ pub struct Connection {
     /// Which key the 1-RTT packet at hand opened under.
     pub(super) opened_under: Generation,
     pub(super) recovery: Recovery,
+    pub(super) control: Control,
     pub(super) streams: Streams,
     pub(super) peer_params: TransportParams,
     pub(super) peer_key: Option<PublicKey>,
     /// The peer has seen that the handshake is complete (RFC 9001 §4.1.2).
     pub(super) is_confirmed: bool,
-    pub(super) pending_handshake_done: bool,
     pub(super) pending_path_response: Option<[u8; 8]>,
     /// In each packet to an address the peer moved to, until it answers (RFC 9000 §8.2).
     pub(super) path_challenge: Option<[u8; 8]>,
@@ -202,6 +203,7 @@ impl Connection {
             side: parts.side,
             streams: Streams::new(parts.side, &config),
             recovery: Recovery::new(BASE_DATAGRAM.min(config.max_datagram)),
+            control: Control::default(),
             handshake_deadline: Some(now + config.handshake_timeout),
             config,
             provider,
@@ -223,7 +225,6 @@ impl Connection {
             peer_params: TransportParams::default(),
             peer_key: None,
             is_confirmed: false,
-            pending_handshake_done: false,
             pending_path_response: None,
             path_challenge: None,
             bytes_received: 0,
@@ -438,17 +439,17 @@ impl Connection {
         space.probes = 2;
         space.last_eliciting = Some(now);
         let (crypto, streams) = (&mut self.crypto_tx, &mut self.streams);
-        let done = &mut self.pending_handshake_done;
+        let control = &mut self.control;
         space
             .sent
-            .for_oldest(2, |frame| super::receive::on_frame_lost(frame, crypto, streams, done));
+            .for_oldest(2, |frame| super::receive::on_frame_lost(frame, crypto, streams, control));
     }
 
     pub(super) fn detect_lost(&mut self, id: SpaceId) {
         let (crypto, streams) = (&mut self.crypto_tx, &mut self.streams);
-        let done = &mut self.pending_handshake_done;
+        let control = &mut self.control;
         self.recovery.detect_lost(&mut self.spaces[id as usize], self.now, |frame| {
-            super::receive::on_frame_lost(frame, crypto, streams, done);
+            super::receive::on_frame_lost(frame, crypto, streams, control);
         });
     }
 

@@ -68,8 +68,9 @@ impl Connection {
         self.handshake = None;
         self.crypto_rx = CryptoReceiver::default();
         self.streams.on_params(&self.peer_params);
+        self.control.ack_frequency.start(self.peer_params.min_ack_delay_us);
         if self.side == Side::Responder {
-            self.pending_handshake_done = true;
+            self.control.handshake_done = true;
             self.confirm();
         }
         self.restart_idle_timer();

@@ -78,6 +78,11 @@ impl Recovery {
         self.in_flight < self.controller.window()
     }
 
+    /// The window in full packets.
+    pub(super) fn window_packets(&self) -> u64 {
+        self.controller.window() / self.mtu.current() as u64
+    }
+
     /// Whether a packet may leave now, as far as its pace is concerned.
     pub(super) fn is_paced(&mut self, now: Time) -> bool {
         // Without a round-trip time there is no pace; the initial window is a burst anyway.

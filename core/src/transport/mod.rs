@@ -5,10 +5,12 @@
 //! own which datagram belongs to which connection (`node`), nor what streams mean (`tunnel`).
 //! Invariant: after any `handle_*` or command, drain `poll_transmit` and `poll_event`.
 
+mod ack_frequency;
 mod acks;
 mod close;
 mod congestion;
 mod connection;
+mod control;
 mod crypto_stream;
 mod error;
 mod establish;
@@ -36,6 +38,7 @@ pub use crypto_stream::CryptoReceiver;
 pub use error::{CloseReason, StreamError, TransportCode};
 pub use rtt::RttEstimator;
 
+use acks::MIN_ACK_DELAY;
 use core::time::Duration;
 
 use crate::base::Path;
@@ -94,6 +97,7 @@ impl Config {
             initial_max_stream_data_bidi_local: self.stream_window,
             initial_max_stream_data_bidi_remote: self.stream_window,
             initial_max_streams_bidi: self.max_streams,
+            min_ack_delay_us: MIN_ACK_DELAY.as_micros() as u64,
             ..TransportParams::default()
         }
     }

@@ -4,6 +4,7 @@
 //! protocol closes this connection alone.
 
 use super::connection::{Connection, State};
+use super::control::Control;
 use super::crypto_stream::CryptoSender;
 use super::error::{TransportCode, Violation};
 use super::protect::{self, OpenError, Opened};
@@ -11,8 +12,9 @@ use super::sent::SentFrame;
 use super::space::SpaceId;
 use super::streams::Streams;
 use crate::base::{Path, Side, Time};
+use crate::wire::ack::Ack;
 use crate::wire::codec::Reader;
-use crate::wire::frame::{Ack, Frame, FrameError};
+use crate::wire::frame::{Frame, FrameError};
 use crate::wire::packet::Header;
 use core::time::Duration;
 
@@ -179,6 +181,10 @@ impl Connection {
             Frame::PathResponse(data) => self.on_path_response(data),
             Frame::Close(close) => self.move_to_draining(&close),
             Frame::HandshakeDone => self.on_handshake_done()?,
+            // None of ours to be replaced or retired was ever told to the peer.
+            Frame::NewConnectionId(_) | Frame::RetireConnectionId(_) => {}
+            Frame::AckFrequency(frame) => self.spaces[id as usize].acks.on_frequency(&frame)?,
+            Frame::ImmediateAck => self.spaces[id as usize].acks.want_now(),
         }
         Ok(())
     }
@@ -226,6 +232,10 @@ impl Connection {
         }
         self.recovery.pto_count = 0;
         self.detect_lost(id);
+        if id == SpaceId::Data {
+            let (packets, rtt) = (self.recovery.window_packets(), self.recovery.rtt.smoothed());
+            self.control.ack_frequency.update(packets, rtt);
+        }
         Ok(())
     }
 
@@ -279,12 +289,12 @@ pub(super) fn on_frame_lost(
     frame: &SentFrame,
     crypto: &mut CryptoSender,
     streams: &mut Streams,
-    pending_handshake_done: &mut bool,
+    control: &mut Control,
 ) {
     match frame {
         SentFrame::Ack { .. } => {}
         SentFrame::Crypto(range) => crypto.on_lost(range.clone()),
-        SentFrame::HandshakeDone => *pending_handshake_done = true,
+        SentFrame::HandshakeDone | SentFrame::AckFrequency => control.on_lost(frame),
         other => streams.on_frame_lost(other),
     }
 }

@@ -29,6 +29,7 @@ pub(super) enum SentFrame {
     MaxStreamData(StreamId),
     MaxStreams,
     HandshakeDone,
+    AckFrequency,
 }
 
 /// What loss recovery knows about an ack-eliciting packet.

@@ -4,6 +4,7 @@ use super::*;
 use crate::base::{ContactId, PublicKey, Rng, Side, Time};
 use crate::crypto::{self, Ed25519Signer, Provider, Secret, Signer};
 use crate::handshake::{Contact, PeerPolicy};
+use crate::wire::ack;
 use crate::wire::cid::Cid;
 use crate::wire::codec::Writer;
 use crate::wire::frame;
@@ -29,6 +30,8 @@ struct Pair {
     /// Where A's datagrams come from.
     a_path: Path,
     delay: Duration,
+    /// Time between two datagrams of one direction.
+    gap: Duration,
     a_events: Vec<Event>,
     b_events: Vec<Event>,
     datagrams: usize,
@@ -74,6 +77,7 @@ impl Pair {
             path_mtu: usize::MAX,
             a_path: path(1),
             delay: Duration::from_millis(10),
+            gap: Duration::ZERO,
             a_events: Vec::new(),
             b_events: Vec::new(),
             datagrams: 0,
@@ -143,7 +147,11 @@ impl Pair {
     fn send(&mut self, to_b: bool, datagram: &[u8]) {
         self.datagrams += 1;
         if self.rng.below(100) >= self.loss_percent && datagram.len() <= self.path_mtu {
-            self.wire.push_back((self.now + self.delay, to_b, datagram.to_vec()));
+            let last = self.wire.iter().rfind(|(_, other, _)| *other == to_b);
+            let free = last.map_or(Time::ZERO, |(at, ..)| *at + self.gap);
+            let at = free.max(self.now + self.delay);
+            let index = self.wire.partition_point(|(other, ..)| *other <= at);
+            self.wire.insert(index, (at, to_b, datagram.to_vec()));
         }
     }
 
@@ -494,7 +502,7 @@ fn acknowledging_new_keys_under_old_ones_is_an_error() {
     let short = TruncatedPn { value: pn as u32, len: 4 };
     write_short(&mut w, &b.remote_cid, short, false).unwrap();
     let pn_offset = w.len() - 4;
-    frame::write_ack(&mut w, 0, core::iter::once(newest..=newest)).unwrap();
+    ack::write_ack(&mut w, 0, core::iter::once(newest..=newest), None).unwrap();
     let len = w.len() + 16;
     assert!(protect::seal(keys, &mut buf[..len], pn_offset, 4, pn));
     pair.a.handle_datagram(path(2), &mut buf[..len], pair.now);
@@ -556,9 +564,30 @@ fn a_window_leaves_over_a_round_trip_not_at_once() {
 }
 
 #[test]
+fn a_large_window_is_acknowledged_less_often() {
+    let acks = |is_asked: bool| {
+        let (mut pair, id) = settled();
+        if !is_asked {
+            pair.a.control.ack_frequency = Default::default();
+        }
+        pair.gap = Duration::from_micros(100);
+        transfer(&mut pair, id, 5_000_000);
+        let sent = |pair: &Pair| pair.b.as_ref().unwrap().spaces[DATA].sent.next_pn();
+        let (before, began) = (sent(&pair), pair.now);
+        transfer(&mut pair, id, 5_000_000);
+        (sent(&pair) - before, pair.now.since(began))
+    };
+    let (few, fast) = acks(true);
+    let (many, slow) = acks(false);
+    assert!(few * 8 < many, "{few} and {many}");
+    assert!(fast < slow + slow / 20, "{fast:?} and {slow:?}");
+}
+
+#[test]
 fn a_long_outage_makes_the_sender_begin_again() {
     let (mut pair, id) = settled();
     transfer(&mut pair, id, 1_000_000);
+    pair.run_until(|p| p.a.stats().buffered_bytes == 0);
     let before = pair.a.recovery.controller.window();
     pair.loss_percent = 100;
     pair.a.stream_write(id, &[7; 100_000]).unwrap();

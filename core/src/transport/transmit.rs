@@ -10,6 +10,7 @@ use super::sent::SentFrame;
 use super::space::SpaceId;
 use super::{StreamId, Transmit, protect};
 use crate::base::Time;
+use crate::wire::ack;
 use crate::wire::cid::LOCAL_CID_LEN;
 use crate::wire::codec::{Full, Writer};
 use crate::wire::frame;
@@ -150,11 +151,14 @@ impl Connection {
         self.write_ack(id, w);
         let after_ack = w.len();
         if is_wanted {
+            if is_probe && id == SpaceId::Data && self.peer_params.min_ack_delay_us > 0 {
+                let _ = frame::write_immediate_ack(w);
+            }
             match id {
                 SpaceId::Contact => self.write_crypto(w),
                 SpaceId::Data => self.write_data(w),
             }
-            if w.len() == after_ack && self.spaces[id as usize].probes > 0 {
+            if is_probe && w.len() == after_ack {
                 // Without room for one byte the packet would not be built at all.
                 let _ = frame::write_ping(w);
             }
@@ -167,7 +171,7 @@ impl Connection {
             SpaceId::Contact => self.crypto_tx.has_pending(),
             SpaceId::Data => {
                 self.state == State::Established
-                    && (self.pending_handshake_done
+                    && (self.control.has_pending()
                         || self.pending_path_response.is_some()
                         || self.streams.has_pending())
             }
@@ -180,7 +184,7 @@ impl Connection {
             return;
         }
         let delay = space.acks.delay_us(self.now) >> ACK_DELAY_EXPONENT;
-        if frame::write_ack(w, delay, space.acks.ranges()).is_ok() {
+        if ack::write_ack(w, delay, space.acks.ranges(), None).is_ok() {
             let largest = space.acks.expected().saturating_sub(1);
             space.acks.on_sent();
             space.sent.push_frame(SentFrame::Ack { largest });
@@ -212,11 +216,7 @@ impl Connection {
 
     fn write_control(&mut self, w: &mut Writer<'_>) -> Result<(), Full> {
         let sent = &mut self.spaces[SpaceId::Data as usize].sent;
-        if self.pending_handshake_done {
-            frame::write_handshake_done(w)?;
-            self.pending_handshake_done = false;
-            sent.push_frame(SentFrame::HandshakeDone);
-        }
+        self.control.write(w, sent)?;
         if let Some(data) = self.path_challenge {
             frame::write_path_challenge(w, &data)?;
         }

@@ -15,6 +15,26 @@ pub struct Truncated;
 #[error("the value does not fit into the room left")]
 pub struct Full;
 
+/// Why bytes are not a frame: FRAME_ENCODING_ERROR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum FrameError {
+    /// Ends inside a field.
+    #[error("the frame ends inside a field")]
+    Truncated,
+    /// Not a type of this version.
+    #[error("unknown frame type {0:#x}")]
+    Type(u64),
+    /// A field outside its range.
+    #[error("a frame field is out of range")]
+    Range,
+}
+
+impl From<Truncated> for FrameError {
+    fn from(_: Truncated) -> Self {
+        FrameError::Truncated
+    }
+}
+
 /// Reads from a byte slice, front to back.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {

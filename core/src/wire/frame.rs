@@ -1,32 +1,13 @@
-//! Frames (RFC 9000 §19). Unidirectional streams, tokens and connection ID frames are not part of
-//! version 1 as built; an unknown type is an error, as RFC 9000 §12.4 wants.
+//! Frames (RFC 9000 §19; draft-ietf-quic-ack-frequency). Unidirectional streams and tokens are not
+//! part of version 1; an unknown type is an error, as RFC 9000 §12.4 wants.
 
-use super::codec::{Full, Reader, Truncated, VARINT_MAX, Writer, varint_len};
-use core::ops::RangeInclusive;
-use thiserror::Error;
+use super::ack::{self, Ack};
+use super::cid::{Cid, MAX_CID_LEN};
+pub use super::codec::FrameError;
+use super::codec::{Full, Reader, VARINT_MAX, Writer, varint_len};
 
 /// Bytes of the reason phrase kept from a CONNECTION_CLOSE.
 pub const MAX_REASON_LEN: usize = 128;
-
-/// Why bytes are not a frame: FRAME_ENCODING_ERROR.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum FrameError {
-    /// Ends inside a field.
-    #[error("the frame ends inside a field")]
-    Truncated,
-    /// Not a type of this version.
-    #[error("unknown frame type {0:#x}")]
-    Type(u64),
-    /// A field outside its range.
-    #[error("a frame field is out of range")]
-    Range,
-}
-
-impl From<Truncated> for FrameError {
-    fn from(_: Truncated) -> Self {
-        FrameError::Truncated
-    }
-}
 
 /// One frame; byte strings borrow from the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +73,40 @@ pub enum Frame<'a> {
     Close(Close<'a>),
     /// HANDSHAKE_DONE.
     HandshakeDone,
+    /// NEW_CONNECTION_ID.
+    NewConnectionId(NewConnectionId),
+    /// RETIRE_CONNECTION_ID, of this sequence number.
+    RetireConnectionId(u64),
+    /// ACK_FREQUENCY.
+    AckFrequency(AckFrequency),
+    /// IMMEDIATE_ACK: acknowledge this packet at once.
+    ImmediateAck,
+}
+
+/// A NEW_CONNECTION_ID frame (RFC 9000 §19.15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewConnectionId {
+    /// Its sequence number.
+    pub sequence: u64,
+    /// IDs with a lower sequence number are to be retired.
+    pub retire_prior_to: u64,
+    /// The ID.
+    pub cid: Cid,
+    /// What a stateless reset of this ID ends with.
+    pub token: [u8; 16],
+}
+
+/// An ACK_FREQUENCY frame (draft-ietf-quic-ack-frequency-11 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AckFrequency {
+    /// Later frames have higher ones.
+    pub sequence: u64,
+    /// Ack-eliciting packets that may come before an ACK is due.
+    pub threshold: u64,
+    /// Microseconds an ACK may be held back.
+    pub max_delay_us: u64,
+    /// Packets out of order by this many make an ACK due; 0: none do.
+    pub reordering: u64,
 }
 
 /// A STREAM frame.
@@ -118,40 +133,6 @@ pub struct Close<'a> {
     pub reason: &'a [u8],
 }
 
-/// An ACK frame, its ranges checked and still encoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ack<'a> {
-    /// Largest packet number acknowledged.
-    pub largest: u64,
-    /// Delay, in units of the peer's ack_delay_exponent.
-    pub delay: u64,
-    /// Length of the first range minus one.
-    first: u64,
-    /// Further ranges.
-    count: u64,
-    ranges: &'a [u8],
-}
-
-impl Ack<'_> {
-    /// Packet numbers acknowledged, highest range first.
-    pub fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u64>> + '_ {
-        let mut r = Reader::new(self.ranges);
-        let mut next = Some(self.largest.saturating_sub(self.first)..=self.largest);
-        core::iter::from_fn(move || {
-            let current = next.take()?;
-            next = read_range(&mut r, *current.start()).ok();
-            Some(current)
-        })
-    }
-}
-
-fn read_range(r: &mut Reader<'_>, smallest: u64) -> Result<RangeInclusive<u64>, FrameError> {
-    let (gap, len) = (r.varint()?, r.varint()?);
-    let end = smallest.checked_sub(gap).and_then(|x| x.checked_sub(2)).ok_or(FrameError::Range)?;
-    let start = end.checked_sub(len).ok_or(FrameError::Range)?;
-    Ok(start..=end)
-}
-
 impl<'a> Frame<'a> {
     /// Reads the next frame of a packet's payload; `None` at its end.
     pub fn read(r: &mut Reader<'a>) -> Result<Option<Frame<'a>>, FrameError> {
@@ -162,7 +143,7 @@ impl<'a> Frame<'a> {
         Ok(Some(match kind {
             0x00 => read_padding(r),
             0x01 => Frame::Ping,
-            0x02 | 0x03 => read_ack(r, kind == 0x03)?,
+            0x02 | 0x03 => Frame::Ack(ack::read(r, kind == 0x03)?),
             0x04 => {
                 Frame::ResetStream { id: r.varint()?, code: r.varint()?, final_size: r.varint()? }
             }
@@ -179,6 +160,15 @@ impl<'a> Frame<'a> {
             0x1b => Frame::PathResponse(r.array()?),
             0x1c | 0x1d => read_close(r, kind == 0x1d)?,
             0x1e => Frame::HandshakeDone,
+            0x18 => read_new_connection_id(r)?,
+            0x19 => Frame::RetireConnectionId(r.varint()?),
+            0x1f => Frame::ImmediateAck,
+            0xaf => Frame::AckFrequency(AckFrequency {
+                sequence: r.varint()?,
+                threshold: r.varint()?,
+                max_delay_us: r.varint()?,
+                reordering: r.varint()?,
+            }),
             other => return Err(FrameError::Type(other)),
         }))
     }
@@ -201,23 +191,6 @@ fn read_padding<'a>(r: &mut Reader<'a>) -> Frame<'a> {
         count += 1;
     }
     Frame::Padding(count)
-}
-
-fn read_ack<'a>(r: &mut Reader<'a>, has_ecn: bool) -> Result<Frame<'a>, FrameError> {
-    let (largest, delay) = (r.varint()?, r.varint()?);
-    let (count, first) = (r.varint()?, r.varint()?);
-    let mut smallest = largest.checked_sub(first).ok_or(FrameError::Range)?;
-    let mut behind = r.clone();
-    for _ in 0..count {
-        smallest = *read_range(&mut behind, smallest)?.start();
-    }
-    let ranges = r.bytes(r.remaining() - behind.remaining())?;
-    if has_ecn {
-        for _ in 0..3 {
-            r.varint()?;
-        }
-    }
-    Ok(Frame::Ack(Ack { largest, delay, first, count, ranges }))
 }
 
 fn read_crypto<'a>(r: &mut Reader<'a>) -> Result<Frame<'a>, FrameError> {
@@ -245,6 +218,17 @@ fn read_close<'a>(r: &mut Reader<'a>, is_application: bool) -> Result<Frame<'a>,
     Ok(Frame::Close(Close { is_application, code, reason }))
 }
 
+fn read_new_connection_id<'a>(r: &mut Reader<'a>) -> Result<Frame<'a>, FrameError> {
+    let (sequence, retire_prior_to) = (r.varint()?, r.varint()?);
+    let len = usize::from(r.u8()?);
+    if retire_prior_to > sequence || !(1..=MAX_CID_LEN).contains(&len) {
+        return Err(FrameError::Range);
+    }
+    let cid = Cid::new(r.bytes(len)?).ok_or(FrameError::Range)?;
+    let new = NewConnectionId { sequence, retire_prior_to, cid, token: r.array()? };
+    Ok(Frame::NewConnectionId(new))
+}
+
 fn stream_count(r: &mut Reader<'_>) -> Result<u64, FrameError> {
     let count = r.varint()?;
     if count > 1 << 60 { Err(FrameError::Range) } else { Ok(count) }
@@ -257,53 +241,6 @@ fn check_end(offset: u64, len: usize) -> Result<(), FrameError> {
 /// Writes PING.
 pub fn write_ping(w: &mut Writer<'_>) -> Result<(), Full> {
     w.u8(0x01)
-}
-
-/// Writes ACK for `ranges`, highest first and not touching each other. Drops the oldest that do
-/// not fit; fails, having written nothing that counts, if not even the first does.
-pub fn write_ack(
-    w: &mut Writer<'_>,
-    delay: u64,
-    mut ranges: impl Iterator<Item = RangeInclusive<u64>> + Clone,
-) -> Result<(), Full> {
-    let count = ack_ranges_that_fit(w.remaining(), delay, ranges.clone()).ok_or(Full)?;
-    let Some(first) = ranges.next() else { return Err(Full) };
-    w.u8(0x02)?;
-    w.varint(*first.end())?;
-    w.varint(delay)?;
-    w.varint(count as u64)?;
-    w.varint(first.end() - first.start())?;
-    let mut smallest = *first.start();
-    for range in ranges.take(count) {
-        w.varint(smallest - range.end() - 2)?;
-        w.varint(range.end() - range.start())?;
-        smallest = *range.start();
-    }
-    Ok(())
-}
-
-fn ack_ranges_that_fit(
-    room: usize,
-    delay: u64,
-    mut ranges: impl Iterator<Item = RangeInclusive<u64>>,
-) -> Option<usize> {
-    let first = ranges.next()?;
-    // Two bytes for the count: a packet holds no more ranges than they can say.
-    let mut used = 1 + varint_len(*first.end()) + varint_len(delay) + 2;
-    used += varint_len(first.end() - first.start());
-    if used > room {
-        return None;
-    }
-    let (mut count, mut smallest) = (0, *first.start());
-    for range in ranges {
-        used += varint_len(smallest - range.end() - 2) + varint_len(range.end() - range.start());
-        if used > room {
-            break;
-        }
-        count += 1;
-        smallest = *range.start();
-    }
-    Some(count)
 }
 
 /// Writes RESET_STREAM.
@@ -359,6 +296,34 @@ pub fn write_path_response(w: &mut Writer<'_>, data: &[u8; 8]) -> Result<(), Ful
 /// Writes HANDSHAKE_DONE.
 pub fn write_handshake_done(w: &mut Writer<'_>) -> Result<(), Full> {
     w.u8(0x1e)
+}
+
+/// Writes NEW_CONNECTION_ID.
+pub fn write_new_connection_id(w: &mut Writer<'_>, new: &NewConnectionId) -> Result<(), Full> {
+    let NewConnectionId { sequence, retire_prior_to, cid, token } = new;
+    let varints = varint_len(*sequence) + varint_len(*retire_prior_to);
+    write_whole(w, 1 + varints + 1 + cid.len() + token.len(), |w| {
+        write_varints(w, &[0x18, *sequence, *retire_prior_to])?;
+        w.u8(cid.len() as u8)?;
+        w.bytes(cid.as_bytes())?;
+        w.bytes(token)
+    })
+}
+
+/// Writes RETIRE_CONNECTION_ID.
+pub fn write_retire_connection_id(w: &mut Writer<'_>, sequence: u64) -> Result<(), Full> {
+    write_varints(w, &[0x19, sequence])
+}
+
+/// Writes ACK_FREQUENCY.
+pub fn write_ack_frequency(w: &mut Writer<'_>, frame: &AckFrequency) -> Result<(), Full> {
+    let AckFrequency { sequence, threshold, max_delay_us, reordering } = *frame;
+    write_varints(w, &[0xaf, sequence, threshold, max_delay_us, reordering])
+}
+
+/// Writes IMMEDIATE_ACK.
+pub fn write_immediate_ack(w: &mut Writer<'_>) -> Result<(), Full> {
+    w.u8(0x1f)
 }
 
 /// Writes CONNECTION_CLOSE; the reason is cut to what fits.
@@ -440,34 +405,6 @@ mod tests {
     }
 
     #[test]
-    fn ack_ranges_round_trip() {
-        let ranges = [90..=100, 50..=60, 0..=3];
-        let bytes = written(|w| write_ack(w, 7, ranges.clone().into_iter()));
-        let Ok(Some(Frame::Ack(ack))) = one(&bytes) else { panic!() };
-        assert_eq!((ack.largest, ack.delay), (100, 7));
-        assert_eq!(ack.ranges().collect::<Vec<_>>(), ranges);
-        for cut in 1..bytes.len() {
-            assert_eq!(one(&bytes[..cut]), Err(FrameError::Truncated));
-        }
-    }
-
-    #[test]
-    fn ack_drops_oldest_ranges_when_room_is_short() {
-        let mut buf = [0; 9];
-        let mut w = Writer::new(&mut buf);
-        write_ack(&mut w, 0, [90..=95, 50..=60, 0..=3].into_iter()).unwrap();
-        let len = w.len();
-        let Ok(Some(Frame::Ack(ack))) = one(&buf[..len]) else { panic!() };
-        assert_eq!(ack.ranges().collect::<Vec<_>>(), [90..=95, 50..=60]);
-    }
-
-    #[test]
-    fn ack_below_zero_is_out_of_range() {
-        assert_eq!(one(&[0x02, 5, 0, 0, 6]), Err(FrameError::Range));
-        assert_eq!(one(&[0x02, 9, 0, 1, 2, 6, 0]), Err(FrameError::Range));
-    }
-
-    #[test]
     fn stream_and_close_round_trip() {
         let bytes = written(|w| {
             write_stream(w, 4, 1000, 3, true)?.copy_from_slice(b"abc");
@@ -483,11 +420,44 @@ mod tests {
 
     #[test]
     fn unknown_types_and_far_offsets_are_refused() {
-        assert_eq!(one(&[0x1f]), Err(FrameError::Type(0x1f)));
+        assert_eq!(one(&[0x20]), Err(FrameError::Type(0x20)));
         let mut far = std::vec![0x0c, 0];
         far.extend_from_slice(&[0xff; 8]);
         far.push(1);
         assert_eq!(one(&far), Err(FrameError::Range));
+    }
+
+    #[test]
+    fn connection_ids_and_ack_frequency_round_trip() {
+        let cid = Cid::local([7; 8]);
+        let new = NewConnectionId { sequence: 3, retire_prior_to: 2, cid, token: [9; 16] };
+        let frequency =
+            AckFrequency { sequence: 1, threshold: 70, max_delay_us: 20_000, reordering: 1 };
+        let bytes = written(|w| {
+            write_new_connection_id(w, &new)?;
+            write_retire_connection_id(w, 70)?;
+            write_ack_frequency(w, &frequency)?;
+            write_immediate_ack(w)
+        });
+        let mut r = Reader::new(&bytes);
+        let all = [
+            Frame::NewConnectionId(new),
+            Frame::RetireConnectionId(70),
+            Frame::AckFrequency(frequency),
+            Frame::ImmediateAck,
+        ];
+        for frame in all {
+            assert!(frame.is_ack_eliciting() && !frame.is_allowed_in_contact());
+            assert_eq!(Frame::read(&mut r), Ok(Some(frame)));
+        }
+        let mut too_late = bytes.clone();
+        too_late[2] = 4;
+        assert_eq!(one(&too_late), Err(FrameError::Range), "retires itself");
+        for len in [0, 21] {
+            let mut bad = bytes.clone();
+            bad[3] = len;
+            assert_eq!(one(&bad), Err(FrameError::Range), "ID of {len} bytes");
+        }
     }
 
     proptest! {

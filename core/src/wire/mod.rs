@@ -2,6 +2,7 @@
 //!
 //! Encodings are those of RFC 9000 §§12, 16–19 unless a file says otherwise.
 
+pub mod ack;
 pub mod cid;
 pub mod codec;
 pub mod frame;

@@ -25,7 +25,15 @@ pub struct TransportParams {
     pub ack_delay_exponent: u64,
     /// 0x0b, milliseconds it may hold an ACK back.
     pub max_ack_delay_ms: u64,
+    /// 0x0e, connection IDs it keeps for sending.
+    pub active_connection_id_limit: u64,
+    /// 0xff04de1b (draft-ietf-quic-ack-frequency-11 §3), the least microseconds it can be asked to
+    /// hold an ACK back; 0: it takes no ACK_FREQUENCY.
+    pub min_ack_delay_us: u64,
 }
+
+/// min_ack_delay.
+const MIN_ACK_DELAY: u64 = 0xff04_de1b;
 
 impl Default for TransportParams {
     /// What holds for parameters left out (RFC 9000 §18.2).
@@ -39,6 +47,8 @@ impl Default for TransportParams {
             initial_max_streams_bidi: 0,
             ack_delay_exponent: 3,
             max_ack_delay_ms: 25,
+            active_connection_id_limit: 2,
+            min_ack_delay_us: 0,
         }
     }
 }
@@ -76,7 +86,13 @@ impl TransportParams {
             (0x0a, self.ack_delay_exponent),
             (0x0b, self.max_ack_delay_ms),
         ];
-        for (id, value) in fields {
+        let absent = TransportParams::default();
+        let optional = [
+            (0x0e, self.active_connection_id_limit, absent.active_connection_id_limit),
+            (MIN_ACK_DELAY, self.min_ack_delay_us, absent.min_ack_delay_us),
+        ];
+        let optional = optional.into_iter().filter(|(_, value, absent)| value != absent);
+        for (id, value) in fields.into_iter().chain(optional.map(|(id, value, _)| (id, value))) {
             w.varint(id)?;
             w.varint(super::codec::varint_len(value) as u64)?;
             w.varint(value)?;
@@ -92,11 +108,13 @@ impl TransportParams {
         while !r.is_empty() {
             let id = r.varint()?;
             let mut field = Reader::new(r.var_bytes()?);
-            if id < 64 {
-                if seen & (1 << id) != 0 {
+            // Only those used here are counted; bit 63 is none of theirs.
+            let bit = if id == MIN_ACK_DELAY { 63 } else { id };
+            if bit < 64 {
+                if seen & (1 << bit) != 0 {
                     return Err(ParamsError::Twice(id));
                 }
-                seen |= 1 << id;
+                seen |= 1 << bit;
             }
             if let Some(slot) = params.field(id) {
                 *slot = field.varint()?;
@@ -119,6 +137,8 @@ impl TransportParams {
             0x08 => &mut self.initial_max_streams_bidi,
             0x0a => &mut self.ack_delay_exponent,
             0x0b => &mut self.max_ack_delay_ms,
+            0x0e => &mut self.active_connection_id_limit,
+            MIN_ACK_DELAY => &mut self.min_ack_delay_us,
             _ => return None,
         })
     }
@@ -129,6 +149,8 @@ impl TransportParams {
             (0x08, self.initial_max_streams_bidi > 1 << 60),
             (0x0a, self.ack_delay_exponent > 20),
             (0x0b, self.max_ack_delay_ms >= 1 << 14),
+            (0x0e, self.active_connection_id_limit < 2),
+            (MIN_ACK_DELAY, self.min_ack_delay_us > self.max_ack_delay_ms * 1000),
         ];
         match bad.iter().find(|(_, is_bad)| *is_bad) {
             Some((id, _)) => Err(ParamsError::Range(*id)),
@@ -140,6 +162,23 @@ impl TransportParams {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_ack_delay_is_asked_for_within_its_limits() {
+        let read = |us: u64, times: usize| {
+            let mut buf = [0; 64];
+            let mut w = Writer::new(&mut buf);
+            for _ in 0..times {
+                w.varint(MIN_ACK_DELAY).and_then(|()| w.u8(4)).unwrap();
+                w.u32(0x8000_0000 | us as u32).unwrap();
+            }
+            let len = w.len();
+            TransportParams::read(&buf[..len]).map(|params| params.min_ack_delay_us)
+        };
+        assert_eq!((read(25_000, 1), read(0, 0)), (Ok(25_000), Ok(0)));
+        assert_eq!(read(25_001, 1), Err(ParamsError::Range(MIN_ACK_DELAY)));
+        assert_eq!(read(1_000, 2), Err(ParamsError::Twice(MIN_ACK_DELAY)));
+    }
 
     #[test]
     fn round_trip_skip_and_refuse() {
@@ -155,6 +194,7 @@ mod tests {
         assert_eq!(TransportParams::read(&[0x04, 1, 9, 0x04, 1, 9]), Err(ParamsError::Twice(4)));
         assert_eq!(TransportParams::read(&[0x04, 2, 9, 9]), Err(ParamsError::Malformed));
         assert_eq!(TransportParams::read(&[0x0a, 1, 21]), Err(ParamsError::Range(0x0a)));
+        assert_eq!(TransportParams::read(&[0x0e, 1, 1]), Err(ParamsError::Range(0x0e)));
         assert_eq!(TransportParams::read(&[0x0a, 1, 20]).unwrap().ack_delay_exponent, 20);
     }
 }

@@ -1,8 +1,9 @@
 //! Fuzz bodies over `wire`: what is read must be in bounds, and what is written back must read
 //! the same.
 
+use rit_core::wire::ack::{self, Ack};
 use rit_core::wire::codec::{Reader, Writer};
-use rit_core::wire::frame::{self as frames, Ack, Frame};
+use rit_core::wire::frame::{self as frames, Frame};
 use rit_core::wire::packet::{self, Header, SAMPLE_LEN, TruncatedPn};
 use rit_core::wire::params::TransportParams;
 
@@ -105,6 +106,12 @@ fn check_frame(frame: &Frame<'_>) {
         Frame::PathResponse(data) => frames::write_path_response(&mut w, data).is_ok(),
         Frame::Close(close) => frames::write_close(&mut w, close).is_ok(),
         Frame::HandshakeDone => frames::write_handshake_done(&mut w).is_ok(),
+        Frame::NewConnectionId(new) => frames::write_new_connection_id(&mut w, new).is_ok(),
+        Frame::RetireConnectionId(sequence) => {
+            frames::write_retire_connection_id(&mut w, *sequence).is_ok()
+        }
+        Frame::AckFrequency(frame) => frames::write_ack_frequency(&mut w, frame).is_ok(),
+        Frame::ImmediateAck => frames::write_immediate_ack(&mut w).is_ok(),
     };
     assert!(is_written, "{frame:?} was read and cannot be written");
     let len = w.len();
@@ -120,7 +127,7 @@ fn check_ack(ack: &Ack<'_>) {
     for room in [20, 64, 8192] {
         let mut buf = vec![0; room];
         let mut w = Writer::new(&mut buf);
-        if frames::write_ack(&mut w, ack.delay, ranges.iter().cloned()).is_err() {
+        if ack::write_ack(&mut w, ack.delay, ranges.iter().cloned(), ack.ecn).is_err() {
             assert!(room < 8192, "an ACK of one packet did not fit into {room} bytes");
             continue;
         }
@@ -129,6 +136,7 @@ fn check_ack(ack: &Ack<'_>) {
         let Ok(Some(Frame::Ack(again))) = Frame::read(&mut r) else {
             panic!("an ACK that was written does not read")
         };
+        assert_eq!(again.ecn, ack.ecn);
         let kept: Vec<_> = again.ranges().collect();
         assert_eq!(kept[..], ranges[..kept.len()]);
         assert!(r.is_empty() && (room < 8192 || kept.len() == ranges.len()));

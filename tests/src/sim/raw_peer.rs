@@ -7,6 +7,7 @@ use rit_core::base::{PublicKey, Rng, Side};
 use rit_core::crypto::{self, DirectionKeys, Ed25519Signer, Signer, contact_secrets};
 use rit_core::handshake::{Contact, Handshake, PeerPolicy};
 use rit_core::transport::{Config, CryptoReceiver, protect};
+use rit_core::wire::ack;
 use rit_core::wire::cid::{Cid, LOCAL_CID_LEN};
 use rit_core::wire::codec::{Reader, Writer};
 use rit_core::wire::frame::{self, Frame};
@@ -196,7 +197,7 @@ impl RawPeer {
         if std::mem::take(&mut space.must_ack) {
             let all = 0..=space.expected - 1;
             payload = written(|w| {
-                let _ = frame::write_ack(w, 0, std::iter::once(all));
+                let _ = ack::write_ack(w, 0, std::iter::once(all), None);
             });
         }
         payload.extend_from_slice(frames);

@@ -1,0 +1,43 @@
+//! Frames of the connection itself, rather than of a stream: said once, and again if lost.
+
+use super::ack_frequency::AckFrequencyControl;
+use super::sent::{SentFrame, SentPackets};
+use crate::wire::codec::{Full, Writer};
+use crate::wire::frame;
+
+#[derive(Default)]
+pub(super) struct Control {
+    /// HANDSHAKE_DONE is to be said.
+    pub(super) handshake_done: bool,
+    pub(super) ack_frequency: AckFrequencyControl,
+}
+
+impl Control {
+    pub(super) fn has_pending(&self) -> bool {
+        self.handshake_done || self.ack_frequency.is_pending
+    }
+
+    /// Writes what is to be said, as far as there is room.
+    pub(super) fn write(&mut self, w: &mut Writer<'_>, sent: &mut SentPackets) -> Result<(), Full> {
+        if self.handshake_done {
+            frame::write_handshake_done(w)?;
+            self.handshake_done = false;
+            sent.push_frame(SentFrame::HandshakeDone);
+        }
+        if self.ack_frequency.is_pending {
+            frame::write_ack_frequency(w, &self.ack_frequency.frame())?;
+            self.ack_frequency.on_sent();
+            sent.push_frame(SentFrame::AckFrequency);
+        }
+        Ok(())
+    }
+
+    /// A packet with this frame is lost.
+    pub(super) fn on_lost(&mut self, frame: &SentFrame) {
+        match frame {
+            SentFrame::HandshakeDone => self.handshake_done = true,
+            SentFrame::AckFrequency => self.ack_frequency.on_lost(),
+            _ => {}
+        }
+    }
+}
