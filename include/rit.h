@@ -240,6 +240,11 @@ typedef struct rit_node rit_node;
 #define RIT_ERR_REPLACED -112
 
 /**
+ * The other end was restarted and knows nothing of it any more: open it anew.
+ */
+#define RIT_ERR_FORGOTTEN -113
+
+/**
  * The entropy callback failed, or what it gives is evidently not random. There is no node.
  */
 #define RIT_ERR_ENTROPY -200

@@ -66,6 +66,8 @@ pub const RIT_ERR_CODE: i32 = -110;
 pub const RIT_ERR_PEER: i32 = -111;
 /// Another process with the same identity took the link to the broker over: stop one of the two.
 pub const RIT_ERR_REPLACED: i32 = -112;
+/// The other end was restarted and knows nothing of it any more: open it anew.
+pub const RIT_ERR_FORGOTTEN: i32 = -113;
 
 /// The entropy callback failed, or what it gives is evidently not random. There is no node.
 pub const RIT_ERR_ENTROPY: i32 = -200;
@@ -181,6 +183,7 @@ pub(crate) fn reason_code(reason: Reason) -> (i32, u64) {
         Reason::BadCode => RIT_ERR_CODE,
         Reason::Limit => RIT_ERR_LIMIT,
         Reason::Replaced => RIT_ERR_REPLACED,
+        Reason::Forgotten => RIT_ERR_FORGOTTEN,
         Reason::Protocol => RIT_ERR_PEER,
         Reason::Internal => RIT_ERR_INTERNAL,
     };
@@ -232,6 +235,7 @@ fn describe(err: i32) -> &'static CStr {
         RIT_ERR_CODE => c"the enrol code is wrong, expired or used",
         RIT_ERR_PEER => c"the other end broke the protocol",
         RIT_ERR_REPLACED => c"replaced by another process with the same identity",
+        RIT_ERR_FORGOTTEN => c"the other end was restarted",
         RIT_ERR_ENTROPY => c"the entropy source fails",
         RIT_ERR_STORAGE => c"the storage fails",
         RIT_ERR_IDENTITY => c"the stored identity is damaged",

@@ -1,5 +1,6 @@
 //! Scenario: the path changes under a session, a thousand seeds: it carries shorter datagrams and
-//! says nothing, it carries nothing for up to 20 s, and either end takes fresh packet keys.
+//! says nothing, it carries nothing for up to 20 s, either end is moved to another address, and
+//! either end takes fresh packet keys.
 //!
 //! Every byte arrives in its place and nothing hangs.
 
@@ -29,7 +30,7 @@ fn scenario(seed: u64) -> u64 {
     let mut link = LinkConfig::hostile();
     for _ in 0..6 {
         trio.run_until_idle(Duration::from_millis(100 + rng.below(900)));
-        match rng.below(4) {
+        match rng.below(6) {
             0 => link.mtu = [1472, 1400, 1280, 1200][rng.below(4) as usize],
             1 => {
                 trio.world.net.set_default(LinkConfig { up: false, ..link.clone() });
@@ -38,7 +39,12 @@ fn scenario(seed: u64) -> u64 {
                 trio.world.net.set_default(link.clone());
                 trio.world.run_for(Duration::from_secs(6));
             }
-            2 => update(&mut trio, true, device_session),
+            n @ 2..=3 => {
+                trio.world.move_host(if n == 2 { trio.device } else { trio.user });
+                // Longer than a keep-alive: who moves before the other has heard of it is lost.
+                trio.world.run_for(Duration::from_secs(15));
+            }
+            4 => update(&mut trio, true, device_session),
             _ => update(&mut trio, false, session),
         }
         trio.world.net.set_default(link.clone());

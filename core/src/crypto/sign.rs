@@ -3,9 +3,10 @@
 //! A node's private key may live in a secure element; then the integrator implements [`Signer`].
 //! Verification is the strict kind: no small-order keys, no second encoding of a signature.
 
-use super::SignError;
+use super::{Provider, Secret, SignError};
 use crate::base::PublicKey;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use zeroize::Zeroizing;
 
 /// Signs with a node's private key.
 pub trait Signer: Send + Sync {
@@ -14,6 +15,13 @@ pub trait Signer: Send + Sync {
 
     /// The Ed25519 signature of `message`.
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError>;
+
+    /// A secret that only who holds the key can derive, the same each time. `None` where the key
+    /// does nothing but sign, which is the default.
+    fn derive(&self, provider: &dyn Provider, label: &[u8]) -> Option<Secret> {
+        let _ = (provider, label);
+        None
+    }
 }
 
 /// A private key in memory. Zeroized on drop, never printed.
@@ -33,6 +41,11 @@ impl Signer for Ed25519Signer {
 
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
         Ok(self.0.try_sign(message).map_err(|_| SignError)?.to_bytes())
+    }
+
+    fn derive(&self, provider: &dyn Provider, label: &[u8]) -> Option<Secret> {
+        let seed = Zeroizing::new(self.0.to_bytes());
+        Some(Secret::new(provider.hmac_sha256(&*seed, &[label])))
     }
 }
 

@@ -102,10 +102,16 @@ impl BrokerNode {
 
     /// Takes a datagram; one that does not open is dropped without an answer.
     pub fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
-        match self.endpoint.route(datagram) {
+        match self.endpoint.route(path, datagram, now) {
             Route::Known(id) => {
                 if let Some(link) = self.links.get_mut(&id) {
                     link.connection.handle_datagram(path, datagram, now);
+                    self.process(id, now);
+                }
+            }
+            Route::Reset(id) => {
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.connection.handle_reset(now);
                     self.process(id, now);
                 }
             }
@@ -147,6 +153,9 @@ impl BrokerNode {
 
     /// The next datagram to send.
     pub fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
+        if let Some(reset) = self.endpoint.poll_reset(buf) {
+            return Some(reset);
+        }
         while let Some(id) = self.endpoint.turn() {
             let link = self.links.get_mut(&id);
             let transmit = link.and_then(|link| link.connection.poll_transmit(buf, now));
@@ -186,6 +195,7 @@ impl BrokerNode {
         while let Some(event) = self.links.get_mut(&id).and_then(|l| l.connection.poll_event()) {
             match event {
                 Event::Connected => self.on_connected(id, now),
+                Event::Moved => self.on_moved(id, now),
                 Event::Closed(_) => self.broker.on_disconnected(id, now),
                 Event::Opened(CONTROL_STREAM) => {
                     if let Some(link) = self.links.get_mut(&id) {
@@ -213,6 +223,13 @@ impl BrokerNode {
         let Some(link) = self.links.get(&id) else { return };
         if let Some(key) = link.connection.peer_key() {
             self.broker.on_connected(id, key, link.connection.path(), now);
+        }
+    }
+
+    /// The next offers tell where the node is now.
+    fn on_moved(&mut self, id: LinkId, now: Time) {
+        if let Some(link) = self.links.get(&id) {
+            self.broker.on_observed(id, link.connection.path(), now);
         }
     }
 
@@ -274,6 +291,7 @@ impl BrokerNode {
         if link.connection.is_closed() {
             return self.remove(id);
         }
+        self.endpoint.keep_cids(&mut link.connection, id);
         self.endpoint.touch(id);
         self.refresh_deadline(id);
     }

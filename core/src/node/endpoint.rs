@@ -4,11 +4,12 @@
 //! A datagram that opens under no contact or connection known here is dropped without an answer.
 //! `O` names the owner of a connection.
 
+use super::reset::Resets;
 use crate::base::{ContactId, Path, PublicKey, Rng, Time};
 use crate::crypto::Provider;
 use crate::handshake::{Contact, HandshakeError, PeerPolicy};
 use crate::transport::protect::{self, Opened};
-use crate::transport::{Accept, Connection, Local, Open};
+use crate::transport::{Accept, CidEvent, Connection, Local, Open, Transmit};
 use crate::wire::cid::Cid;
 use crate::wire::packet::{FIRST_DCID_LEN, Header};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -36,6 +37,8 @@ pub(super) struct First {
 /// Where a datagram goes.
 pub(super) enum Route<O> {
     Known(O),
+    /// The owner's peer has forgotten its connection.
+    Reset(O),
     First(First),
     Nowhere,
 }
@@ -52,12 +55,15 @@ pub(super) struct Endpoint<O> {
     is_dirty: BTreeSet<O>,
     deadlines: BTreeSet<(Time, O)>,
     deadline_of: BTreeMap<O, Time>,
+    resets: Resets<O>,
     pub(super) datagrams_dropped: u64,
 }
 
 impl<O: Copy + Ord> Endpoint<O> {
-    pub(super) fn new(local: Local, rng: Rng) -> Self {
+    pub(super) fn new(local: Local, mut rng: Rng) -> Self {
+        let resets = Resets::new(local.provider, &*local.signer, &mut rng);
         Endpoint {
+            resets,
             local,
             rng,
             routes: BTreeMap::new(),
@@ -114,12 +120,21 @@ impl<O: Copy + Ord> Endpoint<O> {
     // ---- datagrams
 
     /// Finds out where a datagram belongs. A first packet is opened in place.
-    pub(super) fn route(&mut self, datagram: &mut [u8]) -> Route<O> {
-        let Ok(header) = Header::parse(datagram) else { return self.nowhere() };
-        if let Some(owner) = self.routes.get(&header.dcid) {
+    pub(super) fn route(&mut self, path: Path, datagram: &mut [u8], now: Time) -> Route<O> {
+        let header = Header::parse(datagram);
+        if let Some(owner) = header.as_ref().ok().and_then(|header| self.routes.get(&header.dcid)) {
             return Route::Known(*owner);
         }
-        if !header.is_long() || header.dcid.len() != FIRST_DCID_LEN {
+        // A reset may be too short for a packet.
+        if let Some(owner) = self.resets.owner(datagram) {
+            return Route::Reset(owner);
+        }
+        let Ok(header) = header else { return self.nowhere() };
+        if !header.is_long() {
+            self.resets.on_unknown(path, &header.dcid, datagram.len(), now);
+            return self.nowhere();
+        }
+        if header.dcid.len() != FIRST_DCID_LEN {
             return self.nowhere();
         }
         match self.open_first(header, datagram) {
@@ -162,9 +177,10 @@ impl<O: Copy + Ord> Endpoint<O> {
     ) -> Result<Connection, HandshakeError> {
         let header = first.header;
         let dcid = header.dcid;
-        let accept = Accept { contact: &first.contact, dcid, path, peer: first.peer };
         let Some(scid) = header.scid else { return Err(HandshakeError::Malformed) };
         let cid = self.fresh_cid();
+        let reset_token = self.resets.token(&cid);
+        let accept = Accept { contact: &first.contact, dcid, path, peer: first.peer, reset_token };
         let local = self.local.clone();
         let mut connection = Connection::accept(local, accept, scid, cid, &mut self.rng, now)?;
         if first.is_lasting {
@@ -197,8 +213,9 @@ impl<O: Copy + Ord> Endpoint<O> {
         id.copy_from_slice(&contact.id.0);
         self.rng.fill(nonce);
         let Some(dcid) = Cid::new(&dcid) else { return Err(HandshakeError::Internal) };
-        let open = Open { contact, dcid, path, peer: PeerPolicy::Exactly(peer) };
         let cid = self.fresh_cid();
+        let reset_token = self.resets.token(&cid);
+        let open = Open { contact, dcid, path, peer: PeerPolicy::Exactly(peer), reset_token };
         let connection = Connection::open(self.local.clone(), open, cid, &mut self.rng, now)?;
         self.routes.insert(cid, owner);
         Ok(connection)
@@ -206,7 +223,7 @@ impl<O: Copy + Ord> Endpoint<O> {
 
     fn fresh_cid(&mut self) -> Cid {
         loop {
-            let cid = Cid::local(self.rng.array());
+            let cid = self.resets.fresh_cid(&mut self.rng);
             if !self.routes.contains_key(&cid) {
                 return cid;
             }
@@ -226,9 +243,34 @@ impl<O: Copy + Ord> Endpoint<O> {
 
     /// Forgets a connection that is closed.
     pub(super) fn forget(&mut self, connection: &Connection, owner: O) {
-        self.routes.remove(&connection.local_cid());
+        connection.local_cids().for_each(|cid| {
+            self.routes.remove(&cid);
+        });
         self.routes.remove(&connection.original_dcid());
+        self.resets.forget(owner);
         self.set_deadline(owner, None);
+    }
+
+    /// Gives the connection the IDs it wants and routes by those it has.
+    pub(super) fn keep_cids(&mut self, connection: &mut Connection, owner: O) {
+        while connection.wants_cid() {
+            let cid = self.fresh_cid();
+            self.routes.insert(cid, owner);
+            connection.issue_cid(cid, self.resets.token(&cid));
+        }
+        while let Some(event) = connection.poll_cid_event() {
+            match event {
+                CidEvent::Retired(cid) => {
+                    self.routes.remove(&cid);
+                }
+                CidEvent::Token(token) => self.resets.set_token(owner, &token),
+            }
+        }
+    }
+
+    /// A stateless reset to send.
+    pub(super) fn poll_reset(&mut self, buf: &mut [u8]) -> Option<Transmit> {
+        self.resets.poll_transmit(buf, &mut self.rng)
     }
 
     // ---- turns

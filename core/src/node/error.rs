@@ -85,6 +85,9 @@ pub enum Reason {
     /// No answer in time.
     #[error("timed out")]
     TimedOut,
+    /// The peer knows nothing of it any more: it was restarted.
+    #[error("the peer has forgotten it")]
+    Forgotten,
     /// The peer did not prove to be who was expected, or would not believe us.
     #[error("the peer's identity was not accepted")]
     Untrusted,
@@ -126,6 +129,7 @@ impl From<&CloseReason> for Reason {
             CloseReason::PeerTransport { code, .. } if *code & 0xff00 == 0x100 => Reason::Untrusted,
             CloseReason::PeerTransport { .. } | CloseReason::Violation { .. } => Reason::Protocol,
             CloseReason::Untrusted(_) => Reason::Untrusted,
+            CloseReason::Reset => Reason::Forgotten,
             CloseReason::TimedOut => Reason::TimedOut,
             CloseReason::Internal => Reason::Internal,
         }

@@ -126,6 +126,12 @@ impl Link {
         }
     }
 
+    pub(super) fn handle_reset(&mut self, now: Time) {
+        if let Some(connection) = &mut self.connection {
+            connection.handle_reset(now);
+        }
+    }
+
     pub(super) fn handle_timeout(&mut self, now: Time) {
         if let Some(connection) = &mut self.connection {
             connection.handle_timeout(now);
@@ -165,11 +171,14 @@ impl Link {
                 ConnectionEvent::Closed(reason) => self.on_closed(&reason, endpoint, events, now),
                 ConnectionEvent::Stream(CONTROL_STREAM) => self.read(events, now),
                 // The broker opens no streams.
-                ConnectionEvent::Opened(_) | ConnectionEvent::Stream(_) => {}
+                ConnectionEvent::Opened(_)
+                | ConnectionEvent::Stream(_)
+                | ConnectionEvent::Moved => {}
             }
         }
         if let Some(connection) = &mut self.connection {
             self.control.flush(connection);
+            endpoint.keep_cids(connection, Owner::Broker);
             endpoint.touch(Owner::Broker);
             endpoint.set_deadline(Owner::Broker, connection.poll_timeout());
         }

@@ -11,6 +11,7 @@ mod control;
 mod endpoint;
 mod error;
 mod link;
+mod reset;
 mod session;
 mod streams;
 
@@ -261,7 +262,7 @@ impl Node {
     pub fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += datagram.len() as u64;
-        match self.endpoint.route(datagram) {
+        match self.endpoint.route(path, datagram, now) {
             Route::Known(Owner::Broker) => {
                 self.link.handle_datagram(path, datagram, now);
                 self.process_link(now);
@@ -272,8 +273,24 @@ impl Node {
                     self.process_session(handle);
                 }
             }
+            Route::Reset(owner) => self.handle_reset(owner, now),
             Route::First(first) => self.accept_session(first, path, datagram, now),
             Route::Nowhere => {}
+        }
+    }
+
+    fn handle_reset(&mut self, owner: Owner, now: Time) {
+        match owner {
+            Owner::Broker => {
+                self.link.handle_reset(now);
+                self.process_link(now);
+            }
+            Owner::Session(handle) => {
+                if let Some(session) = self.sessions.get_mut(handle) {
+                    session.handle_reset(now);
+                    self.process_session(handle);
+                }
+            }
         }
     }
 
@@ -300,6 +317,10 @@ impl Node {
 
     /// The next datagram to send, written into `buf`, which should have `max_datagram` bytes.
     pub fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
+        if let Some(reset) = self.endpoint.poll_reset(buf) {
+            self.count_sent(reset);
+            return Some(reset);
+        }
         while let Some(owner) = self.endpoint.turn() {
             let transmit = match owner {
                 Owner::Broker => self.link.poll_transmit(buf, now),
@@ -309,13 +330,17 @@ impl Node {
             };
             self.endpoint.end_turn(transmit.is_some());
             if let Some(transmit) = transmit {
-                self.stats.datagrams_sent += 1;
-                self.stats.bytes_sent += transmit.len as u64;
+                self.count_sent(transmit);
                 return Some(transmit);
             }
             self.refresh_deadline(owner);
         }
         None
+    }
+
+    fn count_sent(&mut self, transmit: Transmit) {
+        self.stats.datagrams_sent += 1;
+        self.stats.bytes_sent += transmit.len as u64;
     }
 
     /// When to call [`Node::handle_timeout`]. Valid once `poll_transmit` has been drained.

@@ -97,6 +97,12 @@ impl Session {
         }
     }
 
+    pub(super) fn handle_reset(&mut self, now: Time) {
+        if let Phase::Active(tunnel) = &mut self.phase {
+            tunnel.connection.handle_reset(now);
+        }
+    }
+
     pub(super) fn handle_timeout(&mut self, now: Time) {
         if let Phase::Active(tunnel) = &mut self.phase {
             tunnel.connection.handle_timeout(now);
@@ -333,7 +339,8 @@ impl Node {
             }
         }
         let Some(session) = self.sessions.get_mut(handle) else { return };
-        let Phase::Active(tunnel) = &session.phase else { return };
+        let Phase::Active(tunnel) = &mut session.phase else { return };
+        self.endpoint.keep_cids(&mut tunnel.connection, owner);
         if tunnel.connection.is_closed() {
             let never_up = !session.is_over;
             self.endpoint.forget(&tunnel.connection, owner);

@@ -24,6 +24,8 @@ pub(super) struct World {
     enrolled: BTreeSet<PublicKey>,
     codes: BTreeSet<[u8; 32]>,
     is_broker_dead: bool,
+    /// A NAT: what the first address sends comes from the second, and the other way round.
+    moved: Option<(Path, Path)>,
 }
 
 fn path(last: u8) -> Path {
@@ -50,6 +52,7 @@ impl World {
             enrolled: BTreeSet::new(),
             codes,
             is_broker_dead: false,
+            moved: None,
         }
     }
 
@@ -79,7 +82,9 @@ impl World {
         }
         for (i, node) in self.nodes.iter_mut().enumerate() {
             while let Some(t) = node.poll_transmit(&mut buf, self.now) {
-                let from = path(i as u8 + 1);
+                let own = path(i as u8 + 1);
+                let moved = self.moved.filter(|(before, _)| *before == own);
+                let from = moved.map_or(own, |(_, after)| after);
                 self.wire.push_back((arrival, from, t.path, buf[..t.len].to_vec()));
             }
         }
@@ -89,6 +94,12 @@ impl World {
         self.now = self.now.max(next);
         while self.wire.front().is_some_and(|x| x.0 <= self.now) {
             let (_, from, to, mut datagram) = self.wire.pop_front().unwrap();
+            let to = match self.moved {
+                Some((before, after)) if to == after => before,
+                // The NAT forgot what it had.
+                Some((before, _)) if to == before => continue,
+                _ => to,
+            };
             match to.ip[15] {
                 0 if self.is_broker_dead => {}
                 0 => self.broker.handle_datagram(from, &mut datagram, self.now),
@@ -124,9 +135,9 @@ impl World {
         self.events[node].remove(at)
     }
 
-    /// Node 0 is the device, node 1 the user.
+    /// Node 0 is the device, node 1 the user; node 2 looks on.
     fn introduced() -> (World, SessionId) {
-        let mut world = World::new(2);
+        let mut world = World::new(3);
         let user = world.nodes[1].public_key();
         world.nodes[0].peer_allow(user).unwrap();
         let www = ServiceInfo { name: String::from("www"), kind: 0, port: 80 };
@@ -239,6 +250,64 @@ fn closing_a_session_is_seen_by_both_ends() {
     world.until(0, |e| matches!(e, Event::SessionDown { reason: Reason::Peer(7), .. }));
     assert_eq!(world.nodes[1].stream_finish(user, world.now), Err(NodeError::StaleHandle));
     world.run_until(|w| w.nodes.iter().all(|n| n.stats().sessions + n.stats().streams == 0));
+}
+
+#[test]
+fn a_restart_is_noticed_at_the_first_packet() {
+    let (mut world, session) = World::session_up();
+    let (user, _) = world.stream(session);
+    let again = |n: u8| (Arc::new(Ed25519Signer::from_seed(&[n; 32])), [n + 50; 32]);
+    let provider = crypto::default_provider();
+    let (signer, seed) = again(1);
+    world.nodes[0] = Node::new(Config::default(), provider, signer, seed, world.now).unwrap();
+    world.run_until(|w| w.wire.is_empty());
+    let since = world.now;
+    world.nodes[1].stream_write(user, b"x", since).unwrap();
+    let down = Event::SessionDown { session, reason: Reason::Forgotten };
+    world.until(1, |e| *e == down);
+    assert!(world.now.since(since) <= Duration::from_micros(2 * DELAY_US));
+    // The broker, too: it hears from the user when that keeps the link alive.
+    let (signer, seed) = again(200);
+    let broker = BrokerNode::new(Config::default(), provider, signer, seed, world.now);
+    world.broker = broker.unwrap();
+    world.until(1, |e| *e == Event::BrokerOffline(Reason::Forgotten));
+    assert!(world.now.since(since) < Duration::from_secs(15));
+    world.until(1, |e| *e == Event::BrokerOnline);
+}
+
+#[test]
+fn a_node_that_moves_keeps_its_session_and_is_found_again() {
+    let (mut world, session) = World::session_up();
+    let (user, device) = world.stream(session);
+    // The user is behind a NAT that gives it another address now.
+    world.moved = Some((path(2), path(42)));
+    let now = world.now;
+    world.nodes[1].stream_write(user, b"hello", now).unwrap();
+    world.until(0, |e| *e == Event::StreamReadable { stream: device });
+    let now = world.now;
+    world.nodes[0].stream_write(device, &[7; 5000], now).unwrap();
+    let (mut out, mut read) = ([0; 5000], 0);
+    world.run_until(|w| {
+        read += w.nodes[1].stream_read(user, &mut out, w.now).unwrap_or(0);
+        read == out.len()
+    });
+    let seen = world.nodes[0].sessions.iter().next().unwrap().1.connection().unwrap();
+    assert_eq!(seen.path(), path(42));
+    assert!(world.nodes[1].session_info(session).unwrap().is_up);
+    // The device's NAT, too: whoever asks the broker for it next is told where it is now.
+    world.moved = Some((path(1), path(41)));
+    let links = |w: &World| w.broker.links.values().map(|link| link.connection.path()).collect();
+    world.run_until(|w| {
+        let paths: Vec<Path> = links(w);
+        paths.contains(&path(41))
+    });
+    world.connect(2, "CODE-2");
+    world.until(2, |e| *e == Event::BrokerOnline);
+    let third = world.nodes[2].public_key();
+    world.nodes[0].peer_allow(third).unwrap();
+    let device_key = world.nodes[0].public_key();
+    world.nodes[2].session_open(device_key, world.now).unwrap();
+    world.until(2, |e| matches!(e, Event::SessionUp { .. }));
 }
 
 #[test]

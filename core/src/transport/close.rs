@@ -84,6 +84,14 @@ impl Connection {
         self.events.push_back(Event::Closed(why));
     }
 
+    /// A stateless reset came (RFC 9000 §10.3): the peer knows nothing of us any more.
+    pub fn handle_reset(&mut self, now: Time) {
+        self.clamp(now);
+        if matches!(self.state, State::Handshaking | State::Established) {
+            self.end_silently(CloseReason::Reset);
+        }
+    }
+
     /// Ends without a word: the peer is gone.
     pub(super) fn end_silently(&mut self, why: CloseReason) {
         self.events.push_back(Event::Closed(why));

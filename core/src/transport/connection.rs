@@ -3,6 +3,7 @@
 //! Taking packets apart is in `receive`, building them in `transmit`, ending in `close`. State
 //! changes only by `move_to_*`. Time that goes back is clamped.
 
+use super::cids::{CidEvent, Cids, ResetToken};
 use super::close::Close;
 use super::control::Control;
 use super::crypto_stream::{CryptoReceiver, CryptoSender};
@@ -10,6 +11,7 @@ use super::error::{CloseReason, StreamError};
 use super::establish::contact_keys;
 use super::key_update::{Generation, KeyUpdate};
 use super::loss::Recovery;
+use super::paths::Paths;
 use super::rtt::RttEstimator;
 use super::space::{Space, SpaceId};
 use super::streams::Streams;
@@ -46,6 +48,8 @@ pub struct Open<'a> {
     pub path: Path,
     /// Who the responder must be.
     pub peer: PeerPolicy,
+    /// What a stateless reset of our first connection ID ends with.
+    pub reset_token: ResetToken,
 }
 
 /// What a responder accepts a connection with.
@@ -58,6 +62,8 @@ pub struct Accept<'a> {
     pub path: Path,
     /// Who the initiator may be.
     pub peer: PeerPolicy,
+    /// What a stateless reset of our first connection ID ends with.
+    pub reset_token: ResetToken,
 }
 
 /// What both sides bring along.
@@ -98,13 +104,7 @@ pub struct Connection {
     pub(super) rng: Rng,
     pub(super) state: State,
     pub(super) now: Time,
-    pub(super) path: Path,
-    /// The path is known to be right: the peer answered on it.
-    pub(super) is_path_latched: bool,
-    /// The initiator is where it says it is.
-    pub(super) is_address_validated: bool,
-    pub(super) local_cid: Cid,
-    pub(super) remote_cid: Cid,
+    pub(super) paths: Paths,
     pub(super) original_dcid: Cid,
     pub(super) handshake: Option<Handshake>,
     pub(super) crypto_tx: CryptoSender,
@@ -112,6 +112,8 @@ pub struct Connection {
     pub(super) spaces: [Space; 2],
     /// From when there are 1-RTT keys.
     pub(super) key_update: Option<KeyUpdate>,
+    /// The sequence number of our connection ID that the packet at hand came to.
+    pub(super) used_cid: Option<u64>,
     /// Which key the 1-RTT packet at hand opened under.
     pub(super) opened_under: Generation,
     pub(super) recovery: Recovery,
@@ -121,14 +123,8 @@ pub struct Connection {
     pub(super) peer_key: Option<PublicKey>,
     /// The peer has seen that the handshake is complete (RFC 9001 §4.1.2).
     pub(super) is_confirmed: bool,
-    pub(super) pending_path_response: Option<[u8; 8]>,
-    /// In each packet to an address the peer moved to, until it answers (RFC 9000 §8.2).
-    pub(super) path_challenge: Option<[u8; 8]>,
     pub(super) bytes_received: u64,
     pub(super) bytes_sent: u64,
-    /// The same, on the path there is now: what may be sent to an address not validated.
-    pub(super) path_received: u64,
-    pub(super) path_sent: u64,
     pub(super) packets_dropped: u64,
     pub(super) close: Close,
     pub(super) handshake_deadline: Option<Time>,
@@ -148,8 +144,8 @@ impl Connection {
         rng: &mut Rng,
         now: Time,
     ) -> Result<Self, HandshakeError> {
-        let Open { contact, dcid, path, peer } = open;
-        let parts = Parts { side: Side::Initiator, contact, dcid, path, peer };
+        let Open { contact, dcid, path, peer, reset_token } = open;
+        let parts = Parts { side: Side::Initiator, contact, dcid, path, peer, reset_token };
         let mut connection = Self::new(local, parts, dcid, local_cid, rng, now)?;
         connection.drive_handshake();
         Ok(connection)
@@ -164,10 +160,10 @@ impl Connection {
         rng: &mut Rng,
         now: Time,
     ) -> Result<Self, HandshakeError> {
-        let Accept { contact, dcid, path, peer } = accept;
-        let parts = Parts { side: Side::Responder, contact, dcid, path, peer };
+        let Accept { contact, dcid, path, peer, reset_token } = accept;
+        let parts = Parts { side: Side::Responder, contact, dcid, path, peer, reset_token };
         let mut connection = Self::new(local, parts, remote_cid, local_cid, rng, now)?;
-        connection.is_path_latched = true;
+        connection.paths.is_latched = true;
         Ok(connection)
     }
 
@@ -183,7 +179,9 @@ impl Connection {
         let mut rng = rng.fork();
         let mut params = [0; 128];
         let mut w = Writer::new(&mut params);
-        config.params().write(&mut w).map_err(|_| HandshakeError::Internal)?;
+        let token = Some(parts.reset_token);
+        let stated = TransportParams { stateless_reset_token: token, ..config.params() };
+        stated.write(&mut w).map_err(|_| HandshakeError::Internal)?;
         let len = w.len();
         let handshake = Handshake::new(
             provider,
@@ -203,34 +201,27 @@ impl Connection {
             side: parts.side,
             streams: Streams::new(parts.side, &config),
             recovery: Recovery::new(BASE_DATAGRAM.min(config.max_datagram)),
-            control: Control::default(),
+            control: Control::new(Cids::new(local_cid, parts.reset_token, remote_cid)),
             handshake_deadline: Some(now + config.handshake_timeout),
             config,
             provider,
             rng,
             state: State::Handshaking,
             now,
-            path: parts.path,
-            is_path_latched: false,
-            is_address_validated: false,
-            local_cid,
-            remote_cid,
+            paths: Paths::new(parts.path, parts.side == Side::Initiator),
             original_dcid: parts.dcid,
             handshake: Some(handshake),
             crypto_tx: CryptoSender::default(),
             crypto_rx: CryptoReceiver::default(),
             spaces: [contact, Space::default()],
             key_update: None,
+            used_cid: None,
             opened_under: Generation::Current,
             peer_params: TransportParams::default(),
             peer_key: None,
             is_confirmed: false,
-            pending_path_response: None,
-            path_challenge: None,
             bytes_received: 0,
             bytes_sent: 0,
-            path_received: 0,
-            path_sent: 0,
             packets_dropped: 0,
             close: Close::default(),
             idle_deadline: None,
@@ -252,9 +243,25 @@ impl Connection {
 
     // ---- questions
 
-    /// Our connection ID: datagrams to it belong here.
-    pub fn local_cid(&self) -> Cid {
-        self.local_cid
+    /// Our connection IDs: datagrams to them belong here.
+    pub fn local_cids(&self) -> impl Iterator<Item = Cid> + '_ {
+        self.control.cids.local()
+    }
+
+    /// Whether the peer would keep another connection ID of ours: then make one, route it here and
+    /// call [`Self::issue_cid`].
+    pub fn wants_cid(&self) -> bool {
+        self.is_established() && self.control.cids.wants_more()
+    }
+
+    /// Tells the peer another connection ID of ours, and what its stateless reset ends with.
+    pub fn issue_cid(&mut self, cid: Cid, token: ResetToken) {
+        self.control.cids.issue(cid, token);
+    }
+
+    /// What changed about connection IDs; drain until `None`.
+    pub fn poll_cid_event(&mut self) -> Option<CidEvent> {
+        self.control.cids.poll_event()
     }
 
     /// First packet's destination, under which early datagrams may still come.
@@ -269,12 +276,12 @@ impl Connection {
 
     /// Where the peer is.
     pub fn path(&self) -> Path {
-        self.path
+        self.paths.active
     }
 
     /// Whether the peer answered from `path`; until then it is a guess.
     pub fn is_path_latched(&self) -> bool {
-        self.is_path_latched
+        self.paths.is_latched
     }
 
     /// Who the peer is, once the handshake is complete.
@@ -378,6 +385,7 @@ impl Connection {
             self.idle_deadline,
             self.deaf_deadline(),
             self.keep_alive_deadline,
+            self.paths.deadline(),
         ];
         [acks, loss, pace].into_iter().chain(own).flatten().min()
     }
@@ -405,10 +413,15 @@ impl Connection {
         for space in &mut self.spaces {
             space.acks.handle_timeout(now);
         }
+        if self.paths.handle_timeout(now) {
+            self.on_path_change(true);
+        }
+        if self.paths.is_challenge_due() {
+            self.probe();
+        }
         if is_due(self.keep_alive_deadline) {
             self.keep_alive_deadline = None;
-            let data = &mut self.spaces[SpaceId::Data as usize];
-            data.probes = data.probes.max(1);
+            self.probe();
         }
         if let Some((_, space)) = self.loss_deadline().filter(|(at, _)| *at <= now) {
             self.on_loss_timeout(space);
@@ -508,6 +521,7 @@ impl Connection {
 }
 
 struct Parts<'a> {
+    reset_token: ResetToken,
     side: Side,
     contact: &'a Contact,
     dcid: Cid,

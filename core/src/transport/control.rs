@@ -1,20 +1,25 @@
 //! Frames of the connection itself, rather than of a stream: said once, and again if lost.
 
 use super::ack_frequency::AckFrequencyControl;
+use super::cids::Cids;
 use super::sent::{SentFrame, SentPackets};
 use crate::wire::codec::{Full, Writer};
 use crate::wire::frame;
 
-#[derive(Default)]
 pub(super) struct Control {
     /// HANDSHAKE_DONE is to be said.
     pub(super) handshake_done: bool,
     pub(super) ack_frequency: AckFrequencyControl,
+    pub(super) cids: Cids,
 }
 
 impl Control {
+    pub(super) fn new(cids: Cids) -> Self {
+        Control { handshake_done: false, ack_frequency: AckFrequencyControl::default(), cids }
+    }
+
     pub(super) fn has_pending(&self) -> bool {
-        self.handshake_done || self.ack_frequency.is_pending
+        self.handshake_done || self.ack_frequency.is_pending || self.cids.has_pending()
     }
 
     /// Writes what is to be said, as far as there is room.
@@ -29,7 +34,7 @@ impl Control {
             self.ack_frequency.on_sent();
             sent.push_frame(SentFrame::AckFrequency);
         }
-        Ok(())
+        self.cids.write(w, sent)
     }
 
     /// A packet with this frame is lost.
@@ -37,7 +42,7 @@ impl Control {
         match frame {
             SentFrame::HandshakeDone => self.handshake_done = true,
             SentFrame::AckFrequency => self.ack_frequency.on_lost(),
-            _ => {}
+            _ => self.cids.on_lost(frame),
         }
     }
 }

@@ -24,6 +24,8 @@ impl TransportCode {
     pub const FRAME_ENCODING: Self = Self(0x07);
     /// TRANSPORT_PARAMETER_ERROR.
     pub const PARAMS: Self = Self(0x08);
+    /// CONNECTION_ID_LIMIT_ERROR.
+    pub const CONNECTION_ID_LIMIT: Self = Self(0x09);
     /// PROTOCOL_VIOLATION.
     pub const PROTOCOL: Self = Self(0x0a);
     /// CRYPTO_BUFFER_EXCEEDED.
@@ -70,6 +72,9 @@ pub enum CloseReason {
     /// Nothing came for the idle timeout, or the handshake was not done in time.
     #[error("timed out")]
     TimedOut,
+    /// The peer has forgotten the connection: a stateless reset came.
+    #[error("the peer has forgotten the connection")]
+    Reset,
     /// A broken promise of this library.
     #[error("internal error")]
     Internal,

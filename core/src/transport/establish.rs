@@ -68,6 +68,9 @@ impl Connection {
         self.handshake = None;
         self.crypto_rx = CryptoReceiver::default();
         self.streams.on_params(&self.peer_params);
+        let params = &self.peer_params;
+        let (limit, token) = (params.active_connection_id_limit, params.stateless_reset_token);
+        self.control.cids.start(limit, token);
         self.control.ack_frequency.start(self.peer_params.min_ack_delay_us);
         if self.side == Side::Responder {
             self.control.handshake_done = true;

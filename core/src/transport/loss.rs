@@ -52,6 +52,8 @@ pub(super) struct Recovery {
     pub(super) in_flight: u64,
     pub(super) pto_count: u32,
     first_sample_at: Option<Time>,
+    /// Since when the path is the one it is: what was sent before says nothing of it.
+    path_since: Time,
     pub(super) packets_lost: u64,
     /// The window, not the application, was what stopped the last send.
     pub(super) is_limited: bool,
@@ -68,9 +70,18 @@ impl Recovery {
             in_flight: 0,
             pto_count: 0,
             first_sample_at: None,
+            path_since: Time::ZERO,
             packets_lost: 0,
             is_limited: false,
         }
+    }
+
+    /// Another path: begins as on a new connection (RFC 9000 §9.4).
+    pub(super) fn on_path_change(&mut self, base: usize, now: Time) {
+        let mut mtu = core::mem::replace(&mut self.mtu, MtuDiscovery::new(base));
+        mtu.restart();
+        let packets_lost = self.packets_lost;
+        *self = Recovery { mtu, packets_lost, path_since: now, ..Recovery::new(base) };
     }
 
     /// Whether the window has room for another full packet.
@@ -118,6 +129,9 @@ impl Recovery {
         while let Some((pn, _)) = space.sent.first_outstanding(next..range.end) {
             next = pn + 1;
             let Some(packet) = space.sent.settle(pn, &mut on_frame) else { continue };
+            if packet.at < self.path_since {
+                continue;
+            }
             let size = u64::from(packet.size);
             self.in_flight = self.in_flight.saturating_sub(size);
             let (rtt, limited) = (self.rtt.smoothed(), self.is_limited);
@@ -153,6 +167,10 @@ impl Recovery {
                 continue;
             }
             let Some(packet) = space.sent.settle(pn, &mut on_frame) else { continue };
+            if packet.at < self.path_since {
+                self.packets_lost += 1;
+                continue;
+            }
             self.in_flight = self.in_flight.saturating_sub(u64::from(packet.size));
             if self.mtu.on_lost(pn, usize::from(packet.size)) {
                 continue;
@@ -173,8 +191,12 @@ impl Recovery {
         space.sent.shrink();
     }
 
-    /// Takes a round-trip time measured.
-    pub(super) fn on_rtt(&mut self, latest: Duration, ack_delay: Duration, now: Time) {
+    /// A packet sent at `sent_at` was acknowledged: a round-trip time.
+    pub(super) fn on_rtt(&mut self, sent_at: Time, ack_delay: Duration, now: Time) {
+        if sent_at < self.path_since {
+            return;
+        }
+        let latest = now.since(sent_at);
         self.first_sample_at = self.first_sample_at.or(Some(now));
         self.rtt.on_sample(latest, ack_delay);
         self.controller.on_rtt(latest);

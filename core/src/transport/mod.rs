@@ -7,6 +7,7 @@
 
 mod ack_frequency;
 mod acks;
+mod cids;
 mod close;
 mod congestion;
 mod connection;
@@ -17,8 +18,10 @@ mod establish;
 mod hystart;
 mod key_update;
 mod loss;
+mod migrate;
 mod mtu;
 mod pacer;
+mod paths;
 pub mod protect;
 mod receive;
 mod recv_stream;
@@ -32,6 +35,7 @@ mod transmit;
 #[cfg(test)]
 mod tests;
 
+pub use cids::{CidEvent, ResetToken};
 pub use congestion::{Controller, Cubic};
 pub use connection::{Accept, Connection, Local, Open, Stats};
 pub use crypto_stream::CryptoReceiver;
@@ -39,6 +43,7 @@ pub use error::{CloseReason, StreamError, TransportCode};
 pub use rtt::RttEstimator;
 
 use acks::MIN_ACK_DELAY;
+use cids::ACTIVE_CIDS;
 use core::time::Duration;
 
 use crate::base::Path;
@@ -97,6 +102,7 @@ impl Config {
             initial_max_stream_data_bidi_local: self.stream_window,
             initial_max_stream_data_bidi_remote: self.stream_window,
             initial_max_streams_bidi: self.max_streams,
+            active_connection_id_limit: ACTIVE_CIDS,
             min_ack_delay_us: MIN_ACK_DELAY.as_micros() as u64,
             ..TransportParams::default()
         }
@@ -123,6 +129,8 @@ pub enum Event {
     Connected,
     /// The peer opened a stream.
     Opened(StreamId),
+    /// The peer is at another address: [`Connection::path`].
+    Moved,
     /// Something about a stream changed: look at [`Connection::stream_state`].
     Stream(StreamId),
     /// The connection is over. The last event.

@@ -65,6 +65,12 @@ impl MtuDiscovery {
         *self = MtuDiscovery { max, too_large: max + 1, large_acked, ..new };
     }
 
+    /// Another path: nothing is known of it.
+    pub(super) fn restart(&mut self) {
+        self.start(self.max);
+        (self.large_acked, self.is_wanted) = (0, false);
+    }
+
     /// The largest datagram to send.
     pub(super) fn current(&self) -> usize {
         self.current

@@ -32,7 +32,7 @@ impl Connection {
     ) {
         self.clamp(now);
         self.bytes_received += packet.len() as u64;
-        self.path_received += packet.len() as u64;
+        self.paths.on_received(self.paths.active, packet.len() as u64);
         self.on_opened(header, opened, packet);
     }
 
@@ -44,18 +44,18 @@ impl Connection {
         }
         let datagram_len = datagram.len() as u64;
         self.bytes_received += datagram_len;
+        self.paths.from = (path, datagram.len());
         let mut rest = datagram;
         // Each packet takes at least a header, so the number of rounds is bounded by the length.
         while let Ok(header) = Header::parse(rest) {
-            if header.dcid != self.local_cid && header.dcid != self.original_dcid {
+            let is_ours = self.control.cids.sequence_of(&header.dcid).is_some();
+            if !is_ours && header.dcid != self.original_dcid {
                 break;
             }
             self.handle_packet(path, &header, &mut rest[..header.len]);
             rest = rest.split_at_mut(header.len).1;
         }
-        if path == self.path {
-            self.path_received += datagram_len;
-        }
+        self.paths.on_received(path, datagram_len);
     }
 
     fn handle_packet(&mut self, path: Path, header: &Header, packet: &mut [u8]) {
@@ -93,19 +93,6 @@ impl Connection {
         }
     }
 
-    /// While contact packets come, the peer is where the newest came from: whoever sends a copy of
-    /// one ahead from elsewhere draws the connection there until the next, and no further.
-    fn follow(&mut self, path: Path) {
-        if self.path != path {
-            self.path = path;
-            (self.path_received, self.path_sent) = (0, 0);
-            // Its connection ID says where it was, not where it is.
-            self.is_address_validated = false;
-            self.path_challenge = (self.side == Side::Responder).then(|| self.rng.array());
-        }
-        self.is_path_latched = true;
-    }
-
     /// Takes an authentic packet.
     pub(super) fn on_opened(&mut self, header: &Header, opened: &Opened, packet: &[u8]) {
         let id = if header.is_long() { SpaceId::Contact } else { SpaceId::Data };
@@ -119,38 +106,57 @@ impl Connection {
             State::Handshaking | State::Established => self.on_heard(),
         }
         if let Some(scid) = header.scid {
-            if self.remote_cid == self.original_dcid && self.side == Side::Initiator {
-                self.remote_cid = scid;
+            let cids = &mut self.control.cids;
+            if *cids.remote() == self.original_dcid && self.side == Side::Initiator {
+                cids.on_handshake(scid);
             }
             // It knows the ID we chose, so it is where it says (RFC 9000 §8.1), unless it moved.
-            self.is_address_validated |=
-                header.dcid == self.local_cid && self.path_challenge.is_none();
+            if header.dcid == cids.first() {
+                self.paths.on_proof();
+            }
         }
         let Some(payload) = packet.get(opened.payload.clone()) else { return };
+        let is_newest = opened.pn >= self.spaces[id as usize].acks.expected();
+        self.used_cid = self.control.cids.sequence_of(&header.dcid);
         let result = self.handle_payload(id, payload);
         if core::mem::take(&mut self.streams.has_declined) {
             return;
         }
         match result {
-            Ok(is_eliciting) if self.spaces[id as usize].keys.is_some() => {
+            Ok(payload) if self.spaces[id as usize].keys.is_some() => {
                 let is_immediate = id == SpaceId::Contact;
                 let acks = &mut self.spaces[id as usize].acks;
-                acks.on_received(opened.pn, is_eliciting, is_immediate, self.now);
+                acks.on_received(opened.pn, payload.is_eliciting, is_immediate, self.now);
+                if id == SpaceId::Data && is_newest && !payload.is_probing {
+                    self.on_newest();
+                }
             }
             Ok(_) => {}
             Err(violation) => self.close_for_violation(violation),
         }
     }
 
-    /// Processes a packet's frames; tells whether they ask for an acknowledgement.
-    fn handle_payload(&mut self, id: SpaceId, payload: &[u8]) -> Result<bool, Violation> {
+    /// The newest packet says where the peer is, and which of our connection IDs it uses.
+    fn on_newest(&mut self) {
+        let (path, _) = self.paths.from;
+        if path != self.paths.active && self.is_confirmed {
+            self.on_peer_moved(path, self.used_cid);
+        }
+        if let Some(sequence) = self.used_cid {
+            self.control.cids.in_use_here = sequence;
+        }
+    }
+
+    /// Processes a packet's frames.
+    fn handle_payload(&mut self, id: SpaceId, payload: &[u8]) -> Result<Payload, Violation> {
         let mut reader = Reader::new(payload);
         if reader.is_empty() {
             return Err(Violation::new(TransportCode::PROTOCOL, "packet without frames"));
         }
-        let mut is_eliciting = false;
+        let mut seen = Payload { is_eliciting: false, is_probing: true };
         while let Some(frame) = Frame::read(&mut reader).map_err(encoding)? {
-            is_eliciting |= frame.is_ack_eliciting();
+            seen.is_eliciting |= frame.is_ack_eliciting();
+            seen.is_probing &= frame.is_probing();
             if id == SpaceId::Contact && !frame.is_allowed_in_contact() {
                 let reason = "frame not allowed in a contact packet";
                 return Err(Violation::new(TransportCode::PROTOCOL, reason));
@@ -160,7 +166,7 @@ impl Connection {
             }
             self.handle_frame(id, frame)?;
         }
-        Ok(is_eliciting)
+        Ok(seen)
     }
 
     fn handle_frame(&mut self, id: SpaceId, frame: Frame<'_>) -> Result<(), Violation> {
@@ -177,12 +183,14 @@ impl Connection {
             Frame::MaxStreamData { id, max } => self.streams.on_max_stream_data(id, max)?,
             Frame::MaxStreams(max) => self.streams.on_max_streams(max),
             Frame::StreamDataBlocked { id, .. } => self.streams.on_stream_data_blocked(id)?,
-            Frame::PathChallenge(data) => self.pending_path_response = Some(data),
-            Frame::PathResponse(data) => self.on_path_response(data),
+            Frame::PathChallenge(data) => self.on_path_challenge(data),
+            Frame::PathResponse(data) => self.paths.on_response(data),
             Frame::Close(close) => self.move_to_draining(&close),
             Frame::HandshakeDone => self.on_handshake_done()?,
-            // None of ours to be replaced or retired was ever told to the peer.
-            Frame::NewConnectionId(_) | Frame::RetireConnectionId(_) => {}
+            Frame::NewConnectionId(new) => self.control.cids.on_new(&new)?,
+            Frame::RetireConnectionId(sequence) => {
+                self.control.cids.on_retire(sequence, self.used_cid)?;
+            }
             Frame::AckFrequency(frame) => self.spaces[id as usize].acks.on_frequency(&frame)?,
             Frame::ImmediateAck => self.spaces[id as usize].acks.want_now(),
         }
@@ -204,7 +212,7 @@ impl Connection {
         }
         let is_news = space.largest_acked.is_none_or(|largest| ack.largest > largest);
         space.largest_acked = space.largest_acked.max(Some(ack.largest));
-        let streams = &mut self.streams;
+        let (streams, cids) = (&mut self.streams, &mut self.control.cids);
         let mut ack_acked = None;
         let mut newest = None;
         let mut is_any_new = false;
@@ -212,6 +220,7 @@ impl Connection {
             let range = *range.start()..range.end() + 1;
             let at = self.recovery.on_range_acked(space, range, now, |frame| match frame {
                 SentFrame::Ack { largest } => ack_acked = ack_acked.max(Some(*largest)),
+                SentFrame::RetireConnectionId(_) => cids.on_acked(frame),
                 other => streams.on_frame_acked(other),
             });
             is_any_new |= at.is_some();
@@ -228,7 +237,7 @@ impl Connection {
                 SpaceId::Contact => Duration::ZERO,
                 SpaceId::Data => self.peer_ack_delay(ack.delay),
             };
-            self.recovery.on_rtt(now.since(at), delay, now);
+            self.recovery.on_rtt(at, delay, now);
         }
         self.recovery.pto_count = 0;
         self.detect_lost(id);
@@ -255,14 +264,6 @@ impl Connection {
         Ok(())
     }
 
-    /// The peer is where we sent the challenge (RFC 9000 §8.2.3); a late answer is harmless.
-    fn on_path_response(&mut self, data: [u8; 8]) {
-        if self.path_challenge == Some(data) {
-            self.path_challenge = None;
-            self.is_address_validated = true;
-        }
-    }
-
     fn on_handshake_done(&mut self) -> Result<(), Violation> {
         if self.side == Side::Responder {
             let reason = "HANDSHAKE_DONE from the initiator";
@@ -273,15 +274,14 @@ impl Connection {
         }
         Ok(())
     }
+}
 
-    /// Bytes that may go to an address not validated (RFC 9000 §8.1).
-    pub(super) fn amplification_room(&self) -> usize {
-        if self.side == Side::Initiator || self.is_address_validated {
-            return usize::MAX;
-        }
-        let room = (self.path_received * 3).saturating_sub(self.path_sent);
-        usize::try_from(room).unwrap_or(usize::MAX)
-    }
+/// What a packet's frames were.
+struct Payload {
+    /// It asks for an acknowledgement.
+    is_eliciting: bool,
+    /// It asks about a path, and no more (RFC 9000 §9.1).
+    is_probing: bool,
 }
 
 /// Sends again what a lost packet carried.
@@ -294,7 +294,10 @@ pub(super) fn on_frame_lost(
     match frame {
         SentFrame::Ack { .. } => {}
         SentFrame::Crypto(range) => crypto.on_lost(range.clone()),
-        SentFrame::HandshakeDone | SentFrame::AckFrequency => control.on_lost(frame),
+        SentFrame::HandshakeDone
+        | SentFrame::AckFrequency
+        | SentFrame::NewConnectionId(_)
+        | SentFrame::RetireConnectionId(_) => control.on_lost(frame),
         other => streams.on_frame_lost(other),
     }
 }

@@ -30,6 +30,8 @@ pub(super) enum SentFrame {
     MaxStreams,
     HandshakeDone,
     AckFrequency,
+    NewConnectionId(u64),
+    RetireConnectionId(u64),
 }
 
 /// What loss recovery knows about an ack-eliciting packet.

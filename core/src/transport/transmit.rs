@@ -6,9 +6,10 @@
 use super::connection::{Connection, State};
 use super::error::{TransportCode, Violation};
 use super::key_update::KeyUpdate;
+use super::paths::Response;
 use super::sent::SentFrame;
 use super::space::SpaceId;
-use super::{StreamId, Transmit, protect};
+use super::{BASE_DATAGRAM, StreamId, Transmit, protect};
 use crate::base::Time;
 use crate::wire::ack;
 use crate::wire::cid::LOCAL_CID_LEN;
@@ -20,6 +21,8 @@ use crate::wire::packet::{self, TAG_LEN, TruncatedPn};
 const MIN_STREAM_ROOM: usize = 32;
 /// Packet number and payload have at least this many bytes together, for the sample.
 const MIN_PN_AND_PAYLOAD: usize = 4;
+/// Payload of a packet that fills a datagram of the least size, about.
+const PADDED_PAYLOAD: usize = BASE_DATAGRAM - 1 - LOCAL_CID_LEN - 4 - TAG_LEN;
 /// Shift of the ACK delay field: the default of RFC 9000 §18.2.
 const ACK_DELAY_EXPONENT: u32 = 3;
 
@@ -28,13 +31,18 @@ const ACK_DELAY_EXPONENT: u32 = 3;
 enum Content {
     Frames,
     MtuProbe,
+    /// To another path than the one in use.
+    PathResponse([u8; 8]),
 }
 
 impl Connection {
     /// Writes the next datagram into `buf`; `None` when there is nothing to send now.
     pub fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
         self.clamp(now);
-        let room = buf.len().min(self.amplification_room());
+        if let Some(transmit) = self.transmit_response(buf) {
+            return Some(transmit);
+        }
+        let room = buf.len().min(self.paths.room());
         let mut len = 0;
         match self.state {
             State::Draining | State::Closed => return None,
@@ -56,8 +64,23 @@ impl Connection {
             return None;
         }
         self.bytes_sent += len as u64;
-        self.path_sent += len as u64;
-        Some(Transmit { path: self.path, len })
+        self.paths.on_sent(len);
+        Some(Transmit { path: self.paths.active, len })
+    }
+
+    /// A PATH_RESPONSE that goes elsewhere than all else does, in a datagram of its own.
+    fn transmit_response(&mut self, buf: &mut [u8]) -> Option<Transmit> {
+        let is_elsewhere = |response: &Response| response.path != self.paths.active;
+        let response = self.paths.response.filter(is_elsewhere)?;
+        self.paths.response = None;
+        if self.state != State::Established {
+            return None;
+        }
+        let room = buf.len().min(response.room).min(BASE_DATAGRAM.min(self.config.max_datagram));
+        let content = Content::PathResponse(response.data);
+        let len = self.build_packet(SpaceId::Data, &mut buf[..room], content);
+        self.bytes_sent += len as u64;
+        (len > 0).then_some(Transmit { path: response.path, len })
     }
 
     /// Writes one packet; returns its length, 0 if there is nothing to say or no room.
@@ -76,8 +99,9 @@ impl Connection {
             return 0;
         }
         let short_pn = TruncatedPn::new(pn, space.largest_acked);
+        let cids = &self.control.cids;
         let pn_offset = match id {
-            SpaceId::Contact => packet::long_header_len(&self.remote_cid, &self.local_cid),
+            SpaceId::Contact => packet::long_header_len(cids.remote(), &cids.first()),
             SpaceId::Data => 1 + LOCAL_CID_LEN,
         };
         let start = pn_offset + short_pn.len;
@@ -88,6 +112,7 @@ impl Connection {
         let is_eliciting = match content {
             Content::Frames => self.write_frames(id, &mut w),
             Content::MtuProbe => write_mtu_probe(&mut w),
+            Content::PathResponse(data) => write_padded_response(&mut w, &data),
         };
         let Some(is_eliciting) = is_eliciting else { return 0 };
         while w.len() + short_pn.len < MIN_PN_AND_PAYLOAD {
@@ -98,13 +123,14 @@ impl Connection {
         let payload_len = w.len() + TAG_LEN;
         let len = start + payload_len;
         let mut w = Writer::new(buf);
+        let cids = &self.control.cids;
         let header = match id {
             SpaceId::Contact => {
-                packet::write_long(&mut w, &self.remote_cid, &self.local_cid, short_pn, payload_len)
+                packet::write_long(&mut w, cids.remote(), &cids.first(), short_pn, payload_len)
             }
             SpaceId::Data => {
                 let phase = self.key_update.as_ref().is_some_and(KeyUpdate::phase);
-                packet::write_short(&mut w, &self.remote_cid, short_pn, phase)
+                packet::write_short(&mut w, cids.remote(), short_pn, phase)
             }
         };
         let space = &mut self.spaces[id as usize];
@@ -172,7 +198,8 @@ impl Connection {
             SpaceId::Data => {
                 self.state == State::Established
                     && (self.control.has_pending()
-                        || self.pending_path_response.is_some()
+                        || self.paths.is_challenge_due()
+                        || self.paths.response.is_some()
                         || self.streams.has_pending())
             }
         }
@@ -209,20 +236,31 @@ impl Connection {
         if self.state != State::Established {
             return;
         }
+        let is_asking = self.paths.is_challenge_due();
         // Full: what does not fit goes into the next packet.
         let _ = self.write_control(w);
         self.write_streams(w);
+        if is_asking {
+            // Shows at once that the path carries datagrams of the least size (RFC 9000 §8.2.1);
+            // where so much may not be sent yet, the room is for asking again.
+            self.paths.on_challenge_sent();
+            let short = PADDED_PAYLOAD.saturating_sub(w.len());
+            if short <= w.remaining() {
+                let _ = (0..short).try_for_each(|_| w.u8(0));
+            }
+        }
     }
 
     fn write_control(&mut self, w: &mut Writer<'_>) -> Result<(), Full> {
         let sent = &mut self.spaces[SpaceId::Data as usize].sent;
         self.control.write(w, sent)?;
-        if let Some(data) = self.path_challenge {
+        // In each packet, so that the loss of one is no matter.
+        if let Some(data) = self.paths.asked() {
             frame::write_path_challenge(w, &data)?;
         }
-        if let Some(data) = self.pending_path_response {
-            frame::write_path_response(w, &data)?;
-            self.pending_path_response = None;
+        if let Some(response) = self.paths.response {
+            frame::write_path_response(w, &response.data)?;
+            self.paths.response = None;
         }
         if self.streams.pending_max_data {
             // Written into a full packet it would be lost: ask for room first.
@@ -296,6 +334,13 @@ fn write_stream(
     stream.send.copy(&chunk.range, out);
     sent(SentFrame::Stream { id, range: chunk.range, fin: chunk.fin });
     chunk.fresh
+}
+
+/// As much padding as there is room for (RFC 9000 §8.2.2).
+fn write_padded_response(w: &mut Writer<'_>, data: &[u8; 8]) -> Option<bool> {
+    frame::write_path_response(w, data).ok()?;
+    while w.u8(0).is_ok() {}
+    Some(true)
 }
 
 /// A probe carries nothing whose loss would matter.

@@ -202,6 +202,7 @@ impl Tunnel {
                     self.on_changed(id)
                 }
                 Event::Stream(id) => self.on_changed(id),
+                Event::Moved => None,
             };
             if event.is_some() {
                 return event;

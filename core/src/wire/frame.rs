@@ -178,6 +178,17 @@ impl<'a> Frame<'a> {
         !matches!(self, Frame::Padding(_) | Frame::Ack(_) | Frame::Close(_))
     }
 
+    /// Whether it asks about a path and says nothing of where the peer is (RFC 9000 §9.1).
+    pub fn is_probing(&self) -> bool {
+        matches!(
+            self,
+            Frame::PathChallenge(_)
+                | Frame::PathResponse(_)
+                | Frame::NewConnectionId(_)
+                | Frame::Padding(_)
+        )
+    }
+
     /// Whether a contact packet may carry it (RFC 9000 §12.4, Initial).
     pub fn is_allowed_in_contact(&self) -> bool {
         matches!(self, Frame::Padding(_) | Frame::Ping | Frame::Ack(_) | Frame::Crypto { .. })

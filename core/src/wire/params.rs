@@ -25,6 +25,8 @@ pub struct TransportParams {
     pub ack_delay_exponent: u64,
     /// 0x0b, milliseconds it may hold an ACK back.
     pub max_ack_delay_ms: u64,
+    /// 0x02, what a stateless reset of its first connection ID ends with.
+    pub stateless_reset_token: Option<[u8; 16]>,
     /// 0x0e, connection IDs it keeps for sending.
     pub active_connection_id_limit: u64,
     /// 0xff04de1b (draft-ietf-quic-ack-frequency-11 §3), the least microseconds it can be asked to
@@ -47,6 +49,7 @@ impl Default for TransportParams {
             initial_max_streams_bidi: 0,
             ack_delay_exponent: 3,
             max_ack_delay_ms: 25,
+            stateless_reset_token: None,
             active_connection_id_limit: 2,
             min_ack_delay_us: 0,
         }
@@ -97,6 +100,10 @@ impl TransportParams {
             w.varint(super::codec::varint_len(value) as u64)?;
             w.varint(value)?;
         }
+        if let Some(token) = &self.stateless_reset_token {
+            w.varint(0x02)?;
+            w.var_bytes(token)?;
+        }
         Ok(())
     }
 
@@ -116,7 +123,13 @@ impl TransportParams {
                 }
                 seen |= 1 << bit;
             }
-            if let Some(slot) = params.field(id) {
+            if id == 0x02 {
+                let token = field.array().map_err(|_| ParamsError::Malformed)?;
+                params.stateless_reset_token = Some(token);
+                if !field.is_empty() {
+                    return Err(ParamsError::Malformed);
+                }
+            } else if let Some(slot) = params.field(id) {
                 *slot = field.varint()?;
                 if !field.is_empty() {
                     return Err(ParamsError::Malformed);
@@ -182,7 +195,12 @@ mod tests {
 
     #[test]
     fn round_trip_skip_and_refuse() {
-        let params = TransportParams { initial_max_data: 70_000, ..Default::default() };
+        let stateless_reset_token = Some([7; 16]);
+        let params = TransportParams {
+            initial_max_data: 70_000,
+            stateless_reset_token,
+            ..Default::default()
+        };
         let mut buf = [0; 200];
         let mut w = Writer::new(&mut buf);
         params.write(&mut w).unwrap();
@@ -194,6 +212,11 @@ mod tests {
         assert_eq!(TransportParams::read(&[0x04, 1, 9, 0x04, 1, 9]), Err(ParamsError::Twice(4)));
         assert_eq!(TransportParams::read(&[0x04, 2, 9, 9]), Err(ParamsError::Malformed));
         assert_eq!(TransportParams::read(&[0x0a, 1, 21]), Err(ParamsError::Range(0x0a)));
+        for len in [15, 17] {
+            let mut token = std::vec![0x02, len];
+            token.resize(2 + usize::from(len), 7);
+            assert_eq!(TransportParams::read(&token), Err(ParamsError::Malformed));
+        }
         assert_eq!(TransportParams::read(&[0x0e, 1, 1]), Err(ParamsError::Range(0x0e)));
         assert_eq!(TransportParams::read(&[0x0a, 1, 20]).unwrap().ack_delay_exponent, 20);
     }

@@ -57,7 +57,7 @@ impl Endpoint {
         dcid[..8].copy_from_slice(&contact.id.0);
         self.rng.fill(&mut dcid[8..]);
         let dcid = Cid::new(&dcid).expect("sixteen bytes");
-        let open = Open { contact, dcid, path, peer };
+        let open = Open { contact, dcid, path, peer, reset_token: [0; 16] };
         let cid = Cid::local(self.rng.array());
         let connection = Connection::open(self.local.clone(), open, cid, &mut self.rng, now);
         self.connections.push(connection.expect("a connection can be opened"));
@@ -67,8 +67,9 @@ impl Endpoint {
     /// Takes a datagram.
     pub fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
         let Ok(header) = Header::parse(datagram) else { return };
-        let is_mine =
-            |c: &&mut Connection| header.dcid == c.local_cid() || header.dcid == c.original_dcid();
+        let is_mine = |c: &&mut Connection| {
+            c.local_cids().chain([c.original_dcid()]).any(|cid| cid == header.dcid)
+        };
         if let Some(connection) = self.connections.iter_mut().find(is_mine) {
             connection.handle_datagram(path, datagram, now);
         } else if header.is_long() {
@@ -86,7 +87,8 @@ impl Endpoint {
         let keys = Connection::first_packet_keys(self.local.provider, contact, &header.dcid);
         let packet = &mut datagram[..header.len];
         let Ok(opened) = protect::open(&keys, header, packet, 0) else { return };
-        let accept = Accept { contact, dcid: header.dcid, path, peer: peer.clone() };
+        let (dcid, peer) = (header.dcid, peer.clone());
+        let accept = Accept { contact, dcid, path, peer, reset_token: [0; 16] };
         let cid = Cid::local(self.rng.array());
         let accepted =
             Connection::accept(self.local.clone(), accept, remote, cid, &mut self.rng, now);

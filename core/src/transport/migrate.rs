@@ -1,0 +1,90 @@
+//! Moving: the peer is seen at another address, or we go to another one ourselves (RFC 9000 §9).
+//!
+//! Unlike in QUIC either end may move, at any time after the handshake: what is at an address is
+//! known by its keys. The address is asked before more than three times what came from it is sent.
+
+use super::connection::{Connection, State};
+use super::paths::Response;
+use super::space::SpaceId;
+use super::{BASE_DATAGRAM, Event};
+use crate::base::{Path, Side, Time};
+use core::time::Duration;
+
+/// What a new path's round trip is taken to need at least, before it is measured.
+const MIN_CHALLENGE_INTERVAL: Duration = Duration::from_millis(333);
+
+impl Connection {
+    /// Our own network changed, or the peer is to be reached at another of its addresses: goes on
+    /// from here, or there, with another connection ID, and asks whether the peer is there. If it
+    /// does not answer, an address that did is taken again.
+    pub fn migrate(&mut self, path: Path, now: Time) {
+        self.clamp(now);
+        if self.state != State::Established || !self.is_confirmed {
+            return;
+        }
+        self.control.cids.change();
+        self.paths.migrate(path);
+        self.on_path_change(true);
+        self.challenge();
+    }
+
+    /// While contact packets come, the peer is where the newest came from: whoever sends a copy of
+    /// one ahead from elsewhere draws the connection there until the next, and no further.
+    pub(super) fn follow(&mut self, path: Path) {
+        if self.paths.active != path {
+            // The initiator chose whom to send to. A connection ID says where its holder was, not
+            // where it is: the responder asks.
+            self.paths.follow(path, self.side == Side::Initiator);
+            if self.side == Side::Responder {
+                self.challenge();
+            }
+        }
+        self.paths.is_latched = true;
+    }
+
+    /// The newest of all packets, and not a mere probe, came from where the peer was not.
+    /// `sequence` is that of our connection ID it came to.
+    pub(super) fn on_peer_moved(&mut self, path: Path, sequence: Option<u64>) {
+        let from = self.paths.active;
+        self.paths.on_moved(path);
+        // Where the peer took another ID so as not to be followed, so do we (RFC 9000 §9.5).
+        let cids = &mut self.control.cids;
+        if sequence.is_some_and(|sequence| sequence != cids.in_use_here) {
+            cids.change();
+        }
+        // Another port alone is a NAT that forgot: the same path, as a rule (§9.4).
+        self.on_path_change(from.ip != path.ip);
+        if !self.paths.is_validated() {
+            self.challenge();
+        }
+        self.events.push_back(Event::Moved);
+    }
+
+    /// Another path: what was learnt of the one before says nothing of it, if it `is_other`.
+    pub(super) fn on_path_change(&mut self, is_other: bool) {
+        if is_other {
+            let base = BASE_DATAGRAM.min(self.config.max_datagram);
+            self.recovery.on_path_change(base, self.now);
+        }
+    }
+
+    fn challenge(&mut self) {
+        let interval = self.recovery.pto(SpaceId::Data).max(MIN_CHALLENGE_INTERVAL);
+        let data = self.rng.array();
+        self.paths.challenge(data, interval, self.now);
+        self.probe();
+    }
+
+    /// The window may be full of what went to where the peer no longer is.
+    pub(super) fn probe(&mut self) {
+        let data = &mut self.spaces[SpaceId::Data as usize];
+        data.probes = data.probes.max(1);
+    }
+
+    /// The peer asks whether we are here: it is answered on the path it asked on
+    /// (RFC 9000 §8.2.2). Only the newest question is.
+    pub(super) fn on_path_challenge(&mut self, data: [u8; 8]) {
+        let (path, len) = self.paths.from;
+        self.paths.response = Some(Response { path, data, room: len * 3 });
+    }
+}
