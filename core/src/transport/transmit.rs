@@ -9,7 +9,7 @@ use super::key_update::KeyUpdate;
 use super::paths::Response;
 use super::sent::SentFrame;
 use super::space::SpaceId;
-use super::{BASE_DATAGRAM, StreamId, Transmit, protect};
+use super::{BASE_DATAGRAM, Transmit, protect};
 use crate::base::Time;
 use crate::wire::ack;
 use crate::wire::cid::LOCAL_CID_LEN;
@@ -17,8 +17,6 @@ use crate::wire::codec::{Full, Writer};
 use crate::wire::frame;
 use crate::wire::packet::{self, TAG_LEN, TruncatedPn};
 
-/// Room below which no further STREAM frame is begun.
-const MIN_STREAM_ROOM: usize = 32;
 /// Packet number and payload have at least this many bytes together, for the sample.
 const MIN_PN_AND_PAYLOAD: usize = 4;
 /// Payload of a packet that fills a datagram of the least size, about.
@@ -239,7 +237,8 @@ impl Connection {
         let is_asking = self.paths.is_challenge_due();
         // Full: what does not fit goes into the next packet.
         let _ = self.write_control(w);
-        self.write_streams(w);
+        let sent = &mut self.spaces[SpaceId::Data as usize].sent;
+        self.streams.write_frames(w, |frame| sent.push_frame(frame));
         if is_asking {
             // Shows at once that the path carries datagrams of the least size (RFC 9000 §8.2.1);
             // where so much may not be sent yet, the room is for asking again.
@@ -262,78 +261,8 @@ impl Connection {
             frame::write_path_response(w, &response.data)?;
             self.paths.response = None;
         }
-        if self.streams.pending_max_data {
-            // Written into a full packet it would be lost: ask for room first.
-            reserve(w, 9)?;
-            frame::write_max_data(w, self.streams.announce_max_data())?;
-            sent.push_frame(SentFrame::MaxData);
-        }
-        if self.streams.pending_max_streams {
-            reserve(w, 9)?;
-            frame::write_max_streams(w, self.streams.announce_max_streams())?;
-            sent.push_frame(SentFrame::MaxStreams);
-        }
-        if let Some(limit) = self.streams.blocked_at() {
-            frame::write_data_blocked(w, limit)?;
-        }
         Ok(())
     }
-
-    /// Streams take turns until the packet is full.
-    fn write_streams(&mut self, w: &mut Writer<'_>) {
-        while w.remaining() >= MIN_STREAM_ROOM {
-            let sent = &mut self.spaces[SpaceId::Data as usize].sent;
-            let Some((id, credit, stream)) = self.streams.begin_turn() else { return };
-            let before = w.len();
-            let fresh = write_stream(id, credit, stream, w, |frame| sent.push_frame(frame));
-            let wants_more = self.streams.end_turn(fresh);
-            if w.len() == before && wants_more {
-                return; // it needs more room than is left
-            }
-        }
-    }
-}
-
-/// Writes one stream's control frames and one STREAM frame. Returns the fresh bytes written.
-fn write_stream(
-    id: StreamId,
-    credit: u64,
-    stream: &mut super::streams::Stream,
-    w: &mut Writer<'_>,
-    mut sent: impl FnMut(SentFrame),
-) -> u64 {
-    if let Some((code, final_size)) = stream.send.pending_reset() {
-        if frame::write_reset_stream(w, id.0, code, final_size).is_ok() {
-            stream.send.on_reset_sent();
-            sent(SentFrame::ResetStream(id));
-        }
-    }
-    if let Some(code) = stream.recv.stop_code().filter(|_| stream.recv.pending_stop) {
-        if frame::write_stop_sending(w, id.0, code).is_ok() {
-            stream.recv.pending_stop = false;
-            sent(SentFrame::StopSending(id));
-        }
-    }
-    if stream.recv.pending_max_data && reserve(w, 17).is_ok() {
-        let max = stream.recv.announce_max_data();
-        if frame::write_max_stream_data(w, id.0, max).is_ok() {
-            sent(SentFrame::MaxStreamData(id));
-        }
-    }
-    if let Some(limit) = stream.send.blocked_at() {
-        let _ = frame::write_stream_data_blocked(w, id.0, limit);
-    }
-    let header = frame::stream_header_len(id.0, stream.send.next_offset(), w.remaining());
-    let Some(room) = w.remaining().checked_sub(header) else { return 0 };
-    let Some(chunk) = stream.send.take(room, credit) else { return 0 };
-    let len = (chunk.range.end - chunk.range.start) as usize;
-    let Ok(out) = frame::write_stream(w, id.0, chunk.range.start, len, chunk.fin) else {
-        stream.send.on_lost(chunk.range, chunk.fin);
-        return chunk.fresh;
-    };
-    stream.send.copy(&chunk.range, out);
-    sent(SentFrame::Stream { id, range: chunk.range, fin: chunk.fin });
-    chunk.fresh
 }
 
 /// As much padding as there is room for (RFC 9000 §8.2.2).
@@ -348,8 +277,4 @@ fn write_mtu_probe(w: &mut Writer<'_>) -> Option<bool> {
     frame::write_ping(w).ok()?;
     while w.u8(0).is_ok() {}
     Some(true)
-}
-
-fn reserve(w: &Writer<'_>, bytes: usize) -> Result<(), Full> {
-    if w.remaining() < bytes { Err(Full) } else { Ok(()) }
 }

@@ -4,10 +4,11 @@
 //! with something to send stand in one queue and take turns; a stream leaves the table when both
 //! its sides are over and its user has let go of it.
 
+mod sending;
+
 use super::error::{TransportCode, Violation};
 use super::recv_stream::RecvStream;
 use super::send_stream::SendStream;
-use super::sent::SentFrame;
 use super::{Config, StreamError, StreamId, StreamState};
 use crate::base::Side;
 use crate::wire::frame;
@@ -19,9 +20,9 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 /// least `stream_send_buffer`.
 const FIRST_WRITE: u64 = 256;
 
-pub(super) struct Stream {
-    pub(super) send: SendStream,
-    pub(super) recv: RecvStream,
+struct Stream {
+    send: SendStream,
+    recv: RecvStream,
     is_queued: bool,
     is_notified: bool,
     is_released: bool,
@@ -57,8 +58,8 @@ pub(super) struct Streams {
     waiting: BTreeSet<StreamId>,
     changed: VecDeque<StreamId>,
     opened: VecDeque<StreamId>,
-    pub(super) pending_max_data: bool,
-    pub(super) pending_max_streams: bool,
+    pending_max_data: bool,
+    pending_max_streams: bool,
     /// A frame of the packet at hand was not taken: the packet must not be acknowledged.
     pub(super) has_declined: bool,
 }
@@ -324,124 +325,6 @@ impl Streams {
 
     pub(super) fn on_max_streams(&mut self, max: u64) {
         self.max_local = self.max_local.max(max);
-    }
-
-    // ---- what becomes of our frames
-
-    pub(super) fn on_frame_acked(&mut self, sent: &SentFrame) {
-        match sent {
-            SentFrame::Stream { id, range, fin } => {
-                let Some(stream) = self.table.get_mut(id) else { return };
-                let before = stream.send.buffered();
-                stream.send.on_acked(range.clone(), *fin);
-                let freed = before - stream.send.buffered();
-                let has_room = stream.send.buffered() < self.stream_send_buffer / 2
-                    || stream.send.is_delivered();
-                if has_room && core::mem::take(&mut stream.send.wants_room) {
-                    self.notify(*id);
-                }
-                self.unbuffer(freed);
-                self.trim(*id);
-                self.collect(*id);
-            }
-            SentFrame::ResetStream(id) => {
-                if let Some(stream) = self.table.get_mut(id) {
-                    stream.send.on_reset_acked();
-                    self.collect(*id);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    pub(super) fn on_frame_lost(&mut self, sent: &SentFrame) {
-        match sent {
-            SentFrame::MaxData => self.pending_max_data = true,
-            SentFrame::MaxStreams => self.pending_max_streams = true,
-            SentFrame::Stream { id, range, fin } => {
-                let Some(stream) = self.table.get_mut(id) else { return };
-                stream.send.on_lost(range.clone(), *fin);
-                self.queue(*id);
-            }
-            SentFrame::ResetStream(id) => {
-                let Some(stream) = self.table.get_mut(id) else { return };
-                stream.send.on_reset_lost();
-                self.queue(*id);
-            }
-            SentFrame::StopSending(id) => {
-                let Some(stream) = self.table.get_mut(id) else { return };
-                stream.recv.on_stop_lost();
-                self.queue(*id);
-            }
-            SentFrame::MaxStreamData(id) => {
-                let Some(stream) = self.table.get_mut(id) else { return };
-                if !stream.recv.is_terminal() && stream.recv.stop_code().is_none() {
-                    stream.recv.pending_max_data = true;
-                    self.queue(*id);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    // ---- sending
-
-    pub(super) fn has_pending(&self) -> bool {
-        self.pending_max_data || self.pending_max_streams || !self.ready.is_empty()
-    }
-
-    /// The stream whose turn it is. The caller sends what it can and calls [`Self::end_turn`].
-    pub(super) fn begin_turn(&mut self) -> Option<(StreamId, u64, &mut Stream)> {
-        let credit = self.send_max - self.sent;
-        while let Some(id) = self.ready.front().copied() {
-            if self.table.contains_key(&id) {
-                // Looked up twice: the borrow checker does not see that the loop ends here.
-                return self.table.get_mut(&id).map(|stream| (id, credit, stream));
-            }
-            self.ready.pop_front();
-        }
-        None
-    }
-
-    /// Ends the turn of the stream at the front, which sent `fresh` new bytes. Tells whether it
-    /// stands in line again.
-    pub(super) fn end_turn(&mut self, fresh: u64) -> bool {
-        self.sent += fresh;
-        let credit = self.send_max - self.sent;
-        let Some(id) = self.ready.pop_front() else { return false };
-        let Some(stream) = self.table.get_mut(&id) else { return false };
-        let has_control = stream.send.pending_reset().is_some()
-            || stream.recv.pending_stop
-            || stream.recv.pending_max_data;
-        if has_control || stream.send.has_pending_without_credit() {
-            self.ready.push_back(id);
-            return true;
-        }
-        if !stream.send.has_pending() {
-            stream.is_queued = false;
-        } else if credit > 0 {
-            self.ready.push_back(id);
-            return true;
-        } else {
-            self.starved.push_back(id);
-        }
-        false
-    }
-
-    /// The connection's limit, if it is what holds new data back.
-    pub(super) fn blocked_at(&self) -> Option<u64> {
-        (!self.starved.is_empty() && self.sent == self.send_max).then_some(self.send_max)
-    }
-
-    pub(super) fn announce_max_data(&mut self) -> u64 {
-        self.recv_max = self.recv_max.max(self.consumed + self.window);
-        self.pending_max_data = false;
-        self.recv_max
-    }
-
-    pub(super) fn announce_max_streams(&mut self) -> u64 {
-        self.pending_max_streams = false;
-        self.max_remote
     }
 
     // ---- bookkeeping
