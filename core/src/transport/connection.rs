@@ -15,7 +15,7 @@ use super::paths::Paths;
 use super::rtt::RttEstimator;
 use super::space::{Space, SpaceId};
 use super::streams::Streams;
-use super::{BASE_DATAGRAM, Config, Event, StreamId, StreamState};
+use super::{BASE_DATAGRAM, Config, Event, Priority, StreamId, StreamState};
 use crate::base::{Path, PublicKey, Rng, Side, Time};
 use crate::crypto::{DirectionKeys, Provider, Signer};
 use crate::handshake::{Contact, Handshake, HandshakeError, PeerPolicy};
@@ -357,6 +357,15 @@ impl Connection {
     /// Lets go of a stream; what is unfinished is reset and stopped with `code`.
     pub fn stream_release(&mut self, id: StreamId, code: u64) -> Result<(), StreamError> {
         self.streams.release(id, code)
+    }
+
+    /// How a stream's data stands to that of others; see [`Priority`].
+    pub fn stream_set_priority(
+        &mut self,
+        id: StreamId,
+        priority: Priority,
+    ) -> Result<(), StreamError> {
+        self.streams.set_priority(id, priority)
     }
 
     /// What can be done with a stream now; `None` if it is over.

@@ -22,6 +22,7 @@ mod migrate;
 mod mtu;
 mod pacer;
 mod paths;
+mod priority;
 pub mod protect;
 mod receive;
 mod recv_stream;
@@ -40,6 +41,7 @@ pub use congestion::{Controller, Cubic};
 pub use connection::{Accept, Connection, Local, Open, Stats};
 pub use crypto_stream::CryptoReceiver;
 pub use error::{CloseReason, StreamError, TransportCode};
+pub use priority::Priority;
 pub use rtt::RttEstimator;
 
 use acks::MIN_ACK_DELAY;

@@ -1,5 +1,7 @@
 //! A pair of connections joined by a lossy pipe in virtual time.
 
+mod priority;
+
 use super::*;
 use crate::base::{ContactId, PublicKey, Rng, Side, Time};
 use crate::crypto::{self, Ed25519Signer, Provider, Secret, Signer};

@@ -1,29 +1,43 @@
 //! All streams of a connection: their table, the connection's flow control, and whose turn it is.
 //!
-//! Owns stream numbers, limits and both windows (RFC 9000 §§2–4). Does not own packets. Streams
-//! with something to send stand in one queue and take turns; a stream leaves the table when both
-//! its sides are over and its user has let go of it.
+//! Owns stream numbers, limits and both windows (RFC 9000 §§2–4). Does not own packets. Whose turn
+//! it is to send is in `schedule`. A stream leaves the table when both its sides are over and its
+//! user has let go of it.
 
+mod schedule;
 mod sending;
 
 use super::error::{TransportCode, Violation};
 use super::recv_stream::RecvStream;
 use super::send_stream::SendStream;
-use super::{Config, StreamError, StreamId, StreamState};
+use super::{Config, Priority, StreamError, StreamId, StreamState};
 use crate::base::Side;
 use crate::wire::frame;
 use crate::wire::params::TransportParams;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use schedule::Schedule;
 
 /// Bytes at the start of each stream that are taken even when the connection's send buffer is full:
 /// a service's header and answer must not wait for other streams' peers to read. Not less than the
 /// least `stream_send_buffer`.
 const FIRST_WRITE: u64 = 256;
 
+/// Where a stream with data to send stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// Nothing can go out now.
+    Out,
+    Ready,
+    /// Fresh data, but no connection credit.
+    Starved,
+}
+
 struct Stream {
     send: SendStream,
     recv: RecvStream,
-    is_queued: bool,
+    priority: Priority,
+    line: Line,
+    is_in_control_line: bool,
     is_notified: bool,
     is_released: bool,
 }
@@ -51,9 +65,7 @@ pub(super) struct Streams {
     consumed: u64,
     window: u64,
     buffered: u64,
-    ready: VecDeque<StreamId>,
-    /// Fresh data, but no connection credit.
-    starved: VecDeque<StreamId>,
+    schedule: Schedule,
     /// Writers told to wait because the connection's send buffer is full.
     waiting: BTreeSet<StreamId>,
     changed: VecDeque<StreamId>,
@@ -84,8 +96,7 @@ impl Streams {
             consumed: 0,
             window: config.session_window,
             buffered: 0,
-            ready: VecDeque::new(),
-            starved: VecDeque::new(),
+            schedule: Schedule::default(),
             waiting: BTreeSet::new(),
             changed: VecDeque::new(),
             opened: VecDeque::new(),
@@ -141,7 +152,7 @@ impl Streams {
         let stream = self.table.get_mut(&id).ok_or(StreamError::Unknown)?;
         let len = stream.recv.read(out)?;
         if stream.recv.pending_max_data {
-            self.queue(id);
+            self.queue_control(id);
         }
         self.consume(len as u64);
         self.trim(id);
@@ -161,7 +172,7 @@ impl Streams {
         let buffered = stream.send.buffered();
         if stream.send.reset(code) {
             self.unbuffer(buffered);
-            self.queue(id);
+            self.queue_control(id);
         }
         Ok(())
     }
@@ -170,7 +181,7 @@ impl Streams {
         let stream = self.table.get_mut(&id).ok_or(StreamError::Unknown)?;
         if let Some(dropped) = stream.recv.stop(code) {
             self.consume(dropped);
-            self.queue(id);
+            self.queue_control(id);
         }
         Ok(())
     }
@@ -184,6 +195,20 @@ impl Streams {
         }
         self.stop(id, code)?;
         self.collect(id);
+        Ok(())
+    }
+
+    pub(super) fn set_priority(
+        &mut self,
+        id: StreamId,
+        priority: Priority,
+    ) -> Result<(), StreamError> {
+        let stream = self.table.get_mut(&id).ok_or(StreamError::Unknown)?;
+        let old = core::mem::replace(&mut stream.priority, priority);
+        if stream.line == Line::Ready && old != priority {
+            self.schedule.remove(id, old);
+            self.schedule.push(id, priority);
+        }
         Ok(())
     }
 
@@ -295,7 +320,7 @@ impl Streams {
         if stream.send.on_stop_sending(code) {
             let freed = buffered - stream.send.buffered();
             self.unbuffer(freed);
-            self.queue(StreamId(id));
+            self.queue_control(StreamId(id));
             self.notify(StreamId(id));
         }
         Ok(())
@@ -315,9 +340,9 @@ impl Streams {
 
     pub(super) fn on_max_data(&mut self, max: u64) {
         self.send_max = self.send_max.max(max);
-        while let Some(id) = self.starved.pop_front() {
+        while let Some(id) = self.schedule.pop_starved() {
             if let Some(stream) = self.table.get_mut(&id) {
-                stream.is_queued = false;
+                stream.line = Line::Out;
                 self.queue(id);
             }
         }
@@ -333,23 +358,32 @@ impl Streams {
         let stream = Stream {
             send: SendStream::new(send_max),
             recv: RecvStream::new(self.stream_window),
-            is_queued: false,
+            priority: Priority::default(),
+            line: Line::Out,
+            is_in_control_line: false,
             is_notified: false,
             is_released: false,
         };
         self.table.insert(id, stream);
     }
 
+    /// The stream may have data to send.
     fn queue(&mut self, id: StreamId) {
         let Some(stream) = self.table.get_mut(&id) else { return };
-        if !core::mem::replace(&mut stream.is_queued, true) {
-            self.ready.push_back(id);
-        } else if !self.starved.is_empty() {
-            // Lost data and control frames need no credit: do not let them starve.
-            if let Some(at) = self.starved.iter().position(|starved| *starved == id) {
-                self.starved.remove(at);
-                self.ready.push_back(id);
-            }
+        match core::mem::replace(&mut stream.line, Line::Ready) {
+            Line::Ready => return,
+            Line::Out => {}
+            // Lost data needs no credit: do not let it starve.
+            Line::Starved => self.schedule.remove_starved(id),
+        }
+        self.schedule.push(id, stream.priority);
+    }
+
+    /// The stream has a control frame to send.
+    fn queue_control(&mut self, id: StreamId) {
+        let Some(stream) = self.table.get_mut(&id) else { return };
+        if !core::mem::replace(&mut stream.is_in_control_line, true) {
+            self.schedule.push_control(id);
         }
     }
 

@@ -3,7 +3,7 @@
 //! Owns the order of frames and the use of the peer's limits (RFC 9000 §4). Does not own packets;
 //! what was written is handed out, to come back acknowledged or lost.
 
-use super::{Stream, Streams};
+use super::{Line, Stream, Streams};
 use crate::transport::StreamId;
 use crate::transport::sent::SentFrame;
 use crate::wire::codec::{Full, Writer};
@@ -14,7 +14,7 @@ const MIN_STREAM_ROOM: usize = 32;
 
 impl Streams {
     pub(in crate::transport) fn has_pending(&self) -> bool {
-        self.pending_max_data || self.pending_max_streams || !self.ready.is_empty()
+        self.pending_max_data || self.pending_max_streams || !self.schedule.is_empty()
     }
 
     /// Writes what the streams have to say, until the packet is full.
@@ -25,10 +25,11 @@ impl Streams {
     ) {
         // Full: what does not fit goes into the next packet.
         let _ = self.write_limits(w, &mut sent);
+        self.write_control(w, &mut sent);
         while w.remaining() >= MIN_STREAM_ROOM {
             let Some((id, credit, stream)) = self.begin_turn() else { return };
             let before = w.len();
-            let fresh = write_stream(id, credit, stream, w, &mut sent);
+            let fresh = write_data(id, credit, stream, w, &mut sent);
             let wants_more = self.end_turn(fresh);
             if w.len() == before && wants_more {
                 return; // it needs more room than is left
@@ -59,15 +60,28 @@ impl Streams {
         Ok(())
     }
 
+    /// The control frames of streams.
+    fn write_control(&mut self, w: &mut Writer<'_>, sent: &mut impl FnMut(SentFrame)) {
+        while let Some(id) = self.schedule.control_front() {
+            if let Some(stream) = self.table.get_mut(&id) {
+                if write_control(id, stream, w, sent).is_err() {
+                    return;
+                }
+                stream.is_in_control_line = false;
+            }
+            self.schedule.pop_control();
+        }
+    }
+
     /// The stream whose turn it is. The caller sends what it can and calls [`Self::end_turn`].
     fn begin_turn(&mut self) -> Option<(StreamId, u64, &mut Stream)> {
         let credit = self.send_max - self.sent;
-        while let Some(id) = self.ready.front().copied() {
+        while let Some(id) = self.schedule.front() {
             if self.table.contains_key(&id) {
                 // Looked up twice: the borrow checker does not see that the loop ends here.
                 return self.table.get_mut(&id).map(|stream| (id, credit, stream));
             }
-            self.ready.pop_front();
+            self.schedule.pop();
         }
         None
     }
@@ -76,30 +90,27 @@ impl Streams {
     /// stands in line again.
     fn end_turn(&mut self, fresh: u64) -> bool {
         self.sent += fresh;
-        let credit = self.send_max - self.sent;
-        let Some(id) = self.ready.pop_front() else { return false };
+        let has_credit = self.send_max > self.sent;
+        let Some(id) = self.schedule.front() else { return false };
         let Some(stream) = self.table.get_mut(&id) else { return false };
-        let has_control = stream.send.pending_reset().is_some()
-            || stream.recv.pending_stop
-            || stream.recv.pending_max_data;
-        if has_control || stream.send.has_pending_without_credit() {
-            self.ready.push_back(id);
+        let has_pending = stream.send.has_pending();
+        if stream.send.has_pending_without_credit() || has_pending && has_credit {
+            self.schedule.rotate();
             return true;
         }
-        if !stream.send.has_pending() {
-            stream.is_queued = false;
-        } else if credit > 0 {
-            self.ready.push_back(id);
-            return true;
+        self.schedule.pop();
+        if has_pending {
+            stream.line = Line::Starved;
+            self.schedule.push_starved(id);
         } else {
-            self.starved.push_back(id);
+            stream.line = Line::Out;
         }
         false
     }
 
     /// The connection's limit, if it is what holds new data back.
     fn blocked_at(&self) -> Option<u64> {
-        (!self.starved.is_empty() && self.sent == self.send_max).then_some(self.send_max)
+        (self.schedule.has_starved() && self.sent == self.send_max).then_some(self.send_max)
     }
 
     fn announce_max_data(&mut self) -> u64 {
@@ -153,18 +164,18 @@ impl Streams {
             SentFrame::ResetStream(id) => {
                 let Some(stream) = self.table.get_mut(id) else { return };
                 stream.send.on_reset_lost();
-                self.queue(*id);
+                self.queue_control(*id);
             }
             SentFrame::StopSending(id) => {
                 let Some(stream) = self.table.get_mut(id) else { return };
                 stream.recv.on_stop_lost();
-                self.queue(*id);
+                self.queue_control(*id);
             }
             SentFrame::MaxStreamData(id) => {
                 let Some(stream) = self.table.get_mut(id) else { return };
                 if !stream.recv.is_terminal() && stream.recv.stop_code().is_none() {
                     stream.recv.pending_max_data = true;
-                    self.queue(*id);
+                    self.queue_control(*id);
                 }
             }
             _ => {}
@@ -172,32 +183,39 @@ impl Streams {
     }
 }
 
-/// Writes one stream's control frames and one STREAM frame. Returns the fresh bytes written.
-fn write_stream(
+/// Writes one stream's control frames; `Full` if one of them found no room.
+fn write_control(
+    id: StreamId,
+    stream: &mut Stream,
+    w: &mut Writer<'_>,
+    sent: &mut impl FnMut(SentFrame),
+) -> Result<(), Full> {
+    if let Some((code, final_size)) = stream.send.pending_reset() {
+        frame::write_reset_stream(w, id.0, code, final_size)?;
+        stream.send.on_reset_sent();
+        sent(SentFrame::ResetStream(id));
+    }
+    if let Some(code) = stream.recv.stop_code().filter(|_| stream.recv.pending_stop) {
+        frame::write_stop_sending(w, id.0, code)?;
+        stream.recv.pending_stop = false;
+        sent(SentFrame::StopSending(id));
+    }
+    if stream.recv.pending_max_data {
+        reserve(w, 17)?;
+        frame::write_max_stream_data(w, id.0, stream.recv.announce_max_data())?;
+        sent(SentFrame::MaxStreamData(id));
+    }
+    Ok(())
+}
+
+/// Writes one STREAM frame of a stream. Returns the fresh bytes written.
+fn write_data(
     id: StreamId,
     credit: u64,
     stream: &mut Stream,
     w: &mut Writer<'_>,
     sent: &mut impl FnMut(SentFrame),
 ) -> u64 {
-    if let Some((code, final_size)) = stream.send.pending_reset() {
-        if frame::write_reset_stream(w, id.0, code, final_size).is_ok() {
-            stream.send.on_reset_sent();
-            sent(SentFrame::ResetStream(id));
-        }
-    }
-    if let Some(code) = stream.recv.stop_code().filter(|_| stream.recv.pending_stop) {
-        if frame::write_stop_sending(w, id.0, code).is_ok() {
-            stream.recv.pending_stop = false;
-            sent(SentFrame::StopSending(id));
-        }
-    }
-    if stream.recv.pending_max_data && reserve(w, 17).is_ok() {
-        let max = stream.recv.announce_max_data();
-        if frame::write_max_stream_data(w, id.0, max).is_ok() {
-            sent(SentFrame::MaxStreamData(id));
-        }
-    }
     if let Some(limit) = stream.send.blocked_at() {
         let _ = frame::write_stream_data_blocked(w, id.0, limit);
     }

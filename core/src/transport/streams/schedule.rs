@@ -1,0 +1,164 @@
+//! Whose turn it is to send: urgency and incremental flag (RFC 9218 §4), strictly by level.
+//!
+//! Owns the queues of streams by number. Does not own what a stream has to send, nor credit. A
+//! stream stands in the data queues once at most, and in the queue for control frames once at most.
+//! The queues keep their memory, so that steady traffic allocates nothing.
+
+use crate::transport::{Priority, StreamId};
+use alloc::collections::VecDeque;
+
+/// Streams of one urgency with data to send.
+#[derive(Default)]
+struct Level {
+    /// Not incremental: in the order of their numbers; the first is sent to its end.
+    ordered: VecDeque<StreamId>,
+    /// Incremental: the first sends, then goes to the end.
+    turns: VecDeque<StreamId>,
+}
+
+impl Level {
+    fn front(&self) -> Option<StreamId> {
+        self.ordered.front().or_else(|| self.turns.front()).copied()
+    }
+}
+
+/// The streams in line.
+#[derive(Default)]
+pub(super) struct Schedule {
+    levels: [Level; Priority::LEVELS],
+    /// Fresh data, but no connection credit; in the order in which it ran out.
+    starved: VecDeque<StreamId>,
+    /// RESET_STREAM, STOP_SENDING, MAX_STREAM_DATA: sent ahead of all data, whatever the urgency. A
+    /// stream that waits for its level must not keep the peer waiting for these.
+    control: VecDeque<StreamId>,
+}
+
+impl Schedule {
+    pub(super) fn is_empty(&self) -> bool {
+        self.control.is_empty() && self.front().is_none()
+    }
+
+    // ---- data
+
+    /// The stream whose turn it is: of the most urgent level, an ordered one before the others.
+    pub(super) fn front(&self) -> Option<StreamId> {
+        self.levels.iter().find_map(Level::front)
+    }
+
+    /// Puts a stream that is not in line into it.
+    pub(super) fn push(&mut self, id: StreamId, priority: Priority) {
+        let level = &mut self.levels[priority.level()];
+        if priority.is_incremental() {
+            level.turns.push_back(id);
+        } else {
+            let at = level.ordered.partition_point(|other| *other < id);
+            level.ordered.insert(at, id);
+        }
+    }
+
+    /// Takes the front out of line.
+    pub(super) fn pop(&mut self) -> Option<StreamId> {
+        let level = self.levels.iter_mut().find(|level| level.front().is_some())?;
+        level.ordered.pop_front().or_else(|| level.turns.pop_front())
+    }
+
+    /// The front has had its turn and wants another.
+    pub(super) fn rotate(&mut self) {
+        let level = self.levels.iter_mut().find(|level| level.front().is_some());
+        if let Some(level) = level.filter(|level| level.ordered.is_empty()) {
+            level.turns.rotate_left(1);
+        }
+    }
+
+    /// Takes a stream out of line, wherever it stands.
+    pub(super) fn remove(&mut self, id: StreamId, priority: Priority) {
+        let level = &mut self.levels[priority.level()];
+        let queue = if priority.is_incremental() { &mut level.turns } else { &mut level.ordered };
+        remove_from(queue, id);
+    }
+
+    // ---- no credit
+
+    pub(super) fn push_starved(&mut self, id: StreamId) {
+        self.starved.push_back(id);
+    }
+
+    pub(super) fn pop_starved(&mut self) -> Option<StreamId> {
+        self.starved.pop_front()
+    }
+
+    pub(super) fn remove_starved(&mut self, id: StreamId) {
+        remove_from(&mut self.starved, id);
+    }
+
+    pub(super) fn has_starved(&self) -> bool {
+        !self.starved.is_empty()
+    }
+
+    // ---- control frames
+
+    pub(super) fn push_control(&mut self, id: StreamId) {
+        self.control.push_back(id);
+    }
+
+    pub(super) fn control_front(&self) -> Option<StreamId> {
+        self.control.front().copied()
+    }
+
+    pub(super) fn pop_control(&mut self) -> Option<StreamId> {
+        self.control.pop_front()
+    }
+}
+
+fn remove_from(queue: &mut VecDeque<StreamId>, id: StreamId) {
+    if let Some(at) = queue.iter().position(|other| *other == id) {
+        queue.remove(at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn priority(urgency: u8, is_incremental: bool) -> Priority {
+        Priority::new(urgency, is_incremental).unwrap()
+    }
+
+    fn turns(schedule: &mut Schedule, count: usize) -> Vec<u64> {
+        let mut served = Vec::new();
+        for _ in 0..count {
+            served.extend(schedule.front().map(|id| id.0));
+            schedule.rotate();
+        }
+        served
+    }
+
+    #[test]
+    fn the_most_urgent_level_alone_is_served() {
+        let mut schedule = Schedule::default();
+        for urgency in [7, 3, 0] {
+            schedule.push(StreamId(u64::from(urgency)), priority(urgency, true));
+        }
+        assert_eq!(turns(&mut schedule, 3), [0, 0, 0]);
+        assert_eq!(schedule.pop(), Some(StreamId(0)));
+        assert_eq!(turns(&mut schedule, 2), [3, 3]);
+        schedule.remove(StreamId(3), priority(3, true));
+        assert_eq!((schedule.pop(), schedule.pop()), (Some(StreamId(7)), None));
+        assert!(schedule.is_empty());
+    }
+
+    #[test]
+    fn within_a_level_ordered_ones_go_first_and_the_others_take_turns() {
+        let mut schedule = Schedule::default();
+        for (id, is_incremental) in [(0, true), (16, false), (8, true), (4, false), (12, true)] {
+            schedule.push(StreamId(id), priority(3, is_incremental));
+        }
+        assert_eq!(turns(&mut schedule, 2), [4, 4]);
+        assert_eq!((schedule.pop(), schedule.pop()), (Some(StreamId(4)), Some(StreamId(16))));
+        assert_eq!(turns(&mut schedule, 5), [0, 8, 12, 0, 8]);
+        // A lower number comes in between and is first.
+        schedule.push(StreamId(20), priority(3, false));
+        assert_eq!(schedule.front(), Some(StreamId(20)));
+    }
+}
