@@ -38,6 +38,9 @@ pub enum NodeError {
     /// The peer wants no more.
     #[error("stopped by the peer with code {0}")]
     Stopped(u64),
+    /// The stream's deadline passed; what had not arrived is given up.
+    #[error("the stream's deadline is over")]
+    Expired,
     /// A broken promise of this library or its crypto provider.
     #[error("internal error")]
     Internal,
@@ -51,6 +54,7 @@ impl From<StreamError> for NodeError {
             StreamError::Limit => NodeError::Limit,
             StreamError::Reset(code) => NodeError::Reset(code),
             StreamError::Stopped(code) => NodeError::Stopped(code),
+            StreamError::Expired => NodeError::Expired,
             StreamError::Finished | StreamError::NotConnected => NodeError::State,
         }
     }

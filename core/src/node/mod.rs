@@ -173,6 +173,11 @@ pub enum Event {
         /// Its code.
         code: u64,
     },
+    /// The deadline of our side passed; what had not arrived is given up, writing is over.
+    StreamExpired {
+        /// Which stream.
+        stream: StreamHandle,
+    },
 }
 
 /// Counters of a node.

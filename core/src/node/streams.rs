@@ -5,7 +5,7 @@
 
 use super::{Event, Node, NodeError, Owner, ServiceId, SessionId, StreamHandle};
 use crate::base::{Handle, Time};
-use crate::transport::{StreamId, StreamState};
+use crate::transport::{Priority, StreamId, StreamState};
 use crate::tunnel::{Refusal, Tunnel};
 
 /// Things to tell of a stream, in the order they are told.
@@ -16,6 +16,7 @@ const READABLE: u8 = 8;
 const WRITABLE: u8 = 16;
 const RESET: u8 = 32;
 const STOPPED: u8 = 64;
+const EXPIRED: u8 = 128;
 
 pub(super) struct StreamEntry {
     session: Handle,
@@ -29,6 +30,7 @@ pub(super) struct StreamEntry {
     /// Told already.
     has_told_reset: bool,
     has_told_stopped: bool,
+    has_told_expired: bool,
 }
 
 impl StreamEntry {
@@ -43,6 +45,7 @@ impl StreamEntry {
             refusal: None,
             has_told_reset: false,
             has_told_stopped: false,
+            has_told_expired: false,
         }
     }
 }
@@ -146,6 +149,33 @@ impl Node {
         self.with_stream(stream, now, |tunnel, id| Ok(tunnel.connection.stream_stop(id, code)?))
     }
 
+    /// How the stream's data stands to that of others of its session; see [`Priority`]. Each end
+    /// sets its own. `Argument` if `urgency` is above 7.
+    pub fn stream_set_priority(
+        &mut self,
+        stream: StreamHandle,
+        urgency: u8,
+        is_incremental: bool,
+        now: Time,
+    ) -> Result<(), NodeError> {
+        let priority = Priority::new(urgency, is_incremental).ok_or(NodeError::Argument)?;
+        self.with_stream(stream, now, |tunnel, id| {
+            Ok(tunnel.connection.stream_set_priority(id, priority)?)
+        })
+    }
+
+    /// Sets until when what is written is worth sending, or that it always is. What has not arrived
+    /// by then, the end of the stream included, is given up: the peer's `StreamReset` has
+    /// [`CODE_DEADLINE`](crate::tunnel::CODE_DEADLINE), ours is `StreamExpired`.
+    pub fn stream_set_deadline(
+        &mut self,
+        stream: StreamHandle,
+        deadline: Option<Time>,
+        now: Time,
+    ) -> Result<(), NodeError> {
+        self.with_stream(stream, now, |tunnel, id| Ok(tunnel.set_deadline(id, deadline)?))
+    }
+
     /// Gives the handle back; what is unfinished is reset.
     pub fn stream_release(&mut self, stream: StreamHandle, now: Time) -> Result<(), NodeError> {
         // A stream that is over on the wire already is fine.
@@ -237,6 +267,9 @@ impl Node {
         if state.stopped.is_some() && !core::mem::replace(&mut entry.has_told_stopped, true) {
             bits |= STOPPED;
         }
+        if state.is_expired && !core::mem::replace(&mut entry.has_told_expired, true) {
+            bits |= EXPIRED;
+        }
         self.tell(handle, bits);
     }
 
@@ -296,6 +329,7 @@ impl Node {
             WRITABLE => Some(Event::StreamWritable { stream }),
             RESET => state.reset.map(|code| Event::StreamReset { stream, code }),
             STOPPED => state.stopped.map(|code| Event::StreamStopped { stream, code }),
+            EXPIRED => Some(Event::StreamExpired { stream }),
             _ => None,
         }
     }

@@ -368,6 +368,19 @@ impl Connection {
         self.streams.set_priority(id, priority)
     }
 
+    /// Sets until when what is written is worth sending, or that it always is. What is not
+    /// acknowledged at `deadline`, the end of the stream included, is given up: the stream is reset
+    /// with `code`, and a `Stream` event tells. If nothing is outstanding then, nothing happens,
+    /// and there is no deadline any more.
+    pub fn stream_set_deadline(
+        &mut self,
+        id: StreamId,
+        deadline: Option<Time>,
+        code: u64,
+    ) -> Result<(), StreamError> {
+        self.streams.set_deadline(id, deadline, code)
+    }
+
     /// What can be done with a stream now; `None` if it is over.
     pub fn stream_state(&self, id: StreamId) -> Option<StreamState> {
         self.streams.state(id)
@@ -395,6 +408,7 @@ impl Connection {
             self.deaf_deadline(),
             self.keep_alive_deadline,
             self.paths.deadline(),
+            self.streams.next_deadline(),
         ];
         [acks, loss, pace].into_iter().chain(own).flatten().min()
     }
@@ -419,6 +433,7 @@ impl Connection {
             return;
         }
         self.recovery.paced_until = self.recovery.paced_until.filter(|at| *at > now);
+        self.streams.handle_timeout(now);
         for space in &mut self.spaces {
             space.acks.handle_timeout(now);
         }

@@ -98,6 +98,9 @@ pub enum StreamError {
     /// The peer asked to stop with this code.
     #[error("stopped by the peer with code {0}")]
     Stopped(u64),
+    /// Our side's deadline passed before all was acknowledged; the rest is given up.
+    #[error("the deadline of this side of the stream is over")]
+    Expired,
     /// Our side was finished or reset before.
     #[error("this side of the stream is finished")]
     Finished,

@@ -152,4 +152,6 @@ pub struct StreamState {
     pub stopped: Option<u64>,
     /// All that was written, and the end, is acknowledged.
     pub is_delivered: bool,
+    /// Our side's deadline passed before that.
+    pub is_expired: bool,
 }

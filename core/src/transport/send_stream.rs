@@ -46,6 +46,8 @@ pub(super) struct SendStream {
     fin: Fin,
     reset: Reset,
     stopped: Option<u64>,
+    /// It was reset because its deadline passed.
+    is_expired: bool,
     /// The application was told to wait.
     pub(super) wants_room: bool,
 }
@@ -62,6 +64,7 @@ impl SendStream {
             fin: Fin::Open,
             reset: Reset::None,
             stopped: None,
+            is_expired: false,
             wants_room: false,
         }
     }
@@ -82,6 +85,9 @@ impl SendStream {
 
     /// Whether `write` would be taken, room aside.
     pub(super) fn check_open(&self) -> Result<(), StreamError> {
+        if self.is_expired {
+            return Err(StreamError::Expired);
+        }
         match (self.stopped, self.reset, self.fin) {
             (Some(code), _, _) => Err(StreamError::Stopped(code)),
             (None, Reset::None, Fin::Open) => Ok(()),
@@ -124,6 +130,18 @@ impl SendStream {
         self.stopped = Some(code);
         self.reset(code);
         true
+    }
+
+    /// The deadline is over: what is not acknowledged is given up. False if there is nothing.
+    pub(super) fn expire(&mut self, code: u64) -> bool {
+        let is_settled = self.buffered() == 0 && matches!(self.fin, Fin::Open | Fin::Acked);
+        let is_given_up = !is_settled && self.reset(code);
+        self.is_expired |= is_given_up;
+        is_given_up
+    }
+
+    pub(super) fn is_expired(&self) -> bool {
+        self.is_expired
     }
 
     pub(super) fn stopped(&self) -> Option<u64> {
@@ -306,6 +324,29 @@ mod tests {
         tx.on_acked(0..0, true);
         assert!(tx.is_terminal());
         assert_eq!(tx.finish(), Err(StreamError::Finished));
+    }
+
+    #[test]
+    fn a_deadline_gives_up_what_is_not_acknowledged_and_no_more() {
+        let mut tx = SendStream::new(100);
+        assert!(!tx.expire(7));
+        tx.write(b"abc", 10);
+        tx.take(3, 10);
+        tx.on_acked(0..3, false);
+        assert!(!tx.expire(7), "all is there");
+        assert_eq!(tx.check_open(), Ok(()));
+        tx.finish().unwrap();
+        tx.take(3, 10);
+        assert!(tx.expire(7), "its end is not");
+        assert_eq!(
+            (tx.check_open(), tx.pending_reset()),
+            (Err(StreamError::Expired), Some((7, 3)))
+        );
+        let mut tx = SendStream::new(100);
+        tx.finish().unwrap();
+        tx.take(3, 10);
+        tx.on_acked(0..0, true);
+        assert!(!tx.expire(7) && tx.is_terminal());
     }
 
     #[test]

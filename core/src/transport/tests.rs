@@ -1,5 +1,6 @@
 //! A pair of connections joined by a lossy pipe in virtual time.
 
+mod deadlines;
 mod priority;
 
 use super::*;

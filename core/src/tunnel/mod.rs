@@ -23,6 +23,8 @@ const ANSWER_OPEN: u8 = 0;
 pub const CODE_MALFORMED: u64 = 1;
 /// Stream error code: whoever used the stream let go of it.
 pub const CODE_RELEASED: u64 = 2;
+/// Stream error code: the sender's deadline passed before all of it had arrived.
+pub const CODE_DEADLINE: u64 = 3;
 
 /// Why a stream was not opened; its number on the wire and in the C interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +177,11 @@ impl Tunnel {
             Some(_) => Err(StreamError::NotConnected),
             None => Err(StreamError::Unknown),
         }
+    }
+
+    /// Sets until when our side's bytes are worth sending; see [`Connection::stream_set_deadline`].
+    pub fn set_deadline(&mut self, id: StreamId, at: Option<Time>) -> Result<(), StreamError> {
+        self.connection.stream_set_deadline(id, at, CODE_DEADLINE)
     }
 
     /// Lets go of a stream; what is unfinished is reset.

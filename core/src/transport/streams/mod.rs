@@ -4,6 +4,7 @@
 //! it is to send is in `schedule`. A stream leaves the table when both its sides are over and its
 //! user has let go of it.
 
+mod deadlines;
 mod schedule;
 mod sending;
 
@@ -15,6 +16,7 @@ use crate::base::Side;
 use crate::wire::frame;
 use crate::wire::params::TransportParams;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use deadlines::Deadlines;
 use schedule::Schedule;
 
 /// Bytes at the start of each stream that are taken even when the connection's send buffer is full:
@@ -66,6 +68,7 @@ pub(super) struct Streams {
     window: u64,
     buffered: u64,
     schedule: Schedule,
+    deadlines: Deadlines,
     /// Writers told to wait because the connection's send buffer is full.
     waiting: BTreeSet<StreamId>,
     changed: VecDeque<StreamId>,
@@ -97,6 +100,7 @@ impl Streams {
             window: config.session_window,
             buffered: 0,
             schedule: Schedule::default(),
+            deadlines: Deadlines::default(),
             waiting: BTreeSet::new(),
             changed: VecDeque::new(),
             opened: VecDeque::new(),
@@ -223,6 +227,7 @@ impl Streams {
             reset: stream.recv.reset_code(),
             stopped: stream.send.stopped(),
             is_delivered: stream.send.is_delivered(),
+            is_expired: stream.send.is_expired(),
         })
     }
 
@@ -431,6 +436,7 @@ impl Streams {
         });
         if is_over {
             self.table.remove(&id);
+            self.deadlines.remove(id);
             self.waiting.remove(&id);
             if id.0 & 1 != first_bit(self.side) {
                 self.max_remote += 1;
