@@ -220,7 +220,7 @@ typedef struct rit_node rit_node;
 #define RIT_ERR_CLOSED -108
 
 /**
- * No answer in time.
+ * No answer in time; or the stream's deadline passed, and what had not arrived is given up.
  */
 #define RIT_ERR_TIMEOUT -109
 
@@ -388,6 +388,12 @@ typedef struct rit_node rit_node;
 #define RIT_EVENT_STREAM_STOPPED 13
 
 /**
+ * The deadline that rit_stream_set_deadline gave this side passed before all had arrived: the rest
+ * is given up, writing is over, reading is not. stream.
+ */
+#define RIT_EVENT_STREAM_EXPIRED 14
+
+/**
  * rit_service.kind: a TCP service. Each stream is one connection.
  */
 #define RIT_SERVICE_TCP 0
@@ -416,6 +422,16 @@ typedef struct rit_node rit_node;
  * A limit of the device is reached.
  */
 #define RIT_REFUSED_LIMIT 4
+
+/**
+ * The last urgency of rit_stream_set_priority.
+ */
+#define RIT_URGENCY_MAX 7
+
+/**
+ * STREAM_RESET's code when the peer's deadline for what it sends passed.
+ */
+#define RIT_CODE_DEADLINE 3
 
 /**
  * A node: a device, a user, or both. One thread at a time; nodes are independent of each other.
@@ -1089,8 +1105,8 @@ int32_t rit_stream_refuse(struct rit_node *node, rit_stream stream, int32_t refu
  * buf: len bytes, copied. written: gets how many were taken, 1 to len; if fewer than len,
  * STREAM_WRITABLE follows when there is room again. len 0 takes none and is fine.
  * Errors: AGAIN (no room: STREAM_WRITABLE follows), NULL, HANDLE, STATE (not accepted yet, or
- * finished), RESET or CLOSED (the peer wants no more: see STREAM_STOPPED), REENTRY, INTERNAL;
- * *written is 0 then. Not in a callback, not in an ISR.
+ * finished), RESET or CLOSED (the peer wants no more: see STREAM_STOPPED), TIMEOUT (its deadline
+ * passed), REENTRY, INTERNAL; *written is 0 then. Not in a callback, not in an ISR.
  */
 int32_t rit_stream_write(struct rit_node *node,
                          rit_stream stream,
@@ -1138,6 +1154,33 @@ int32_t rit_stream_reset(struct rit_node *node, rit_stream stream, uint64_t code
  * callback, not in an ISR.
  */
 int32_t rit_stream_stop(struct rit_node *node, rit_stream stream, uint64_t code);
+
+/**
+ * How the stream's data stands to that of the session's other streams (RFC 9218), on its way from
+ * here: the peer is not told and sets its own. A stream begins with urgency 3, incremental.
+ *
+ * urgency: 0, first, to 7, last. Nothing of a lower level is sent as long as a more urgent one has
+ * data that the peer takes: a lower level can starve. Limits, resets and requests to stop do not
+ * wait. is_incremental: 1, takes turns with others of its level; 0, goes before those, the streams
+ * opened first first, each to its end.
+ * Errors: NULL, ARG (urgency, is_incremental), HANDLE, STATE, REENTRY, INTERNAL. Not in a
+ * callback, not in an ISR.
+ */
+int32_t rit_stream_set_priority(struct rit_node *node,
+                                rit_stream stream,
+                                uint32_t urgency,
+                                uint32_t is_incremental);
+
+/**
+ * Sets until when what is written is worth sending. What has not arrived by then, the end of the
+ * stream included, is given up: STREAM_EXPIRED follows here, and STREAM_RESET with
+ * RIT_CODE_DEADLINE at the peer. If nothing is on its way then, nothing happens, and there is no
+ * deadline any more. The last call counts.
+ *
+ * us: microseconds from now; UINT64_MAX: no deadline, as at first.
+ * Errors: NULL, HANDLE, STATE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_stream_set_deadline(struct rit_node *node, rit_stream stream, uint64_t us);
 
 /**
  * Gives the handle back; every stream wants this in the end, but for refused incoming ones and

@@ -58,7 +58,7 @@ pub const RIT_ERR_REFUSED: i32 = -106;
 pub const RIT_ERR_RESET: i32 = -107;
 /// The other end closed: the peer's application ended the session, or wants no more of the stream.
 pub const RIT_ERR_CLOSED: i32 = -108;
-/// No answer in time.
+/// No answer in time; or the stream's deadline passed, and what had not arrived is given up.
 pub const RIT_ERR_TIMEOUT: i32 = -109;
 /// The enrol code is wrong, expired or used: get a new one.
 pub const RIT_ERR_CODE: i32 = -110;
@@ -157,6 +157,7 @@ fn node_code(error: NodeError) -> i32 {
         NodeError::Blocked => RIT_ERR_AGAIN,
         NodeError::Reset(_) => RIT_ERR_RESET,
         NodeError::Stopped(_) => RIT_ERR_CLOSED,
+        NodeError::Expired => RIT_ERR_TIMEOUT,
         NodeError::Internal => RIT_ERR_INTERNAL,
     }
 }

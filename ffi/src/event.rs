@@ -50,6 +50,9 @@ pub const RIT_EVENT_STREAM_WRITABLE: u32 = 11;
 pub const RIT_EVENT_STREAM_RESET: u32 = 12;
 /// The peer wants no more bytes; writing is over, reading is not. stream, code.
 pub const RIT_EVENT_STREAM_STOPPED: u32 = 13;
+/// The deadline that rit_stream_set_deadline gave this side passed before all had arrived: the rest
+/// is given up, writing is over, reading is not. stream.
+pub const RIT_EVENT_STREAM_EXPIRED: u32 = 14;
 
 /// What happened. Fields that the type's comment does not name are 0.
 #[repr(C)]
@@ -147,6 +150,9 @@ impl From<&Event> for rit_event {
             }
             Event::StreamStopped { stream, code } => {
                 rit_event { stream: stream.0, code, ..new(RIT_EVENT_STREAM_STOPPED) }
+            }
+            Event::StreamExpired { stream } => {
+                rit_event { stream: stream.0, ..new(RIT_EVENT_STREAM_EXPIRED) }
             }
         }
     }

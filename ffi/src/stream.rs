@@ -6,8 +6,10 @@ use crate::node::{command, rit_node};
 use crate::service::service_name;
 use crate::session::{code, rit_session};
 use core::ffi::c_char;
+use core::time::Duration;
 use rit_core::node::{SessionId, StreamHandle};
-use rit_core::tunnel::Refusal;
+use rit_core::transport::Priority;
+use rit_core::tunnel::{CODE_DEADLINE, Refusal};
 
 /// Handle of a stream, of whichever session; 0 is none. A generation is inside: a stale one is
 /// RIT_ERR_HANDLE.
@@ -21,6 +23,14 @@ pub const RIT_REFUSED_DENIED: i32 = 2;
 pub const RIT_REFUSED_UNKNOWN: i32 = 3;
 /// A limit of the device is reached.
 pub const RIT_REFUSED_LIMIT: i32 = 4;
+
+/// The last urgency of rit_stream_set_priority.
+pub const RIT_URGENCY_MAX: u8 = 7;
+/// STREAM_RESET's code when the peer's deadline for what it sends passed.
+pub const RIT_CODE_DEADLINE: u64 = 3;
+
+const _: () = assert!(RIT_URGENCY_MAX as usize == Priority::LEVELS - 1);
+const _: () = assert!(RIT_CODE_DEADLINE == CODE_DEADLINE);
 
 /// Opens a stream to a service of the device at the other end of a session that is up. Bytes may be
 /// written at once. STREAM_OPENED or STREAM_REFUSED follows.
@@ -87,8 +97,8 @@ pub unsafe extern "C" fn rit_stream_refuse(
 /// buf: len bytes, copied. written: gets how many were taken, 1 to len; if fewer than len,
 /// STREAM_WRITABLE follows when there is room again. len 0 takes none and is fine.
 /// Errors: AGAIN (no room: STREAM_WRITABLE follows), NULL, HANDLE, STATE (not accepted yet, or
-/// finished), RESET or CLOSED (the peer wants no more: see STREAM_STOPPED), REENTRY, INTERNAL;
-/// *written is 0 then. Not in a callback, not in an ISR.
+/// finished), RESET or CLOSED (the peer wants no more: see STREAM_STOPPED), TIMEOUT (its deadline
+/// passed), REENTRY, INTERNAL; *written is 0 then. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_stream_write(
     node: *mut rit_node,
@@ -185,6 +195,59 @@ pub unsafe extern "C" fn rit_stream_stop(
         command(node, |inner, now| {
             let code = self::code(code)?;
             Ok(inner.node.stream_stop(StreamHandle(stream), code, now)?)
+        })
+    }
+}
+
+/// How the stream's data stands to that of the session's other streams (RFC 9218), on its way from
+/// here: the peer is not told and sets its own. A stream begins with urgency 3, incremental.
+///
+/// urgency: 0, first, to 7, last. Nothing of a lower level is sent as long as a more urgent one has
+/// data that the peer takes: a lower level can starve. Limits, resets and requests to stop do not
+/// wait. is_incremental: 1, takes turns with others of its level; 0, goes before those, the streams
+/// opened first first, each to its end.
+/// Errors: NULL, ARG (urgency, is_incremental), HANDLE, STATE, REENTRY, INTERNAL. Not in a
+/// callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_stream_set_priority(
+    node: *mut rit_node,
+    stream: rit_stream,
+    urgency: u32,
+    is_incremental: u32,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let urgency = u8::try_from(urgency).ok().filter(|urgency| *urgency <= RIT_URGENCY_MAX);
+            let urgency = urgency.ok_or(Error::Argument("urgency"))?;
+            let is_incremental = match is_incremental {
+                0 | 1 => is_incremental == 1,
+                _ => return Err(Error::Argument("is_incremental")),
+            };
+            let stream = StreamHandle(stream);
+            Ok(inner.node.stream_set_priority(stream, urgency, is_incremental, now)?)
+        })
+    }
+}
+
+/// Sets until when what is written is worth sending. What has not arrived by then, the end of the
+/// stream included, is given up: STREAM_EXPIRED follows here, and STREAM_RESET with
+/// RIT_CODE_DEADLINE at the peer. If nothing is on its way then, nothing happens, and there is no
+/// deadline any more. The last call counts.
+///
+/// us: microseconds from now; UINT64_MAX: no deadline, as at first.
+/// Errors: NULL, HANDLE, STATE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_stream_set_deadline(
+    node: *mut rit_node,
+    stream: rit_stream,
+    us: u64,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let deadline = (us != u64::MAX).then(|| now + Duration::from_micros(us));
+            Ok(inner.node.stream_set_deadline(StreamHandle(stream), deadline, now)?)
         })
     }
 }

@@ -33,6 +33,14 @@ static void try_all(rit_node *node, uint64_t handle) {
     ANSWERS(RIT_ERR_ARG, rit_stream_reset(node, handle, UINT64_MAX));
     ANSWERS(RIT_ERR_HANDLE, rit_stream_stop(node, handle, CODE_MAX));
     ANSWERS(RIT_ERR_ARG, rit_stream_stop(node, handle, CODE_MAX + 1));
+    ANSWERS(RIT_ERR_HANDLE, rit_stream_set_priority(node, handle, 0, 0));
+    ANSWERS(RIT_ERR_HANDLE, rit_stream_set_priority(node, handle, RIT_URGENCY_MAX, 1));
+    ANSWERS(RIT_ERR_ARG, rit_stream_set_priority(node, handle, RIT_URGENCY_MAX + 1, 1));
+    ANSWERS(RIT_ERR_ARG, rit_stream_set_priority(node, handle, 256, 1));
+    ANSWERS(RIT_ERR_ARG, rit_stream_set_priority(node, handle, 3, 2));
+    ANSWERS(RIT_ERR_HANDLE, rit_stream_set_deadline(node, handle, 0));
+    ANSWERS(RIT_ERR_HANDLE, rit_stream_set_deadline(node, handle, UINT64_MAX - 1));
+    ANSWERS(RIT_ERR_HANDLE, rit_stream_set_deadline(node, handle, UINT64_MAX));
     ANSWERS(RIT_ERR_HANDLE, rit_stream_release(node, handle));
     CHECK(out == 77 && session_info.is_up == 77);
 }

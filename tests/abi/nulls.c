@@ -48,6 +48,8 @@ static void node_is_null(void) {
     ANSWERS(RIT_ERR_NULL, rit_stream_finish(NULL, 1));
     ANSWERS(RIT_ERR_NULL, rit_stream_reset(NULL, 1, 0));
     ANSWERS(RIT_ERR_NULL, rit_stream_stop(NULL, 1, 0));
+    ANSWERS(RIT_ERR_NULL, rit_stream_set_priority(NULL, 1, 3, 1));
+    ANSWERS(RIT_ERR_NULL, rit_stream_set_deadline(NULL, 1, 1000));
     ANSWERS(RIT_ERR_NULL, rit_stream_release(NULL, 1));
 }
 

@@ -49,6 +49,8 @@ static void all_answer(int32_t wanted, rit_node *node) {
     ANSWERS(wanted, rit_stream_finish(node, 1));
     ANSWERS(wanted, rit_stream_reset(node, 1, 0));
     ANSWERS(wanted, rit_stream_stop(node, 1, 0));
+    ANSWERS(wanted, rit_stream_set_priority(node, 1, 3, 1));
+    ANSWERS(wanted, rit_stream_set_deadline(node, 1, 1000));
     ANSWERS(wanted, rit_stream_release(node, 1));
 }
 

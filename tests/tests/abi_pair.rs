@@ -2,8 +2,8 @@
 //! loss-free wire in virtual time: each event and each stream function does what the header says.
 
 use rit::error::{RIT_ERR_AGAIN, RIT_ERR_CLOSED, RIT_ERR_DENIED, RIT_ERR_HANDLE, RIT_ERR_LIMIT};
+use rit::error::{RIT_ERR_ARG, RIT_ERR_OFFLINE, RIT_ERR_TIMEOUT, RIT_ERR_UNKNOWN};
 use rit::error::{RIT_ERR_CODE, RIT_ERR_REFUSED, RIT_ERR_RESET, RIT_ERR_STATE, RIT_OK};
-use rit::error::{RIT_ERR_OFFLINE, RIT_ERR_UNKNOWN};
 use rit::event::*;
 use rit::io::{RIT_BATCH_LEN_MAX, RIT_BATCH_MAX, RIT_LOG_WARN, rit_io, rit_path};
 use rit::node::*;
@@ -517,6 +517,28 @@ fn refusals_resets_and_stops_are_told() {
     let reset = world.wait(DEVICE, RIT_EVENT_STREAM_RESET);
     assert_eq!((reset.stream, reset.code), (device, 42));
     assert_eq!(world.peers[DEVICE].read(device), Err(RIT_ERR_RESET));
+}
+
+#[test]
+fn urgency_is_taken_and_a_deadline_told_at_both_ends() {
+    let (mut world, _, session) = World::connected(|_| {});
+    let (device, user) = world.stream(session);
+    let node = world.peers[USER].node;
+    let priority = |urgency, incremental| {
+        // SAFETY: a live node.
+        unsafe { rit_stream_set_priority(node, user, urgency, incremental) }
+    };
+    assert_eq!([priority(0, 0), priority(7, 1)], [RIT_OK; 2]);
+    assert_eq!([priority(8, 1), priority(u32::MAX, 0), priority(0, 2)], [RIT_ERR_ARG; 3]);
+    // SAFETY: a live node.
+    let deadline = |us| unsafe { rit_stream_set_deadline(node, user, us) };
+    assert_eq!([deadline(u64::MAX - 1), deadline(u64::MAX), deadline(5_000)], [RIT_OK; 3]);
+    assert_eq!(world.peers[USER].write(user, b"late"), Ok(4));
+    assert!(world.peers[USER].port().timer_us <= world.now_us + 5_000);
+    assert_eq!(world.wait(USER, RIT_EVENT_STREAM_EXPIRED).stream, user);
+    assert_eq!(world.peers[USER].write(user, b"more"), Err(RIT_ERR_TIMEOUT));
+    let reset = world.wait(DEVICE, RIT_EVENT_STREAM_RESET);
+    assert_eq!((reset.stream, reset.code), (device, RIT_CODE_DEADLINE));
 }
 
 #[test]

@@ -115,6 +115,7 @@ fn constants_have_their_values() {
     assert_eq!(value("RIT_ERR_AGAIN"), i64::from(rit::error::RIT_ERR_AGAIN));
     assert_eq!(value("RIT_ERR_INTERNAL"), i64::from(rit::error::RIT_ERR_INTERNAL));
     assert_eq!(value("RIT_EVENT_STREAM_STOPPED"), i64::from(rit::event::RIT_EVENT_STREAM_STOPPED));
+    assert_eq!(value("RIT_CODE_DEADLINE"), rit::stream::RIT_CODE_DEADLINE as i64);
     // Numbers are never used twice.
     let errors = text.split("pub const RIT_ERR_").skip(1);
     let values: Vec<&str> =
