@@ -5,6 +5,7 @@
 use super::StreamError;
 use super::error::{TransportCode, Violation};
 use crate::base::{ByteRing, RangeSet};
+use crate::wire::codec::VARINT_MAX;
 use core::ops::Range;
 
 /// Separate pieces held of one stream, however little of it has come. A piece takes as much memory
@@ -179,7 +180,8 @@ impl RecvStream {
             return None;
         }
         let dropped = self.unread();
-        self.stop = Some(code);
+        // A larger one could not be told, and would hold up those behind it.
+        self.stop = Some(code.min(VARINT_MAX));
         self.pending_stop = self.final_size.is_none();
         self.pending_max_data = false;
         self.ring.shrink();
@@ -272,6 +274,8 @@ mod tests {
         rx.on_data(0, b"abc", false, 10).unwrap();
         assert_eq!(rx.stop(7), Some(3));
         assert!(rx.pending_stop);
+        let mut other = RecvStream::new(10);
+        assert_eq!((other.stop(u64::MAX), other.stop_code()), (Some(0), Some(VARINT_MAX)));
         assert_eq!(rx.on_data(3, b"def", false, 10), Ok(3));
         assert_eq!((rx.unread(), rx.memory()), (0, 0));
         assert!(!rx.is_terminal());

@@ -4,6 +4,7 @@
 
 use super::StreamError;
 use crate::base::{ByteRing, RangeSet};
+use crate::wire::codec::VARINT_MAX;
 use core::ops::Range;
 
 /// Where the end of the stream stands.
@@ -116,7 +117,8 @@ impl SendStream {
         if self.reset != Reset::None || self.is_terminal() {
             return false;
         }
-        self.reset = Reset::Pending(code);
+        // A larger one could not be told, and would hold up those behind it.
+        self.reset = Reset::Pending(code.min(VARINT_MAX));
         self.lost.clear();
         self.ring.shrink();
         true
@@ -357,6 +359,9 @@ mod tests {
         assert!(tx.on_stop_sending(7));
         assert_eq!(tx.check_open(), Err(StreamError::Stopped(7)));
         assert_eq!((tx.pending_reset(), tx.take(2, 10)), (Some((7, 2)), None));
+        let mut other = SendStream::new(100);
+        assert!(other.reset(u64::MAX));
+        assert_eq!(other.pending_reset(), Some((VARINT_MAX, 0)));
         tx.on_reset_sent();
         tx.on_acked(0..2, false);
         assert_eq!(tx.pending_reset(), None);
