@@ -67,6 +67,11 @@ impl Hands {
     fn turn(&mut self, buf: &mut [u8], data: &mut [u8]) {
         self.now = self.now + Duration::from_micros(100);
         for i in 0..2 {
+            // Through every queue there is: none of them is made anew.
+            let (urgency, is_incremental) = ((self.packets % 8) as u8, self.packets % 3 == 0);
+            self.nodes[i]
+                .stream_set_priority(self.streams[i], urgency, is_incremental, self.now)
+                .expect("a stream that is open");
             let _ = self.nodes[i].stream_write(self.streams[i], data, self.now);
             while let Some(sent) = self.nodes[i].poll_transmit(buf, self.now) {
                 self.packets += 1;
