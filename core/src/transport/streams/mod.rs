@@ -453,3 +453,6 @@ fn first_bit(side: Side) -> u64 {
         Side::Responder => 1,
     }
 }
+
+#[cfg(test)]
+mod model;

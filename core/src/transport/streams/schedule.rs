@@ -95,6 +95,17 @@ impl Schedule {
         !self.starved.is_empty()
     }
 
+    /// Whether each stream stands in the data queues once at most, and in the control queue.
+    #[cfg(test)]
+    pub(super) fn is_sound(&self) -> bool {
+        use std::collections::BTreeSet;
+        let data = || self.levels.iter().flat_map(|l| l.ordered.iter().chain(&l.turns));
+        let data = || data().chain(&self.starved);
+        let distinct = |ids: BTreeSet<&StreamId>| ids.len();
+        distinct(data().collect()) == data().count()
+            && distinct(self.control.iter().collect()) == self.control.len()
+    }
+
     // ---- control frames
 
     pub(super) fn push_control(&mut self, id: StreamId) {
