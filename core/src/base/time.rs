@@ -39,7 +39,23 @@ impl Add<Duration> for Time {
 
     /// Rounds up, so that a deadline is never reached before its duration has passed.
     fn add(self, rhs: Duration) -> Time {
-        let us = rhs.as_nanos().div_ceil(1000);
-        Time(self.0.saturating_add(u64::try_from(us).unwrap_or(u64::MAX)))
+        // Not by way of `as_nanos`: a division of 128 bits, for each packet.
+        let us = rhs.as_secs().saturating_mul(1_000_000);
+        let us = us.saturating_add(u64::from(rhs.subsec_nanos().div_ceil(1000)));
+        Time(self.0.saturating_add(us))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_rounded_up_and_never_wraps() {
+        let after = |duration| (Time::from_micros(7) + duration).as_micros();
+        assert_eq!(after(Duration::from_nanos(1)), 8);
+        assert_eq!(after(Duration::new(2, 999_999_001)), 3_000_007);
+        assert_eq!(after(Duration::new(2, 999_999_000)), 3_000_006);
+        assert_eq!(after(Duration::MAX), u64::MAX);
     }
 }

@@ -30,6 +30,10 @@ impl Pacer {
         now: Time,
     ) -> Option<Time> {
         let mtu = mtu as u64;
+        // The same moment, as within a batch: nothing was gained.
+        if self.tokens >= mtu && self.filled_at == Some(now) {
+            return None;
+        }
         let rtt_us = (rtt.as_micros() as u64).max(1);
         let in_us = |us: u64| {
             let bytes = u128::from(window) * u128::from(us) * u128::from(GAIN.0);

@@ -111,8 +111,11 @@ impl SentPackets {
         pn: u64,
         mut on_frame: impl FnMut(&SentFrame),
     ) -> Option<SentPacket> {
-        let index = self.packets.binary_search_by_key(&pn, |packet| packet.pn).ok()?;
-        let packet = self.packets.get_mut(index).filter(|packet| !packet.is_settled)?;
+        let index = self.index_from(pn);
+        let packet = self.packets.get_mut(index)?;
+        if packet.pn != pn || packet.is_settled {
+            return None;
+        }
         packet.is_settled = true;
         let packet = packet.clone();
         self.outstanding -= 1;
@@ -123,12 +126,26 @@ impl SentPackets {
         Some(packet)
     }
 
+    /// Where `pn` is, or the next that is kept.
+    fn index_from(&self, pn: u64) -> usize {
+        let Some(front) = self.packets.front() else { return 0 };
+        // Nearly all packets elicit an ACK, so that a number is as far behind the first as it is
+        // higher; never further.
+        let most = usize::try_from(pn.saturating_sub(front.pn)).unwrap_or(usize::MAX);
+        let most = most.min(self.packets.len());
+        let is_before = |index: usize| self.packets.get(index).is_none_or(|p| p.pn >= pn);
+        if is_before(most) && (most == 0 || !is_before(most - 1)) {
+            return most;
+        }
+        self.packets.partition_point(|packet| packet.pn < pn)
+    }
+
     /// Outstanding packet numbers within `range`, lowest first.
     pub(super) fn outstanding(
         &self,
         range: Range<u64>,
     ) -> impl Iterator<Item = (u64, &SentPacket)> {
-        let start = self.packets.partition_point(|packet| packet.pn < range.start);
+        let start = self.index_from(range.start);
         self.packets
             .range(start..)
             .take_while(move |packet| packet.pn < range.end)
@@ -185,6 +202,20 @@ mod tests {
         assert!(sent.settle(3, |f| got.push(f.clone())).is_some());
         assert_eq!(got, [SentFrame::Crypto(3..4)]);
         assert!(!sent.has_ack_eliciting());
+    }
+
+    #[test]
+    fn a_packet_is_found_among_those_kept() {
+        let mut sent = SentPackets::default();
+        let kept = |pn: u64| !matches!(pn, 0 | 3 | 4 | 9 | 17..=40);
+        for pn in 0..50 {
+            sent.push_packet(Time::ZERO, 100, kept(pn));
+        }
+        for pn in 0..60 {
+            let expected = sent.packets.iter().position(|packet| packet.pn >= pn);
+            assert_eq!(sent.index_from(pn), expected.unwrap_or(sent.packets.len()), "{pn}");
+            assert_eq!(sent.settle(pn, |_| ()).is_some(), pn < 50 && kept(pn), "{pn}");
+        }
     }
 
     #[test]
