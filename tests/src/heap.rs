@@ -40,6 +40,11 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// The heap that this thread holds. Only differences mean something.
+pub fn bytes_held() -> i64 {
+    NOW.get()
+}
+
 /// Runs `work` and tells the most heap that this thread held meanwhile, beyond what it held before.
 pub fn most_bytes<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = NOW.get();

@@ -1,0 +1,91 @@
+#!/bin/sh
+# Measures librit beside its peers, with what the machine has: nothing is installed.
+#
+#   sh tests/bench.sh [AREA...] [--json FILE]
+#
+# Areas: core handshake memory; all of them by default. Rows go to stdout as a table for each
+# area, and to FILE as one JSON object a line: name, unit, ours, peer, peer_name, ratio = ours/peer.
+# RIT_BENCH_MIB, RIT_BENCH_ROUNDS and RIT_BENCH_HANDSHAKES say how much is measured. The exit
+# status is 2 for a wrong call, 1 if an area failed. core/PERFORMANCE.md says what the figures are.
+set -u
+
+# An area is a name here and a case in run_area.
+AREAS="core handshake memory"
+
+ROOT=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+# Of its own, so that the default build's lock file and target directory stay as they are.
+BIN=${CARGO_TARGET_DIR:-$ROOT/tests/bench/target}/release
+
+die() {
+    printf '%s\n' "error: $2" >&2
+    exit "$1"
+}
+
+# run_area AREA FILE: prints the area's table and writes its rows to FILE.
+run_area() {
+    case $1 in
+    core | handshake) "$BIN/rit-bench" "$1" --json "$2" ;;
+    memory) "$BIN/memory" --json "$2" ;;
+    esac
+}
+
+# Prints what quiche's BoringSSL needs and is not here; nothing if all is.
+missing_for_quiche() {
+    command -v cmake >/dev/null || printf ' cmake'
+    command -v c++ >/dev/null || printf ' c++'
+    for lib in "${LIBCLANG_PATH:-/nowhere}"/libclang*.so* /usr/lib/llvm*/lib/libclang[-.]*so* \
+        /usr/lib/libclang.so* /usr/lib64/libclang.so* /usr/lib/*/libclang[-.]*so*; do
+        case $lib in
+        *libclang-cpp*) ;;
+        *) [ ! -e "$lib" ] || return 0 ;;
+        esac
+    done
+    printf ' libclang'
+}
+
+wanted=
+json=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --json)
+        [ $# -gt 1 ] || die 2 "--json takes a file"
+        json=$2
+        shift
+        ;;
+    *)
+        case " $AREAS " in
+        *" $1 "*) wanted="$wanted $1" ;;
+        *) die 2 "unknown area '$1'; there are: $AREAS" ;;
+        esac
+        ;;
+    esac
+    shift
+done
+[ -n "$wanted" ] || wanted=$AREAS
+
+rows=$(mktemp -d) || exit 1
+trap 'rm -rf "$rows"' EXIT
+trap 'exit 1' HUP INT TERM
+if [ -n "$json" ]; then
+    : >"$json" || die 1 "cannot write $json"
+fi
+
+set -- cargo build --release --bins --manifest-path "$ROOT/tests/bench/Cargo.toml"
+missing=$(missing_for_quiche)
+if [ -z "$missing" ]; then
+    set -- "$@" --features quiche
+else
+    printf '%s\n' "quiche is left out: it needs$missing" >&2
+fi
+"$@" >&2 || die 1 "the build failed"
+
+status=0
+for area in $wanted; do
+    if run_area "$area" "$rows/$area"; then
+        [ -z "$json" ] || cat "$rows/$area" >>"$json" || status=1
+    else
+        printf '%s\n' "error: area '$area' failed" >&2
+        status=1
+    fi
+done
+exit "$status"

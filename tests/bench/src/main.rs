@@ -1,0 +1,12 @@
+//! `rit-bench [AREA...] [--json FILE]`: measures the areas that are timed, prints one table, and
+//! writes the same rows as one JSON object a line. `tests/bench.sh` builds and runs it.
+
+use rit_bench::cli::{self, Area};
+use rit_bench::{core_area, handshake_area};
+use std::process::ExitCode;
+
+const AREAS: &[Area] = &[("core", core_area::rows), ("handshake", handshake_area::rows)];
+
+fn main() -> ExitCode {
+    cli::run(AREAS)
+}
