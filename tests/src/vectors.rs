@@ -194,6 +194,7 @@ fn transport_params(out: &mut Out) {
         initial_max_streams_bidi: 1024,
         ack_delay_exponent: 3,
         max_ack_delay_ms: 25,
+        max_datagram_frame_size: 1452,
         ..TransportParams::default()
     };
     out.section("transport parameters");
@@ -205,6 +206,7 @@ fn transport_params(out: &mut Out) {
     out.number("initial_max_streams_bidi", params.initial_max_streams_bidi);
     out.number("ack_delay_exponent", params.ack_delay_exponent);
     out.number("max_ack_delay_ms", params.max_ack_delay_ms);
+    out.number("max_datagram_frame_size", params.max_datagram_frame_size);
     out.bytes("encoded", &written(|w| params.write(w)));
 }
 
@@ -241,6 +243,11 @@ fn all_frames(out: &mut Out) {
     out.bytes("connection_close", &written(|w| frames::write_close(w, &close(false))));
     out.bytes("application_close", &written(|w| frames::write_close(w, &close(true))));
     out.bytes("handshake_done", &written(frames::write_handshake_done));
+    let datagram = |w: &mut Writer<'_>| {
+        frames::write_datagram(w, 5)?.copy_from_slice(b"\x04abcd");
+        Ok(())
+    };
+    out.bytes("datagram", &written(datagram));
 }
 
 fn messages(out: &mut Out) {

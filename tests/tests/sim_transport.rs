@@ -72,7 +72,7 @@ impl Pair {
                 Event::Opened(id) => {
                     self.moved[i].insert(id, (0, 0, false));
                 }
-                Event::Stream(_) | Event::Moved => {}
+                Event::Stream(_) | Event::Moved | Event::Datagrams => {}
                 Event::Closed(reason) => panic!("end {i} closed: {reason}"),
             }
         }

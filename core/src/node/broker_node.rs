@@ -11,7 +11,7 @@ use crate::base::{Path, PublicKey, Rng, Time};
 use crate::broker::{Answer, AskId, Broker, BrokerEvent, Limits, LinkId, Output, Query};
 use crate::crypto::{Provider, Signer, broker_contact};
 use crate::handshake::{Contact, PeerPolicy};
-use crate::transport::{Connection, Event, Local, Transmit};
+use crate::transport::{self, Connection, Event, Local, Transmit};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -62,7 +62,9 @@ impl BrokerNode {
         let (id, key) = broker_contact(provider, &signer.public_key());
         let limits = Limits { links: config.max_sessions, ..Limits::default() };
         let broker = Broker::new(provider, limits, rng.fork());
-        let local = Local { config: config.transport, provider, signer };
+        // What nodes say to a broker, they say on a stream.
+        let transport = transport::Config { datagram_recv_buffer: 0, ..config.transport };
+        let local = Local { config: transport, provider, signer };
         let mut endpoint = Endpoint::new(local, rng);
         let contact = Contact { id, key };
         endpoint.hold(HeldContact { contact, peer: PeerPolicy::Anyone, expires: None });
@@ -211,7 +213,7 @@ impl BrokerNode {
                         let _ = link.connection.stream_release(stream, CODE_CONTROL);
                     }
                 }
-                Event::Stream(_) => {}
+                Event::Stream(_) | Event::Datagrams => {}
             }
         }
         self.drain_broker(now);

@@ -208,6 +208,19 @@ impl<O: Copy + Ord> Endpoint<O> {
         owner: O,
         now: Time,
     ) -> Result<Connection, HandshakeError> {
+        self.open_with(self.local.clone(), contact, peer, path, owner, now)
+    }
+
+    /// The same, with other limits.
+    pub(super) fn open_with(
+        &mut self,
+        local: Local,
+        contact: &Contact,
+        peer: PublicKey,
+        path: Path,
+        owner: O,
+        now: Time,
+    ) -> Result<Connection, HandshakeError> {
         let mut dcid = [0; FIRST_DCID_LEN];
         let (id, nonce) = dcid.split_at_mut(FIRST_DCID_LEN / 2);
         id.copy_from_slice(&contact.id.0);
@@ -216,7 +229,7 @@ impl<O: Copy + Ord> Endpoint<O> {
         let cid = self.fresh_cid();
         let reset_token = self.resets.token(&cid);
         let open = Open { contact, dcid, path, peer: PeerPolicy::Exactly(peer), reset_token };
-        let connection = Connection::open(self.local.clone(), open, cid, &mut self.rng, now)?;
+        let connection = Connection::open(local, open, cid, &mut self.rng, now)?;
         self.routes.insert(cid, owner);
         Ok(connection)
     }

@@ -104,8 +104,11 @@ impl Link {
             endpoint.forget(&old, Owner::Broker);
         }
         let contact = Contact { id, key };
+        // All that a broker says it says on a stream.
+        let mut local = endpoint.local.clone();
+        local.config.datagram_recv_buffer = 0;
         let connection = endpoint
-            .open(&contact, address.key, path, Owner::Broker, now)
+            .open_with(local, &contact, address.key, path, Owner::Broker, now)
             .map_err(|_| NodeError::Internal)?;
         self.connection = Some(connection);
         self.candidates = candidates;
@@ -173,7 +176,8 @@ impl Link {
                 // The broker opens no streams.
                 ConnectionEvent::Opened(_)
                 | ConnectionEvent::Stream(_)
-                | ConnectionEvent::Moved => {}
+                | ConnectionEvent::Moved
+                | ConnectionEvent::Datagrams => {}
             }
         }
         if let Some(connection) = &mut self.connection {

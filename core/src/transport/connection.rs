@@ -7,6 +7,7 @@ use super::cids::{CidEvent, Cids, ResetToken};
 use super::close::Close;
 use super::control::Control;
 use super::crypto_stream::{CryptoReceiver, CryptoSender};
+use super::datagrams::{Inbox, Outbox};
 use super::error::{CloseReason, StreamError};
 use super::establish::contact_keys;
 use super::key_update::{Generation, KeyUpdate};
@@ -90,8 +91,14 @@ pub struct Stats {
     pub packets_dropped: u64,
     /// Unread and unacknowledged stream bytes.
     pub buffered_bytes: u64,
-    /// Memory of stream buffers.
+    /// Memory of stream and datagram buffers.
     pub buffer_memory: u64,
+    /// Bytes of datagrams that wait to be sent or read.
+    pub datagram_bytes: u64,
+    /// Datagrams taken to send and never sent: expired, or outgrown by the path.
+    pub datagrams_unsent: u64,
+    /// Datagrams received and never read: too many came, or nobody wanted them.
+    pub datagrams_unread: u64,
     /// Streams in the table.
     pub streams: u64,
 }
@@ -119,6 +126,8 @@ pub struct Connection {
     pub(super) recovery: Recovery,
     pub(super) control: Control,
     pub(super) streams: Streams,
+    pub(super) outbox: Outbox,
+    pub(super) inbox: Inbox,
     pub(super) peer_params: TransportParams,
     pub(super) peer_key: Option<PublicKey>,
     /// The peer has seen that the handshake is complete (RFC 9001 §4.1.2).
@@ -200,6 +209,8 @@ impl Connection {
         Ok(Connection {
             side: parts.side,
             streams: Streams::new(parts.side, &config),
+            outbox: Outbox::new(config.datagram_send_buffer, config.datagram_queue),
+            inbox: Inbox::new(config.datagram_recv_buffer, config.datagram_queue),
             recovery: Recovery::new(BASE_DATAGRAM.min(config.max_datagram)),
             control: Control::new(Cids::new(local_cid, parts.reset_token, remote_cid)),
             handshake_deadline: Some(now + config.handshake_timeout),
@@ -313,12 +324,40 @@ impl Connection {
             packets_lost: self.recovery.packets_lost,
             packets_dropped: self.packets_dropped,
             buffered_bytes: unread + unacked,
-            buffer_memory: self.streams.memory() as u64,
+            buffer_memory: (self.streams.memory() + self.datagram_memory()) as u64,
+            datagram_bytes: self.datagram_bytes() as u64,
+            datagrams_unsent: self.outbox.dropped,
+            datagrams_unread: self.inbox.dropped,
             streams: self.streams.count() as u64,
         }
     }
 
+    /// Time as it was last told.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
     // ---- streams
+
+    /// Bytes of a stream that the peer and our buffer hold at once, at least at its start.
+    pub fn peer_message_max(&self) -> u64 {
+        let theirs = &self.peer_params;
+        self.config
+            .stream_send_buffer
+            .min(theirs.initial_max_stream_data_bidi_local)
+            .min(theirs.initial_max_stream_data_bidi_remote)
+    }
+
+    /// The same, of what comes.
+    pub fn stream_message_max(&self) -> u64 {
+        self.config.stream_window
+    }
+
+    /// Bytes that a write to a stream would take now.
+    pub fn stream_room(&self, id: StreamId) -> Result<u64, StreamError> {
+        self.check_established()?;
+        self.streams.room(id)
+    }
 
     /// Opens a bidirectional stream.
     pub fn stream_open(&mut self) -> Result<StreamId, StreamError> {
@@ -535,7 +574,10 @@ impl Connection {
         if let Some(id) = self.streams.poll_opened() {
             return Some(Event::Opened(id));
         }
-        self.streams.poll_changed().map(Event::Stream)
+        if let Some(id) = self.streams.poll_changed() {
+            return Some(Event::Stream(id));
+        }
+        core::mem::take(&mut self.inbox.is_news).then_some(Event::Datagrams)
     }
 
     /// The payload bytes a datagram to the peer may have.

@@ -1,8 +1,9 @@
 //! One connection: packet protection, acknowledgement, loss recovery, congestion control, streams,
-//! flow control, close.
+//! datagrams, flow control, close.
 //!
-//! Owns everything between a datagram and the bytes of a stream (RFC 9000, 9001 §5, 9002). Does not
-//! own which datagram belongs to which connection (`node`), nor what streams mean (`tunnel`).
+//! Owns everything between a datagram and the bytes of a stream (RFC 9000, 9001 §5, 9002, 9221).
+//! Does not own which datagram belongs to which connection (`node`), nor what streams mean
+//! (`tunnel`).
 //! Invariant: after any `handle_*` or command, drain `poll_transmit` and `poll_event`.
 
 mod ack_frequency;
@@ -13,6 +14,7 @@ mod congestion;
 mod connection;
 mod control;
 mod crypto_stream;
+mod datagrams;
 mod error;
 mod establish;
 mod hystart;
@@ -40,6 +42,7 @@ pub use cids::{CidEvent, ResetToken};
 pub use congestion::{Controller, Cubic};
 pub use connection::{Accept, Connection, Local, Open, Stats};
 pub use crypto_stream::CryptoReceiver;
+pub use datagrams::DatagramError;
 pub use error::{CloseReason, StreamError, TransportCode};
 pub use priority::Priority;
 pub use rtt::RttEstimator;
@@ -71,6 +74,12 @@ pub struct Config {
     pub stream_send_buffer: u64,
     /// Streams the peer may have open.
     pub max_streams: u64,
+    /// Bytes of datagrams (RFC 9221) that may wait to be sent; 0: none are.
+    pub datagram_send_buffer: usize,
+    /// Bytes of datagrams that may wait to be read; 0: none are taken from the peer.
+    pub datagram_recv_buffer: usize,
+    /// Datagrams that may wait, each way.
+    pub datagram_queue: usize,
     /// The connection ends after this long without a packet.
     pub idle_timeout: Duration,
     /// PING is sent after this long without a packet; zero: never.
@@ -87,6 +96,9 @@ impl Default for Config {
             session_window: 4 * 1024 * 1024,
             stream_send_buffer: 256 * 1024,
             max_streams: 1024,
+            datagram_send_buffer: 64 * 1024,
+            datagram_recv_buffer: 64 * 1024,
+            datagram_queue: 256,
             idle_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
@@ -106,8 +118,15 @@ impl Config {
             initial_max_streams_bidi: self.max_streams,
             active_connection_id_limit: ACTIVE_CIDS,
             min_ack_delay_us: MIN_ACK_DELAY.as_micros() as u64,
+            max_datagram_frame_size: self.max_datagram_frame(),
             ..TransportParams::default()
         }
+    }
+
+    /// The largest DATAGRAM frame taken: what a packet holds and the queue has room for.
+    fn max_datagram_frame(&self) -> u64 {
+        let room = if self.datagram_queue == 0 { 0 } else { self.datagram_recv_buffer };
+        room.min(self.max_datagram) as u64
     }
 }
 
@@ -135,6 +154,8 @@ pub enum Event {
     Moved,
     /// Something about a stream changed: look at [`Connection::stream_state`].
     Stream(StreamId),
+    /// Datagrams came: see [`Connection::datagram_sort`].
+    Datagrams,
     /// The connection is over. The last event.
     Closed(CloseReason),
 }

@@ -193,6 +193,7 @@ impl Connection {
             }
             Frame::AckFrequency(frame) => self.spaces[id as usize].acks.on_frequency(&frame)?,
             Frame::ImmediateAck => self.spaces[id as usize].acks.want_now(),
+            Frame::Datagram(datagram) => self.on_datagram(&datagram)?,
         }
         Ok(())
     }

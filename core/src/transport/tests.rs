@@ -16,6 +16,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use std::vec::Vec;
 
+mod datagrams;
 mod moves;
 
 const DATA: usize = super::space::SpaceId::Data as usize;

@@ -190,17 +190,21 @@ impl Connection {
         if w.is_empty() { None } else { Some(w.len() > after_ack) }
     }
 
-    fn has_frames(&self, id: SpaceId) -> bool {
+    fn has_frames(&mut self, id: SpaceId) -> bool {
         match id {
             SpaceId::Contact => self.crypto_tx.has_pending(),
             SpaceId::Data => {
                 self.state == State::Established
-                    && (self.control.has_pending()
-                        || self.paths.is_challenge_due()
-                        || self.paths.response.is_some()
-                        || self.streams.has_pending())
+                    && (self.has_stream_frames() || self.outbox.has_pending(self.now))
             }
         }
+    }
+
+    fn has_stream_frames(&self) -> bool {
+        self.control.has_pending()
+            || self.paths.is_challenge_due()
+            || self.paths.response.is_some()
+            || self.streams.has_pending()
     }
 
     fn write_ack(&mut self, id: SpaceId, w: &mut Writer<'_>) {
@@ -235,10 +239,20 @@ impl Connection {
             return;
         }
         let is_asking = self.paths.is_challenge_due();
+        // Datagrams first, for they are late the soonest; but no two packets in a row begin with
+        // them while streams wait, and none that asks whether a path is one.
+        let has_led = core::mem::take(&mut self.outbox.has_led);
+        let is_streams_turn = is_asking || has_led && self.has_stream_frames();
+        if !is_streams_turn {
+            self.outbox.has_led = self.write_datagrams(w);
+        }
         // Full: what does not fit goes into the next packet.
         let _ = self.write_control(w);
         let sent = &mut self.spaces[SpaceId::Data as usize].sent;
         self.streams.write_frames(w, |frame| sent.push_frame(frame));
+        if is_streams_turn {
+            self.write_datagrams(w);
+        }
         if is_asking {
             // Shows at once that the path carries datagrams of the least size (RFC 9000 §8.2.1);
             // where so much may not be sent yet, the room is for asking again.
@@ -248,6 +262,12 @@ impl Connection {
                 let _ = (0..short).try_for_each(|_| w.u8(0));
             }
         }
+    }
+
+    /// Tells whether there was one to write. Nothing is noted of them: lost ones stay lost.
+    fn write_datagrams(&mut self, w: &mut Writer<'_>) -> bool {
+        let max = self.datagram_max().unwrap_or(0);
+        self.outbox.write(w, max, self.now)
     }
 
     fn write_control(&mut self, w: &mut Writer<'_>) -> Result<(), Full> {

@@ -210,6 +210,11 @@ impl Tunnel {
                 }
                 Event::Stream(id) => self.on_changed(id),
                 Event::Moved => None,
+                // No service uses them.
+                Event::Datagrams => {
+                    self.connection.datagram_sort(|_| None);
+                    None
+                }
             };
             if event.is_some() {
                 return event;

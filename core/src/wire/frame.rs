@@ -1,5 +1,5 @@
-//! Frames (RFC 9000 §19; draft-ietf-quic-ack-frequency). Unidirectional streams and tokens are not
-//! part of version 1; an unknown type is an error, as RFC 9000 §12.4 wants.
+//! Frames (RFC 9000 §19, RFC 9221 §4; draft-ietf-quic-ack-frequency). Unidirectional streams and
+//! tokens are not part of version 1; an unknown type is an error, as RFC 9000 §12.4 wants.
 
 use super::ack::{self, Ack};
 use super::cid::{Cid, MAX_CID_LEN};
@@ -81,6 +81,8 @@ pub enum Frame<'a> {
     AckFrequency(AckFrequency),
     /// IMMEDIATE_ACK: acknowledge this packet at once.
     ImmediateAck,
+    /// DATAGRAM.
+    Datagram(Datagram<'a>),
 }
 
 /// A NEW_CONNECTION_ID frame (RFC 9000 §19.15).
@@ -107,6 +109,15 @@ pub struct AckFrequency {
     pub max_delay_us: u64,
     /// Packets out of order by this many make an ACK due; 0: none do.
     pub reordering: u64,
+}
+
+/// A DATAGRAM frame (RFC 9221 §4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram<'a> {
+    /// The data.
+    pub data: &'a [u8],
+    /// Bytes of the whole frame, which max_datagram_frame_size bounds.
+    pub frame_len: usize,
 }
 
 /// A STREAM frame.
@@ -139,6 +150,7 @@ impl<'a> Frame<'a> {
         if r.is_empty() {
             return Ok(None);
         }
+        let before = r.remaining();
         let kind = r.varint()?;
         Ok(Some(match kind {
             0x00 => read_padding(r),
@@ -169,6 +181,7 @@ impl<'a> Frame<'a> {
                 max_delay_us: r.varint()?,
                 reordering: r.varint()?,
             }),
+            0x30 | 0x31 => read_datagram(r, kind == 0x31, before)?,
             other => return Err(FrameError::Type(other)),
         }))
     }
@@ -238,6 +251,15 @@ fn read_new_connection_id<'a>(r: &mut Reader<'a>) -> Result<Frame<'a>, FrameErro
     let cid = Cid::new(r.bytes(len)?).ok_or(FrameError::Range)?;
     let new = NewConnectionId { sequence, retire_prior_to, cid, token: r.array()? };
     Ok(Frame::NewConnectionId(new))
+}
+
+fn read_datagram<'a>(
+    r: &mut Reader<'a>,
+    has_len: bool,
+    before: usize,
+) -> Result<Frame<'a>, FrameError> {
+    let data = if has_len { r.var_bytes()? } else { r.rest() };
+    Ok(Frame::Datagram(Datagram { data, frame_len: before - r.remaining() }))
 }
 
 fn stream_count(r: &mut Reader<'_>) -> Result<u64, FrameError> {
@@ -383,6 +405,21 @@ pub fn write_stream<'w>(
     w.take(len)
 }
 
+/// Bytes of a DATAGRAM frame with a length field around `len` bytes of data.
+pub fn datagram_frame_len(len: usize) -> usize {
+    1 + varint_len(len as u64) + len
+}
+
+/// Writes a DATAGRAM frame's header, with the length field, and gives out the place of its `len`
+/// bytes. All of the frame or nothing.
+pub fn write_datagram<'w>(w: &'w mut Writer<'_>, len: usize) -> Result<&'w mut [u8], Full> {
+    if w.remaining() < datagram_frame_len(len) {
+        return Err(Full);
+    }
+    write_varints(w, &[0x31, len as u64])?;
+    w.take(len)
+}
+
 fn write_varints(w: &mut Writer<'_>, values: &[u64]) -> Result<(), Full> {
     let len = values.iter().map(|v| varint_len(*v)).sum();
     write_whole(w, len, |w| values.iter().try_for_each(|v| w.varint(*v)))
@@ -427,6 +464,31 @@ mod tests {
         let close = Close { is_application: false, code: 7, reason: b"why" };
         assert_eq!(Frame::read(&mut r), Ok(Some(Frame::Close(close))));
         assert_eq!(Frame::read(&mut r), Ok(None));
+    }
+
+    #[test]
+    fn datagrams_with_and_without_length_tell_how_long_they_are() {
+        let bytes = written(|w| {
+            write_datagram(w, 3)?.copy_from_slice(b"abc");
+            write_datagram(w, 0).map(|_| ())
+        });
+        assert_eq!(bytes, [0x31, 3, b'a', b'b', b'c', 0x31, 0]);
+        let mut r = Reader::new(&bytes);
+        let frame = Frame::Datagram(Datagram { data: b"abc", frame_len: 5 });
+        assert!(frame.is_ack_eliciting() && !frame.is_allowed_in_contact());
+        assert_eq!(Frame::read(&mut r), Ok(Some(frame)));
+        let empty = Datagram { data: b"", frame_len: 2 };
+        assert_eq!(Frame::read(&mut r), Ok(Some(Frame::Datagram(empty))));
+        let to_the_end = Datagram { data: b"rest", frame_len: 5 };
+        assert_eq!(one(b"\x30rest"), Ok(Some(Frame::Datagram(to_the_end))));
+        // A length in eight bytes counts as eight.
+        let wide = Datagram { data: b"a", frame_len: 10 };
+        assert_eq!(one(b"\x31\xc0\0\0\0\0\0\0\x01a"), Ok(Some(Frame::Datagram(wide))));
+        assert_eq!(one(&[0x31, 4, 1, 2, 3]), Err(FrameError::Truncated));
+        let mut buf = [0; 5];
+        let mut w = Writer::new(&mut buf);
+        assert!(write_datagram(&mut w, 4).is_err());
+        assert!(w.is_empty() && write_datagram(&mut w, 3).is_ok());
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct TransportParams {
     /// 0xff04de1b (draft-ietf-quic-ack-frequency-11 §3), the least microseconds it can be asked to
     /// hold an ACK back; 0: it takes no ACK_FREQUENCY.
     pub min_ack_delay_us: u64,
+    /// 0x20, bytes of the DATAGRAM frames it takes (RFC 9221 §3); 0: none.
+    pub max_datagram_frame_size: u64,
 }
 
 /// min_ack_delay.
@@ -52,6 +54,7 @@ impl Default for TransportParams {
             stateless_reset_token: None,
             active_connection_id_limit: 2,
             min_ack_delay_us: 0,
+            max_datagram_frame_size: 0,
         }
     }
 }
@@ -92,6 +95,7 @@ impl TransportParams {
         let absent = TransportParams::default();
         let optional = [
             (0x0e, self.active_connection_id_limit, absent.active_connection_id_limit),
+            (0x20, self.max_datagram_frame_size, absent.max_datagram_frame_size),
             (MIN_ACK_DELAY, self.min_ack_delay_us, absent.min_ack_delay_us),
         ];
         let optional = optional.into_iter().filter(|(_, value, absent)| value != absent);
@@ -152,6 +156,7 @@ impl TransportParams {
             0x0b => &mut self.max_ack_delay_ms,
             0x0e => &mut self.active_connection_id_limit,
             MIN_ACK_DELAY => &mut self.min_ack_delay_us,
+            0x20 => &mut self.max_datagram_frame_size,
             _ => return None,
         })
     }

@@ -14,6 +14,7 @@ use rit_core::wire::frame;
 use std::time::Duration;
 
 const SESSION_WINDOW: u64 = 64 * 1024;
+const DATAGRAM_BUFFER: u64 = 2000;
 const ROUNDS_MAX: usize = 2000;
 
 struct Driver {
@@ -50,6 +51,9 @@ impl Driver {
             session_window: SESSION_WINDOW,
             stream_send_buffer: SESSION_WINDOW / 4,
             max_streams: 16,
+            datagram_send_buffer: DATAGRAM_BUFFER as usize,
+            datagram_recv_buffer: DATAGRAM_BUFFER as usize,
+            datagram_queue: 8,
             ..Config::default()
         };
         let mut endpoint = Endpoint::new([1; 32], config);
@@ -101,6 +105,7 @@ impl Driver {
         assert!(stats.buffered_bytes <= 2 * SESSION_WINDOW, "{stats:?}");
         // Streams opened by us and by the peer, and those that wait for their last ACK.
         assert!(stats.streams <= 2 * 1024, "{stats:?}");
+        assert!(stats.datagram_bytes <= 2 * DATAGRAM_BUFFER, "{stats:?}");
         sent
     }
 
@@ -169,6 +174,14 @@ impl Driver {
             7 => drop(connection.stream_release(id, 3)),
             _ if which > 250 => connection.close(4, now),
             _ if which > 240 => connection.update_keys(),
+            _ if which > 230 => {
+                let expires = Some(now + Duration::from_millis(u64::from(which)));
+                let _ = connection.datagram_send([&[which], &buf], expires);
+            }
+            _ if which > 220 => {
+                connection.datagram_sort(|head| Some((u64::from(*head.first()?), 1)));
+                let _ = connection.datagram_read(len as u64, &mut [0; 64]);
+            }
             _ => drop(connection.stream_state(id)),
         }
         Some(())

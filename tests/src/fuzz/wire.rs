@@ -3,7 +3,7 @@
 
 use rit_core::wire::ack::{self, Ack};
 use rit_core::wire::codec::{Reader, Writer};
-use rit_core::wire::frame::{self as frames, Frame};
+use rit_core::wire::frame::{self as frames, Datagram, Frame};
 use rit_core::wire::packet::{self, Header, SAMPLE_LEN, TruncatedPn};
 use rit_core::wire::params::TransportParams;
 
@@ -105,6 +105,7 @@ fn check_frame(frame: &Frame<'_>) {
         Frame::PathChallenge(data) => frames::write_path_challenge(&mut w, data).is_ok(),
         Frame::PathResponse(data) => frames::write_path_response(&mut w, data).is_ok(),
         Frame::Close(close) => frames::write_close(&mut w, close).is_ok(),
+        Frame::Datagram(datagram) => return check_datagram(datagram),
         Frame::HandshakeDone => frames::write_handshake_done(&mut w).is_ok(),
         Frame::NewConnectionId(new) => frames::write_new_connection_id(&mut w, new).is_ok(),
         Frame::RetireConnectionId(sequence) => {
@@ -117,6 +118,20 @@ fn check_frame(frame: &Frame<'_>) {
     let len = w.len();
     let mut r = Reader::new(&buf[..len]);
     assert_eq!(Frame::read(&mut r).as_ref(), Ok(&Some(frame.clone())));
+    assert!(r.is_empty());
+}
+
+/// What is written always has a length field, and the shortest one.
+fn check_datagram(datagram: &Datagram<'_>) {
+    let len = datagram.data.len();
+    assert!(datagram.frame_len > len);
+    let mut buf = vec![0; frames::datagram_frame_len(len)];
+    let mut w = Writer::new(&mut buf);
+    let room = frames::write_datagram(&mut w, len).expect("there is room to the byte");
+    room.copy_from_slice(datagram.data);
+    let again = Datagram { data: datagram.data, frame_len: buf.len() };
+    let mut r = Reader::new(&buf);
+    assert_eq!(Frame::read(&mut r), Ok(Some(Frame::Datagram(again))));
     assert!(r.is_empty());
 }
 

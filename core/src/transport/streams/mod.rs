@@ -152,6 +152,15 @@ impl Streams {
         Ok(len)
     }
 
+    /// Bytes that [`Self::write`] would take now.
+    pub(super) fn room(&self, id: StreamId) -> Result<u64, StreamError> {
+        let stream = self.table.get(&id).ok_or(StreamError::Unknown)?;
+        stream.send.check_open()?;
+        let room = self.stream_send_buffer.saturating_sub(stream.send.buffered());
+        let total_room = self.window.saturating_sub(self.buffered);
+        Ok(room.min(total_room.max(FIRST_WRITE.saturating_sub(stream.send.end()))))
+    }
+
     pub(super) fn read(&mut self, id: StreamId, out: &mut [u8]) -> Result<usize, StreamError> {
         let stream = self.table.get_mut(&id).ok_or(StreamError::Unknown)?;
         let len = stream.recv.read(out)?;
