@@ -174,6 +174,12 @@ typedef struct rit_node rit_node;
 #define RIT_ERR_EXISTS -10
 
 /**
+ * A message longer than RIT_MESSAGE_MAX, or than a window of one of the ends. Nothing was sent;
+ * send less.
+ */
+#define RIT_ERR_TOO_LARGE -11
+
+/**
  * Nothing now: no event, nothing to read, no room to write. Wait for the event; do not poll.
  */
 #define RIT_ERR_AGAIN -100
@@ -342,7 +348,7 @@ typedef struct rit_node rit_node;
 #define RIT_EVENT_SESSION_UP 5
 
 /**
- * A session is over, or never came up; its handle and those of its streams are stale.
+ * A session is over, or never came up; its handle and those of its streams and flows are stale.
  * session; error: RIT_OK (closed here); CLOSED (by the peer's application, code); TIMEOUT; UNKNOWN
  * and OFFLINE (the broker says so of the device, or is away itself); DENIED; LIMIT; PEER;
  * INTERNAL.
@@ -394,9 +400,42 @@ typedef struct rit_node rit_node;
 #define RIT_EVENT_STREAM_EXPIRED 14
 
 /**
+ * The peer asks for a UDP service of this node: rit_flow_accept or rit_flow_refuse.
+ * flow, session, service.
+ */
+#define RIT_EVENT_FLOW_INCOMING 15
+
+/**
+ * The peer's UDP service accepted the flow. flow.
+ */
+#define RIT_EVENT_FLOW_OPENED 16
+
+/**
+ * The peer's UDP service did not: rit_flow_close. flow; code: RIT_REFUSED_*; error: the same as
+ * REFUSED, DENIED, UNKNOWN or LIMIT.
+ */
+#define RIT_EVENT_FLOW_REFUSED 17
+
+/**
+ * There is a message to receive: rit_datagram_recv until RIT_ERR_AGAIN. flow.
+ */
+#define RIT_EVENT_FLOW_READABLE 18
+
+/**
+ * The flow is over and all of it was received: rit_flow_close. flow; error: CLOSED (by the peer),
+ * TIMEOUT (no message either way for the service's flow_idle_ms).
+ */
+#define RIT_EVENT_FLOW_CLOSED 19
+
+/**
  * rit_service.kind: a TCP service. Each stream is one connection.
  */
 #define RIT_SERVICE_TCP 0
+
+/**
+ * rit_service.kind: a UDP service. Each flow is one remote address.
+ */
+#define RIT_SERVICE_UDP 1
 
 /**
  * Bytes of the longest service name with its NUL.
@@ -432,6 +471,11 @@ typedef struct rit_node rit_node;
  * STREAM_RESET's code when the peer's deadline for what it sends passed.
  */
 #define RIT_CODE_DEADLINE 3
+
+/**
+ * Bytes of the longest message of a flow; less where the windows of either end are smaller.
+ */
+#define RIT_MESSAGE_MAX 65527
 
 /**
  * A node: a device, a user, or both. One thread at a time; nodes are independent of each other.
@@ -493,9 +537,27 @@ struct rit_config {
      */
     uint32_t keep_alive_ms;
     /**
+     * Flows of one session, both directions together; default 64; UINT32_MAX: none.
+     */
+    uint32_t max_flows;
+    /**
+     * Datagrams of one session that may wait, each way; default 256; UINT32_MAX: none, so that
+     * messages of flows go on streams only.
+     */
+    uint32_t datagram_queue;
+    /**
+     * Bytes of datagrams that may wait to be sent, at most 2^30; default 65536.
+     */
+    uint32_t datagram_send_buffer;
+    /**
+     * Bytes of datagrams received and not read yet, at most 2^30; default 65536. For more the
+     * oldest makes room.
+     */
+    uint32_t datagram_recv_buffer;
+    /**
      * 0.
      */
-    uint64_t reserved[4];
+    uint64_t reserved[2];
 };
 
 /**
@@ -651,13 +713,27 @@ struct rit_stats {
      */
     uint64_t buffered_bytes;
     /**
-     * Memory of stream buffers in bytes, now.
+     * Memory of stream and datagram buffers in bytes, now.
      */
     uint64_t buffer_memory;
     /**
+     * Flows, now.
+     */
+    uint64_t flows;
+    /**
+     * Messages of flows given up before they were sent, for their expiry or because the path
+     * carries less than it did; on the connections there are now.
+     */
+    uint64_t messages_unsent;
+    /**
+     * Messages that came as datagrams and were dropped unread, because too many waited or their
+     * flow was over; on the connections there are now.
+     */
+    uint64_t messages_unread;
+    /**
      * 0.
      */
-    uint64_t reserved[4];
+    uint64_t reserved[1];
 };
 
 /**
@@ -675,6 +751,12 @@ typedef uint64_t rit_stream;
  * Handle of a service offered here; 0 is none.
  */
 typedef uint64_t rit_service_id;
+
+/**
+ * Handle of a UDP flow, of whichever session; 0 is none. A generation is inside: a stale one is
+ * RIT_ERR_HANDLE.
+ */
+typedef uint64_t rit_flow;
 
 /**
  * What happened. Fields that the type's comment does not name are 0.
@@ -717,9 +799,13 @@ struct rit_event {
      */
     uint8_t peer[RIT_KEY_LEN];
     /**
+     * Which flow.
+     */
+    rit_flow flow;
+    /**
      * 0.
      */
-    uint64_t reserved[4];
+    uint64_t reserved[3];
 };
 
 /**
@@ -762,7 +848,7 @@ struct rit_service {
      */
     uint32_t struct_size;
     /**
-     * RIT_SERVICE_TCP.
+     * RIT_SERVICE_TCP or RIT_SERVICE_UDP.
      */
     uint16_t kind;
     /**
@@ -773,6 +859,15 @@ struct rit_service {
      * Its name: 1 to 63 characters of a-z 0-9 - _ and dot, with a NUL.
      */
     const char *name;
+    /**
+     * A flow of a UDP service ends after so many milliseconds without a message either way, at
+     * least 30000; 0: 120000 (RFC 4787, REQ-5).
+     */
+    uint32_t flow_idle_ms;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
 };
 
 /**
@@ -844,7 +939,7 @@ struct rit_service_info {
      */
     uint32_t struct_size;
     /**
-     * RIT_SERVICE_TCP; ignore services of other kinds.
+     * RIT_SERVICE_TCP or RIT_SERVICE_UDP; ignore services of other kinds.
      */
     uint16_t kind;
     /**
@@ -975,7 +1070,7 @@ int32_t rit_node_stats(const struct rit_node *node, struct rit_stats *out);
 
 /**
  * Takes the next event. Call it until RIT_ERR_AGAIN, after every call or every turn of the main
- * loop; memory for events is bounded, as each stream waits in the queue at most once.
+ * loop; memory for events is bounded, as each stream and flow waits in the queue at most once.
  *
  * The caller sets out->struct_size; out is written only with RIT_OK. Calls log.
  * Errors: AGAIN (none now), NULL, SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
@@ -1011,11 +1106,12 @@ int32_t rit_peer_allow(struct rit_node *node, const uint8_t key[RIT_KEY_LEN]);
 int32_t rit_peer_forbid(struct rit_node *node, const uint8_t key[RIT_KEY_LEN]);
 
 /**
- * Offers a service, online or not. Peers that are allowed open streams to it by its name, each of
- * which is told as STREAM_INCOMING with this handle.
+ * Offers a service, online or not. Peers that are allowed open streams or flows to it by its name,
+ * each of which is told as STREAM_INCOMING or FLOW_INCOMING with this handle.
  *
  * service: copied with its name. out: gets the handle, good until rit_service_remove.
- * Errors: NULL, ARG (kind), SIZE, NAME, EXISTS (the name), LIMIT (max_services), REENTRY,
+ * Errors: NULL, ARG (kind, flow_idle_ms, reserved), SIZE, NAME, EXISTS (the name, among services
+ * of this kind), LIMIT (max_services), REENTRY,
  * INTERNAL. Not in a callback, not in an ISR.
  */
 int32_t rit_service_add(struct rit_node *node,
@@ -1023,7 +1119,7 @@ int32_t rit_service_add(struct rit_node *node,
                         rit_service_id *out);
 
 /**
- * Withdraws a service; streams that are open go on.
+ * Withdraws a service; streams and flows that are open go on.
  *
  * Errors: NULL, HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
  */
@@ -1190,6 +1286,85 @@ int32_t rit_stream_set_deadline(struct rit_node *node, rit_stream stream, uint64
  * Errors: NULL, HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
  */
 int32_t rit_stream_release(struct rit_node *node, rit_stream stream);
+
+/**
+ * Opens a flow to a UDP service of the device at the other end of a session that is up: one for
+ * each address that UDP comes from here. Messages may be sent at once. FLOW_OPENED or FLOW_REFUSED
+ * follows.
+ *
+ * service: the name, not kept. out: gets the handle, good until rit_flow_close or SESSION_DOWN.
+ * Errors: NULL, NAME, HANDLE, STATE (the session is not up), LIMIT (max_flows here, or the peer's
+ * max_streams), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_flow_open(struct rit_node *node,
+                      rit_session session,
+                      const char *service,
+                      rit_flow *out);
+
+/**
+ * Accepts a flow of FLOW_INCOMING. From then on messages can be sent and received.
+ *
+ * Errors: AGAIN (no room for the answer now: try later), NULL, HANDLE, STATE (not an incoming one,
+ * or answered already), RESET or CLOSED (the peer gave it up: rit_flow_close), REENTRY, INTERNAL.
+ * Not in a callback, not in an ISR.
+ */
+int32_t rit_flow_accept(struct rit_node *node, rit_flow flow);
+
+/**
+ * Refuses a flow of FLOW_INCOMING; its handle is stale from then on.
+ *
+ * refusal: RIT_REFUSED_*, told to the peer. Errors: NULL, ARG (refusal), HANDLE (stale, not an
+ * incoming one, or answered already), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_flow_refuse(struct rit_node *node, rit_flow flow, int32_t refusal);
+
+/**
+ * Sends a message, whole or not at all. As with UDP it may be lost, and messages may overtake each
+ * other. Up to rit_datagram_max bytes it is one datagram, sent once or never; longer ones, and
+ * those sent before FLOW_OPENED, go on the flow's stream, which repeats what is lost.
+ *
+ * buf: len bytes, copied; 0 to RIT_MESSAGE_MAX. expiry_us: microseconds from now after which it is
+ * not worth sending any more and is dropped if it is still here; 0: none. On the stream there is
+ * none.
+ * Errors: LIMIT (too much waits to be sent; no event follows: drop the message, as UDP would),
+ * TOO_LARGE, NULL, HANDLE, STATE (not accepted, or over), REENTRY, INTERNAL. Not in a callback,
+ * not in an ISR.
+ */
+int32_t rit_datagram_send(struct rit_node *node,
+                          rit_flow flow,
+                          const uint8_t *buf,
+                          size_t len,
+                          uint64_t expiry_us);
+
+/**
+ * Gives the next message that came, whole.
+ *
+ * buf: room for cap bytes. len: gets how many there are, 0 for an empty message.
+ * Errors: AGAIN (none now: FLOW_READABLE follows), BUFFER (it has more than cap bytes; it stays,
+ * and *len says how many), NULL, HANDLE, REENTRY, INTERNAL; *len is 0 but with BUFFER. Not in a
+ * callback, not in an ISR.
+ */
+int32_t rit_datagram_recv(struct rit_node *node,
+                          rit_flow flow,
+                          uint8_t *buf,
+                          size_t cap,
+                          size_t *len);
+
+/**
+ * How long a message may be to go as one datagram now; it changes with the path. 0: the peer takes
+ * none, and all go on the flow's stream.
+ *
+ * Errors: NULL, HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_datagram_max(struct rit_node *node, rit_flow flow, size_t *out);
+
+/**
+ * Ends a flow and gives the handle back; every flow wants this in the end, but for refused
+ * incoming ones and those of a session that is down. The peer gets FLOW_CLOSED.
+ *
+ * Errors: NULL, HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_flow_close(struct rit_node *node, rit_flow flow);
 
 /**
  * Takes a broker's address, rit://KEY@HOST:PORT, apart. HOST is a name, an IPv4 address, or an

@@ -37,8 +37,18 @@ pub struct rit_config {
     /// A quiet session sends a packet this often, in milliseconds; UINT32_MAX: never; default
     /// 10000.
     pub keep_alive_ms: u32,
+    /// Flows of one session, both directions together; default 64; UINT32_MAX: none.
+    pub max_flows: u32,
+    /// Datagrams of one session that may wait, each way; default 256; UINT32_MAX: none, so that
+    /// messages of flows go on streams only.
+    pub datagram_queue: u32,
+    /// Bytes of datagrams that may wait to be sent, at most 2^30; default 65536.
+    pub datagram_send_buffer: u32,
+    /// Bytes of datagrams received and not read yet, at most 2^30; default 65536. For more the
+    /// oldest makes room.
+    pub datagram_recv_buffer: u32,
     /// 0.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 2],
 }
 
 // SAFETY: repr(C), begins with struct_size, no padding, any bytes are a value.
@@ -61,7 +71,11 @@ impl rit_config {
             max_datagram: 0,
             idle_timeout_ms: 0,
             keep_alive_ms: 0,
-            reserved: [0; 4],
+            max_flows: 0,
+            datagram_queue: 0,
+            datagram_send_buffer: 0,
+            datagram_recv_buffer: 0,
+            reserved: [0; 2],
         }
     }
 
@@ -78,6 +92,10 @@ impl rit_config {
             u32::MAX => t.keep_alive = Duration::ZERO,
             ms => or_default(&mut t.keep_alive, Duration::from_millis(ms.into())),
         }
+        or_default(&mut t.datagram_send_buffer, self.datagram_send_buffer as usize);
+        or_default(&mut t.datagram_recv_buffer, self.datagram_recv_buffer as usize);
+        or_none(&mut t.datagram_queue, self.datagram_queue);
+        or_none(&mut config.max_flows, self.max_flows);
         or_default(&mut config.max_sessions, self.max_sessions as usize);
         or_default(&mut config.max_services, self.max_services as usize);
         or_default(&mut config.max_peers, self.max_peers as usize);
@@ -92,6 +110,15 @@ fn or_default<T: PartialEq + Default>(limit: &mut T, given: T) {
     }
 }
 
+/// The same, and UINT32_MAX stands for none.
+fn or_none(limit: &mut usize, given: u32) {
+    match given {
+        0 => {}
+        u32::MAX => *limit = 0,
+        given => *limit = given as usize,
+    }
+}
+
 /// Checks all that can be checked without a node.
 ///
 /// # Safety
@@ -102,7 +129,7 @@ pub(crate) unsafe fn read(cfg: *const rit_config) -> Result<Config, Error> {
     if cfg.abi_version != RIT_ABI_VERSION {
         return Err(Error::Version(cfg.abi_version));
     }
-    if cfg.reserved != [0; 4] {
+    if cfg.reserved != [0; 2] {
         return Err(Error::Argument("rit_config.reserved"));
     }
     let mut config = cfg.to_core();

@@ -38,6 +38,9 @@ pub const RIT_ERR_BUFFER: i32 = -8;
 pub const RIT_ERR_NAME: i32 = -9;
 /// It is there already. Nothing changed; take another name.
 pub const RIT_ERR_EXISTS: i32 = -10;
+/// A message longer than RIT_MESSAGE_MAX, or than a window of one of the ends. Nothing was sent;
+/// send less.
+pub const RIT_ERR_TOO_LARGE: i32 = -11;
 
 /// Nothing now: no event, nothing to read, no room to write. Wait for the event; do not poll.
 pub const RIT_ERR_AGAIN: i32 = -100;
@@ -152,6 +155,8 @@ fn node_code(error: NodeError) -> i32 {
         NodeError::Exists => RIT_ERR_EXISTS,
         NodeError::Name => RIT_ERR_NAME,
         NodeError::Argument => RIT_ERR_ARG,
+        NodeError::TooLarge => RIT_ERR_TOO_LARGE,
+        NodeError::Buffer(_) => RIT_ERR_BUFFER,
         NodeError::Offline => RIT_ERR_OFFLINE,
         NodeError::State => RIT_ERR_STATE,
         NodeError::Blocked => RIT_ERR_AGAIN,
@@ -223,6 +228,7 @@ fn describe(err: i32) -> &'static CStr {
         RIT_ERR_BUFFER => c"the buffer is too small",
         RIT_ERR_NAME => c"not a service name",
         RIT_ERR_EXISTS => c"it exists already",
+        RIT_ERR_TOO_LARGE => c"the message is too large",
         RIT_ERR_AGAIN => c"nothing now, wait for the event",
         RIT_ERR_LIMIT => c"a limit is reached",
         RIT_ERR_NOMEM => c"out of memory",

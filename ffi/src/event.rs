@@ -6,6 +6,7 @@
 use crate::RIT_KEY_LEN;
 use crate::args::{Answer, Versioned};
 use crate::error::{Error, RIT_OK, reason_code, refusal_code};
+use crate::flow::rit_flow;
 use crate::io::{Io, RIT_LOG_INFO, RIT_LOG_WARN};
 use crate::node::{query, rit_node};
 use crate::service::rit_service_id;
@@ -28,7 +29,7 @@ pub const RIT_EVENT_ENROL_REFUSED: u32 = 4;
 /// A session is up: the peer has proved to hold its key. session, peer, is_initiator (1: this node
 /// opened it, and may open streams to the peer's services; 0: the peer did).
 pub const RIT_EVENT_SESSION_UP: u32 = 5;
-/// A session is over, or never came up; its handle and those of its streams are stale.
+/// A session is over, or never came up; its handle and those of its streams and flows are stale.
 /// session; error: RIT_OK (closed here); CLOSED (by the peer's application, code); TIMEOUT; UNKNOWN
 /// and OFFLINE (the broker says so of the device, or is away itself); DENIED; LIMIT; PEER;
 /// INTERNAL.
@@ -53,6 +54,19 @@ pub const RIT_EVENT_STREAM_STOPPED: u32 = 13;
 /// The deadline that rit_stream_set_deadline gave this side passed before all had arrived: the rest
 /// is given up, writing is over, reading is not. stream.
 pub const RIT_EVENT_STREAM_EXPIRED: u32 = 14;
+/// The peer asks for a UDP service of this node: rit_flow_accept or rit_flow_refuse.
+/// flow, session, service.
+pub const RIT_EVENT_FLOW_INCOMING: u32 = 15;
+/// The peer's UDP service accepted the flow. flow.
+pub const RIT_EVENT_FLOW_OPENED: u32 = 16;
+/// The peer's UDP service did not: rit_flow_close. flow; code: RIT_REFUSED_*; error: the same as
+/// REFUSED, DENIED, UNKNOWN or LIMIT.
+pub const RIT_EVENT_FLOW_REFUSED: u32 = 17;
+/// There is a message to receive: rit_datagram_recv until RIT_ERR_AGAIN. flow.
+pub const RIT_EVENT_FLOW_READABLE: u32 = 18;
+/// The flow is over and all of it was received: rit_flow_close. flow; error: CLOSED (by the peer),
+/// TIMEOUT (no message either way for the service's flow_idle_ms).
+pub const RIT_EVENT_FLOW_CLOSED: u32 = 19;
 
 /// What happened. Fields that the type's comment does not name are 0.
 #[repr(C)]
@@ -76,8 +90,10 @@ pub struct rit_event {
     pub code: u64,
     /// The peer's public key.
     pub peer: [u8; RIT_KEY_LEN],
+    /// Which flow.
+    pub flow: rit_flow,
     /// 0.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 3],
 }
 
 // SAFETY: repr(C), begins with struct_size, no padding, any bytes are a value.
@@ -97,7 +113,8 @@ impl rit_event {
             service: 0,
             code: 0,
             peer: [0; 32],
-            reserved: [0; 4],
+            flow: 0,
+            reserved: [0; 3],
         }
     }
 
@@ -154,6 +171,25 @@ impl From<&Event> for rit_event {
             Event::StreamExpired { stream } => {
                 rit_event { stream: stream.0, ..new(RIT_EVENT_STREAM_EXPIRED) }
             }
+            Event::FlowIncoming { flow, session, service } => rit_event {
+                flow: flow.0,
+                session: session.0,
+                service: service.0,
+                ..new(RIT_EVENT_FLOW_INCOMING)
+            },
+            Event::FlowOpened { flow } => rit_event { flow: flow.0, ..new(RIT_EVENT_FLOW_OPENED) },
+            Event::FlowRefused { flow, refusal } => rit_event {
+                flow: flow.0,
+                error: refusal_code(refusal),
+                code: refusal.code().into(),
+                ..new(RIT_EVENT_FLOW_REFUSED)
+            },
+            Event::FlowReadable { flow } => {
+                rit_event { flow: flow.0, ..new(RIT_EVENT_FLOW_READABLE) }
+            }
+            Event::FlowClosed { flow, reason } => {
+                rit_event { flow: flow.0, ..new(RIT_EVENT_FLOW_CLOSED).because(reason) }
+            }
         }
     }
 }
@@ -175,7 +211,7 @@ fn log(io: &Io, event: &Event) {
 }
 
 /// Takes the next event. Call it until RIT_ERR_AGAIN, after every call or every turn of the main
-/// loop; memory for events is bounded, as each stream waits in the queue at most once.
+/// loop; memory for events is bounded, as each stream and flow waits in the queue at most once.
 ///
 /// The caller sets out->struct_size; out is written only with RIT_OK. Calls log.
 /// Errors: AGAIN (none now), NULL, SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.

@@ -21,6 +21,7 @@ pub mod broker;
 pub mod service;
 pub mod session;
 pub mod stream;
+pub mod flow;
 pub mod text;
 mod args;
 #[cfg(all(not(feature = "std"), target_os = "none"))]
@@ -31,6 +32,7 @@ pub use broker::{rit_broker, rit_broker_connect};
 pub use config::{rit_config, rit_config_init};
 pub use error::rit_strerror;
 pub use event::{rit_event, rit_node_next_event};
+pub use flow::rit_flow;
 pub use io::{rit_io, rit_path};
 pub use node::{rit_node, rit_node_free, rit_node_new, rit_stats};
 pub use service::{rit_service, rit_service_id, rit_service_info};

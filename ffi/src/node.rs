@@ -86,10 +86,18 @@ pub struct rit_stats {
     pub streams: u32,
     /// Bytes of streams not read by the application or not acknowledged by the peer, now.
     pub buffered_bytes: u64,
-    /// Memory of stream buffers in bytes, now.
+    /// Memory of stream and datagram buffers in bytes, now.
     pub buffer_memory: u64,
+    /// Flows, now.
+    pub flows: u64,
+    /// Messages of flows given up before they were sent, for their expiry or because the path
+    /// carries less than it did; on the connections there are now.
+    pub messages_unsent: u64,
+    /// Messages that came as datagrams and were dropped unread, because too many waited or their
+    /// flow was over; on the connections there are now.
+    pub messages_unread: u64,
     /// 0.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 1],
 }
 
 // SAFETY: repr(C), begins with struct_size, no padding, any bytes are a value.
@@ -544,7 +552,10 @@ pub unsafe extern "C" fn rit_node_stats(node: *const rit_node, out: *mut rit_sta
                 streams: small(stats.streams),
                 buffered_bytes: stats.buffered_bytes,
                 buffer_memory: stats.buffer_memory,
-                reserved: [0; 4],
+                flows: stats.flows,
+                messages_unsent: stats.messages_unsent,
+                messages_unread: stats.messages_unread,
+                reserved: [0; 1],
             });
             Ok(())
         })

@@ -4,15 +4,19 @@ use crate::args::{self, Versioned};
 use crate::error::Error;
 use crate::node::{command, rit_node};
 use core::ffi::c_char;
+use core::time::Duration;
 use rit_core::base::PublicKey;
 use rit_core::node::{NodeError, ServiceId};
-use rit_core::wire::message::{SERVICE_NAME_LEN_MAX, ServiceInfo};
+use rit_core::tunnel::{FLOW_IDLE_DEFAULT, FLOW_IDLE_MIN};
+use rit_core::wire::message::{SERVICE_NAME_LEN_MAX, SERVICE_TCP, SERVICE_UDP, ServiceInfo};
 
 /// Handle of a service offered here; 0 is none.
 pub type rit_service_id = u64;
 
 /// rit_service.kind: a TCP service. Each stream is one connection.
 pub const RIT_SERVICE_TCP: u16 = 0;
+/// rit_service.kind: a UDP service. Each flow is one remote address.
+pub const RIT_SERVICE_UDP: u16 = 1;
 
 /// Bytes of the longest service name with its NUL.
 pub const RIT_SERVICE_NAME_MAX: usize = 64;
@@ -23,12 +27,17 @@ pub const RIT_SERVICE_NAME_MAX: usize = 64;
 pub struct rit_service {
     /// sizeof(struct rit_service).
     pub struct_size: u32,
-    /// RIT_SERVICE_TCP.
+    /// RIT_SERVICE_TCP or RIT_SERVICE_UDP.
     pub kind: u16,
     /// The port people know such a service by, such as 80; told to the peer. 0: none.
     pub port: u16,
     /// Its name: 1 to 63 characters of a-z 0-9 - _ and dot, with a NUL.
     pub name: *const c_char,
+    /// A flow of a UDP service ends after so many milliseconds without a message either way, at
+    /// least 30000; 0: 120000 (RFC 4787, REQ-5).
+    pub flow_idle_ms: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// A service that the device at the other end of a session offers.
@@ -37,7 +46,7 @@ pub struct rit_service {
 pub struct rit_service_info {
     /// sizeof(struct rit_service_info); set by the caller.
     pub struct_size: u32,
-    /// RIT_SERVICE_TCP; ignore services of other kinds.
+    /// RIT_SERVICE_TCP or RIT_SERVICE_UDP; ignore services of other kinds.
     pub kind: u16,
     /// The port people know it by; 0: none.
     pub port: u16,
@@ -96,11 +105,12 @@ pub unsafe extern "C" fn rit_peer_forbid(node: *mut rit_node, key: *const u8) ->
     }
 }
 
-/// Offers a service, online or not. Peers that are allowed open streams to it by its name, each of
-/// which is told as STREAM_INCOMING with this handle.
+/// Offers a service, online or not. Peers that are allowed open streams or flows to it by its name,
+/// each of which is told as STREAM_INCOMING or FLOW_INCOMING with this handle.
 ///
 /// service: copied with its name. out: gets the handle, good until rit_service_remove.
-/// Errors: NULL, ARG (kind), SIZE, NAME, EXISTS (the name), LIMIT (max_services), REENTRY,
+/// Errors: NULL, ARG (kind, flow_idle_ms, reserved), SIZE, NAME, EXISTS (the name, among services
+/// of this kind), LIMIT (max_services), REENTRY,
 /// INTERNAL. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_service_add(
@@ -114,18 +124,28 @@ pub unsafe extern "C" fn rit_service_add(
             let service = args::read(service)?;
             let out = args::place(out, "out")?;
             let kind = match service.kind {
-                RIT_SERVICE_TCP => 0,
+                RIT_SERVICE_TCP => SERVICE_TCP,
+                RIT_SERVICE_UDP => SERVICE_UDP,
                 _ => return Err(Error::Argument("rit_service.kind")),
             };
             let name = service_name(service.name)?;
+            let idle = match service.flow_idle_ms {
+                0 => FLOW_IDLE_DEFAULT,
+                ms => Duration::from_millis(ms.into()),
+            };
+            if service.reserved != 0 || idle < FLOW_IDLE_MIN {
+                return Err(Error::Argument("rit_service.flow_idle_ms or reserved"));
+            }
             let info = ServiceInfo { name: name.into(), kind, port: service.port };
-            out.write_unaligned(inner.node.service_add(info, now)?.0);
+            let id = inner.node.service_add(info, now)?;
+            inner.node.service_set_flow_idle(id, idle)?;
+            out.write_unaligned(id.0);
             Ok(())
         })
     }
 }
 
-/// Withdraws a service; streams that are open go on.
+/// Withdraws a service; streams and flows that are open go on.
 ///
 /// Errors: NULL, HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]

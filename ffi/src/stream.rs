@@ -80,15 +80,19 @@ pub unsafe extern "C" fn rit_stream_refuse(
     // SAFETY: as the header asks of the caller.
     unsafe {
         command(node, |inner, now| {
-            let refusal = match refusal {
-                RIT_REFUSED_SERVICE => Refusal::Service,
-                RIT_REFUSED_DENIED => Refusal::Denied,
-                RIT_REFUSED_UNKNOWN => Refusal::Unknown,
-                RIT_REFUSED_LIMIT => Refusal::Limit,
-                _ => return Err(Error::Argument("refusal")),
-            };
+            let refusal = refusal_of(refusal)?;
             Ok(inner.node.stream_refuse(StreamHandle(stream), refusal, now)?)
         })
+    }
+}
+
+pub(crate) fn refusal_of(refusal: i32) -> Result<Refusal, Error> {
+    match refusal {
+        RIT_REFUSED_SERVICE => Ok(Refusal::Service),
+        RIT_REFUSED_DENIED => Ok(Refusal::Denied),
+        RIT_REFUSED_UNKNOWN => Ok(Refusal::Unknown),
+        RIT_REFUSED_LIMIT => Ok(Refusal::Limit),
+        _ => Err(Error::Argument("refusal")),
     }
 }
 

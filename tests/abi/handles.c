@@ -42,6 +42,19 @@ static void try_all(rit_node *node, uint64_t handle) {
     ANSWERS(RIT_ERR_HANDLE, rit_stream_set_deadline(node, handle, UINT64_MAX - 1));
     ANSWERS(RIT_ERR_HANDLE, rit_stream_set_deadline(node, handle, UINT64_MAX));
     ANSWERS(RIT_ERR_HANDLE, rit_stream_release(node, handle));
+    ANSWERS(RIT_ERR_HANDLE, rit_flow_open(node, handle, "web", &out));
+    ANSWERS(RIT_ERR_NAME, rit_flow_open(node, handle, "Web", &out));
+    ANSWERS(RIT_ERR_HANDLE, rit_flow_accept(node, handle));
+    ANSWERS(RIT_ERR_HANDLE, rit_flow_refuse(node, handle, RIT_REFUSED_LIMIT));
+    ANSWERS(RIT_ERR_ARG, rit_flow_refuse(node, handle, 0));
+    ANSWERS(RIT_ERR_ARG, rit_flow_refuse(node, handle, 5));
+    ANSWERS(RIT_ERR_HANDLE, rit_datagram_send(node, handle, bytes, 4, UINT64_MAX));
+    ANSWERS(RIT_ERR_HANDLE, rit_datagram_recv(node, handle, bytes, 4, &len));
+    CHECK(len == 0);
+    len = 77;
+    ANSWERS(RIT_ERR_HANDLE, rit_datagram_max(node, handle, &len));
+    CHECK(len == 77);
+    ANSWERS(RIT_ERR_HANDLE, rit_flow_close(node, handle));
     CHECK(out == 77 && session_info.is_up == 77);
 }
 

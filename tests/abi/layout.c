@@ -9,14 +9,18 @@ int main(void) {
     AT(rit_path, port, 24);
     CHECK(sizeof(struct rit_config) == 80);
     AT(rit_config, max_datagram, 36);
-    AT(rit_config, reserved, 48);
+    AT(rit_config, max_flows, 48);
+    AT(rit_config, reserved, 64);
     CHECK(sizeof(struct rit_stats) == 112);
     AT(rit_stats, datagrams_received, 8);
     AT(rit_stats, buffer_memory, 72);
+    AT(rit_stats, flows, 80);
+    AT(rit_stats, reserved, 104);
     CHECK(sizeof(struct rit_event) == 112);
     AT(rit_event, session, 16);
     AT(rit_event, code, 40);
     AT(rit_event, peer, 48);
+    AT(rit_event, flow, 80);
     CHECK(sizeof(struct rit_target) == 40);
     CHECK(sizeof(struct rit_session_info) == 120);
     AT(rit_session_info, path, 48);
@@ -27,6 +31,7 @@ int main(void) {
     AT(rit_broker, paths, 40);
     CHECK(sizeof(struct rit_broker) == 40 + 3 * sizeof(void *));
     AT(rit_service, name, 8);
-    CHECK(sizeof(struct rit_service) == 8 + sizeof(void *));
+    AT(rit_service, flow_idle_ms, 8 + sizeof(void *));
+    CHECK(sizeof(struct rit_service) == 16 + sizeof(void *));
     return 0;
 }

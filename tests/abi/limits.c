@@ -43,6 +43,17 @@ static void configuration(void) {
     WITH(stream_send_buffer, 256, RIT_OK);
     WITH(keep_alive_ms, UINT32_MAX, RIT_OK);
     WITH(idle_timeout_ms, 1, RIT_OK);
+    WITH(max_flows, 1, RIT_OK);
+    WITH(max_flows, UINT32_MAX, RIT_OK);
+    WITH(max_flows, (uint32_t)1 << 20, RIT_OK);
+    WITH(max_flows, ((uint32_t)1 << 20) + 1, RIT_ERR_ARG);
+    WITH(datagram_queue, UINT32_MAX, RIT_OK);
+    WITH(datagram_queue, (uint32_t)1 << 20, RIT_OK);
+    WITH(datagram_queue, ((uint32_t)1 << 20) + 1, RIT_ERR_ARG);
+    WITH(datagram_send_buffer, (uint32_t)1 << 30, RIT_OK);
+    WITH(datagram_send_buffer, ((uint32_t)1 << 30) + 1, RIT_ERR_ARG);
+    WITH(datagram_recv_buffer, (uint32_t)1 << 30, RIT_OK);
+    WITH(datagram_recv_buffer, ((uint32_t)1 << 30) + 1, RIT_ERR_ARG);
 }
 
 static void services(void) {
@@ -76,9 +87,23 @@ static void services(void) {
     ANSWERS(RIT_OK, rit_service_add(fake.node, &service, &id[0]));
     ANSWERS(RIT_ERR_EXISTS, rit_service_add(fake.node, &service, &none));
     service.name = "a-b_c.9";
-    service.kind = 1;
+    service.kind = 2;
     ANSWERS(RIT_ERR_ARG, rit_service_add(fake.node, &service, &none));
     service.kind = RIT_SERVICE_TCP;
+    service.reserved = 1;
+    ANSWERS(RIT_ERR_ARG, rit_service_add(fake.node, &service, &none));
+    service.reserved = 0;
+    service.flow_idle_ms = 29999;
+    ANSWERS(RIT_ERR_ARG, rit_service_add(fake.node, &service, &none));
+    /* Names are told apart by kind. */
+    service.flow_idle_ms = 30000;
+    service.name = name;
+    service.kind = RIT_SERVICE_UDP;
+    ANSWERS(RIT_OK, rit_service_add(fake.node, &service, &id[1]));
+    ANSWERS(RIT_ERR_EXISTS, rit_service_add(fake.node, &service, &none));
+    ANSWERS(RIT_OK, rit_service_remove(fake.node, id[1]));
+    service.kind = RIT_SERVICE_TCP;
+    service.name = "a-b_c.9";
     ANSWERS(RIT_OK, rit_service_add(fake.node, &service, &id[1]));
     service.name = "one-more";
     ANSWERS(RIT_ERR_LIMIT, rit_service_add(fake.node, &service, &none));

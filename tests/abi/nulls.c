@@ -51,6 +51,13 @@ static void node_is_null(void) {
     ANSWERS(RIT_ERR_NULL, rit_stream_set_priority(NULL, 1, 3, 1));
     ANSWERS(RIT_ERR_NULL, rit_stream_set_deadline(NULL, 1, 1000));
     ANSWERS(RIT_ERR_NULL, rit_stream_release(NULL, 1));
+    ANSWERS(RIT_ERR_NULL, rit_flow_open(NULL, 1, "web", &handle));
+    ANSWERS(RIT_ERR_NULL, rit_flow_accept(NULL, 1));
+    ANSWERS(RIT_ERR_NULL, rit_flow_refuse(NULL, 1, RIT_REFUSED_SERVICE));
+    ANSWERS(RIT_ERR_NULL, rit_datagram_send(NULL, 1, bytes, 4, 0));
+    ANSWERS(RIT_ERR_NULL, rit_datagram_recv(NULL, 1, bytes, 4, &len));
+    ANSWERS(RIT_ERR_NULL, rit_datagram_max(NULL, 1, &len));
+    ANSWERS(RIT_ERR_NULL, rit_flow_close(NULL, 1));
 }
 
 static void argument_is_null(rit_node *node) {
@@ -92,6 +99,13 @@ static void argument_is_null(rit_node *node) {
     ANSWERS(RIT_ERR_NULL, rit_stream_read(node, 1, NULL, 4, &len));
     ANSWERS(RIT_ERR_NULL, rit_stream_read(node, 1, bytes, 4, NULL));
     ANSWERS(RIT_ERR_ARG, rit_stream_read(node, 1, bytes, 0, &len));
+    ANSWERS(RIT_ERR_NULL, rit_flow_open(node, 1, NULL, &handle));
+    ANSWERS(RIT_ERR_NULL, rit_flow_open(node, 1, "web", NULL));
+    ANSWERS(RIT_ERR_NULL, rit_datagram_send(node, 1, NULL, 4, 0));
+    ANSWERS(RIT_ERR_HANDLE, rit_datagram_send(node, 1, NULL, 0, 0));
+    ANSWERS(RIT_ERR_NULL, rit_datagram_recv(node, 1, NULL, 4, &len));
+    ANSWERS(RIT_ERR_NULL, rit_datagram_recv(node, 1, bytes, 4, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_datagram_max(node, 1, NULL));
 }
 
 static void creation(struct fake *fake) {

@@ -52,6 +52,13 @@ static void all_answer(int32_t wanted, rit_node *node) {
     ANSWERS(wanted, rit_stream_set_priority(node, 1, 3, 1));
     ANSWERS(wanted, rit_stream_set_deadline(node, 1, 1000));
     ANSWERS(wanted, rit_stream_release(node, 1));
+    ANSWERS(wanted, rit_flow_open(node, 1, "web", &handle));
+    ANSWERS(wanted, rit_flow_accept(node, 1));
+    ANSWERS(wanted, rit_flow_refuse(node, 1, RIT_REFUSED_SERVICE));
+    ANSWERS(wanted, rit_datagram_send(node, 1, bytes, 4, 0));
+    ANSWERS(wanted, rit_datagram_recv(node, 1, bytes, 4, &len));
+    ANSWERS(wanted, rit_datagram_max(node, 1, &len));
+    ANSWERS(wanted, rit_flow_close(node, 1));
 }
 
 static void reenter(struct fake *fake, const char *callback) {

@@ -60,9 +60,9 @@ static void creation(struct fake *fake) {
     config.known.abi_version = 0;
     ANSWERS(RIT_ERR_VERSION, make(&config.known, &io.known));
     config.known.abi_version = RIT_ABI_VERSION;
-    config.known.reserved[3] = 1;
+    config.known.reserved[1] = 1;
     ANSWERS(RIT_ERR_ARG, make(&config.known, &io.known));
-    config.known.reserved[3] = 0;
+    config.known.reserved[1] = 0;
     io.known.reserved = 1;
     ANSWERS(RIT_ERR_ARG, make(&config.known, &io.known));
 }

@@ -19,6 +19,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::Arc;
 
+#[path = "abi_pair/flows.rs"]
+mod flows;
+
 const DELAY_US: u64 = 10_000;
 const BROKER: u8 = 9;
 

@@ -30,17 +30,19 @@ fn rust_layout() -> Layout {
         }
         rit_config {
             struct_size abi_version max_sessions max_services max_peers max_streams stream_window
-            session_window stream_send_buffer max_datagram idle_timeout_ms keep_alive_ms reserved
+            session_window stream_send_buffer max_datagram idle_timeout_ms keep_alive_ms max_flows
+            datagram_queue datagram_send_buffer datagram_recv_buffer reserved
         }
         rit_stats {
             struct_size reserved0 datagrams_received datagrams_sent bytes_received bytes_sent
-            datagrams_dropped packets_lost sessions streams buffered_bytes buffer_memory reserved
+            datagrams_dropped packets_lost sessions streams buffered_bytes buffer_memory flows
+            messages_unsent messages_unread reserved
         }
         rit_event {
-            struct_size r#type error is_initiator session stream service code peer reserved
+            struct_size r#type error is_initiator session stream service code peer flow reserved
         }
         rit_broker { struct_size reserved key paths path_count enrol_code }
-        rit_service { struct_size kind port name }
+        rit_service { struct_size kind port name flow_idle_ms reserved }
         rit_service_info { struct_size kind port name }
         rit_target { struct_size reserved device }
         rit_session_info {
@@ -120,6 +122,6 @@ fn constants_have_their_values() {
     let errors = text.split("pub const RIT_ERR_").skip(1);
     let values: Vec<&str> =
         errors.map(|rest| rest.split(['=', ';']).nth(1).unwrap().trim()).collect();
-    assert_eq!(values.len(), 28);
+    assert_eq!(values.len(), 29);
     assert_eq!(values.iter().collect::<BTreeSet<_>>().len(), values.len());
 }

@@ -1,8 +1,10 @@
-//! Once a session is up and warm, packets are sent, received and acknowledged, and bytes written
-//! and read, without an allocation: firmware's heap cannot fragment under traffic.
+//! Once a session is up and warm, packets are sent, received and acknowledged, bytes written and
+//! read, and messages sent and received, without an allocation: firmware's heap cannot fragment
+//! under traffic.
 
 use rit_core::base::{Path, Time};
-use rit_core::node::{Config, Event, Node, StreamHandle};
+use rit_core::node::{Config, Event, FlowHandle, Node, StreamHandle};
+use rit_core::wire::message::{SERVICE_UDP, ServiceInfo};
 use rit_tests::heap::{Counting, allocations};
 use rit_tests::sim::net::LinkConfig;
 use rit_tests::sim::trio::{SERVICE, Trio};
@@ -17,9 +19,11 @@ struct Hands {
     nodes: [Box<Node>; 2],
     paths: [Path; 2],
     streams: [StreamHandle; 2],
+    flows: [FlowHandle; 2],
     now: Time,
     packets: u64,
     moved: [u64; 2],
+    messages: [u64; 2],
 }
 
 impl Hands {
@@ -45,6 +49,7 @@ impl Hands {
         });
         let is_open = |e: &Event| matches!(e, Event::StreamOpened { .. });
         trio.expect(trio.user, Duration::from_secs(1), "the answer", is_open);
+        let flows = Self::flow(&mut trio);
         let mut take = |host: HostId| {
             let spare = trio.world.node_of(Config::default(), &[9; 32]).expect("a node");
             let spare = Machine::Node(Box::new(spare), Box::default());
@@ -57,10 +62,28 @@ impl Hands {
             nodes: [take(trio.device), take(trio.user)],
             paths: [trio.world.path(trio.device), trio.world.path(trio.user)],
             streams: [device_stream, user_stream],
+            flows,
             now: trio.world.now,
             packets: 0,
             moved: [0; 2],
+            messages: [0; 2],
         }
+    }
+
+    /// A UDP flow: the device's end and the user's.
+    fn flow(trio: &mut Trio) -> [FlowHandle; 2] {
+        let (session, user) = (trio.session_of(trio.user), trio.user);
+        trio.world.with(trio.device, |node, _, now| {
+            let info = ServiceInfo { name: SERVICE.to_owned(), kind: SERVICE_UDP, port: 53 };
+            node.service_add(info, now).expect("the kinds do not mix");
+        });
+        let flow = trio.world.with(user, |node, app, now| {
+            app.udp.open(node, session, SERVICE, now).expect("a flow can be opened")
+        });
+        let is_open = |e: &Event| matches!(e, Event::FlowOpened { .. });
+        trio.expect(user, Duration::from_secs(1), "the answer", is_open);
+        let device_flow = trio.world.app(trio.device).udp.flows.keys().next();
+        [*device_flow.expect("the device has it too"), flow]
     }
 
     /// A tenth of a millisecond: both write and read what they can, and hand over what they send.
@@ -73,6 +96,8 @@ impl Hands {
                 .stream_set_priority(self.streams[i], urgency, is_incremental, self.now)
                 .expect("a stream that is open");
             let _ = self.nodes[i].stream_write(self.streams[i], data, self.now);
+            let (message, expiry) = (&data[..1000], Some(Duration::from_millis(20)));
+            let _ = self.nodes[i].datagram_send(self.flows[i], message, expiry, self.now);
             while let Some(sent) = self.nodes[i].poll_transmit(buf, self.now) {
                 self.packets += 1;
                 // One in a hundred is lost.
@@ -85,6 +110,9 @@ impl Hands {
             while let Ok(len) = self.nodes[1 - i].stream_read(self.streams[1 - i], data, self.now) {
                 self.moved[i] += len as u64;
             }
+            while self.nodes[1 - i].datagram_recv(self.flows[1 - i], data, self.now).is_ok() {
+                self.messages[i] += 1;
+            }
             while self.nodes[1 - i].poll_event().is_some() {}
             let _ = self.nodes[i].poll_timeout();
         }
@@ -95,10 +123,10 @@ impl Hands {
 fn a_warm_session_allocates_nothing() {
     let mut hands = Hands::new();
     let (mut buf, mut data) = (vec![0; 2000], vec![7; 16 * 1024]);
-    for _ in 0..5_000 {
+    for _ in 0..20_000 {
         hands.turn(&mut buf, &mut data);
     }
-    (hands.packets, hands.moved) = (0, [0; 2]);
+    (hands.packets, hands.moved, hands.messages) = (0, [0; 2], [0; 2]);
     let ((), allocations) = allocations(|| {
         for _ in 0..5_000 {
             hands.turn(&mut buf, &mut data);
@@ -106,5 +134,6 @@ fn a_warm_session_allocates_nothing() {
     });
     assert!(hands.packets > 10_000, "{}", hands.packets);
     assert!(hands.moved.iter().all(|moved| *moved > 5_000_000), "{:?}", hands.moved);
+    assert!(hands.messages.iter().all(|messages| *messages > 1000), "{:?}", hands.messages);
     assert_eq!(allocations, 0, "in {} packets", hands.packets);
 }

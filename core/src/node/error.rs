@@ -1,6 +1,6 @@
 //! What a node's calls answer, and why sessions and links end.
 
-use crate::transport::{CloseReason, StreamError};
+use crate::transport::{CloseReason, DatagramError, StreamError};
 use crate::trust::AllowError;
 use crate::wire::message::RefuseReason;
 use thiserror::Error;
@@ -29,6 +29,12 @@ pub enum NodeError {
     /// Not now: the session is not up, or the stream not at that point.
     #[error("not in this state")]
     State,
+    /// A message that can never be sent.
+    #[error("the message is too large")]
+    TooLarge,
+    /// The buffer has less room than the message has bytes; it stays.
+    #[error("the buffer is too small for {0} bytes")]
+    Buffer(usize),
     /// Nothing to read or no room to write; an event follows.
     #[error("nothing to do now")]
     Blocked,
@@ -56,6 +62,17 @@ impl From<StreamError> for NodeError {
             StreamError::Stopped(code) => NodeError::Stopped(code),
             StreamError::Expired => NodeError::Expired,
             StreamError::Finished | StreamError::NotConnected => NodeError::State,
+        }
+    }
+}
+
+impl From<DatagramError> for NodeError {
+    fn from(error: DatagramError) -> Self {
+        match error {
+            DatagramError::TooLarge => NodeError::TooLarge,
+            DatagramError::Full => NodeError::Limit,
+            DatagramError::Buffer(len) => NodeError::Buffer(len),
+            DatagramError::NotConnected => NodeError::State,
         }
     }
 }

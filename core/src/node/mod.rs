@@ -10,6 +10,7 @@ mod broker_node;
 mod control;
 mod endpoint;
 mod error;
+mod flows;
 mod link;
 mod reset;
 mod session;
@@ -24,18 +25,20 @@ pub use error::{ConfigError, NodeError, Reason};
 pub use session::SessionInfo;
 
 use self::endpoint::{Endpoint, Route};
+use self::flows::FlowEntry;
 use self::link::Link;
 use self::session::Session;
 use self::streams::StreamEntry;
 use crate::base::{Handle, Path, PublicKey, Rng, Slab, Time};
 use crate::crypto::{Provider, Signer};
-use crate::transport::{self, Local, Transmit};
+use crate::transport::{self, Connection, Local, Transmit};
 use crate::trust::AllowList;
-use crate::tunnel::Refusal;
+use crate::tunnel::{FLOW_IDLE_DEFAULT, Refusal};
 use crate::wire::message::{SERVICES_MAX, ServiceInfo, is_service_name};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// Limits of a node; see [`transport::Config`] for those of each connection.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub struct Config {
     pub max_sessions: usize,
     /// Services offered; at most 32.
     pub max_services: usize,
+    /// UDP flows of one session, both directions together.
+    pub max_flows: usize,
     /// Keys on the allow-list.
     pub max_peers: usize,
 }
@@ -56,6 +61,7 @@ impl Default for Config {
             transport: transport::Config::default(),
             max_sessions: 16,
             max_services: 16,
+            max_flows: 64,
             max_peers: 64,
         }
     }
@@ -75,6 +81,10 @@ impl Config {
             && self.max_sessions > 0
             && (1..=SERVICES_MAX).contains(&self.max_services)
             && self.max_peers > 0
+            && self.max_flows <= 1 << 20
+            && t.datagram_send_buffer <= 1 << 30
+            && t.datagram_recv_buffer <= 1 << 30
+            && t.datagram_queue <= 1 << 20
             && !t.idle_timeout.is_zero();
         if is_sound { Ok(()) } else { Err(ConfigError::Limits) }
     }
@@ -96,6 +106,10 @@ pub struct SessionId(pub u64);
 /// Names a stream of any session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamHandle(pub u64);
+
+/// Names a UDP flow of any session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowHandle(pub u64);
 
 /// Names a service offered here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,7 +135,7 @@ pub enum Event {
         /// Whether this node asked for it.
         is_initiator: bool,
     },
-    /// A session is over; its handle and those of its streams are stale from now on.
+    /// A session is over; its handle and those of its streams and flows are stale from now on.
     SessionDown {
         /// Which.
         session: SessionId,
@@ -178,6 +192,39 @@ pub enum Event {
         /// Which stream.
         stream: StreamHandle,
     },
+    /// The peer asks for a UDP service: accept or refuse.
+    FlowIncoming {
+        /// The new flow.
+        flow: FlowHandle,
+        /// Its session.
+        session: SessionId,
+        /// The service asked for.
+        service: ServiceId,
+    },
+    /// The peer's UDP service accepted.
+    FlowOpened {
+        /// Which flow.
+        flow: FlowHandle,
+    },
+    /// The peer's UDP service refused; close the flow.
+    FlowRefused {
+        /// Which flow.
+        flow: FlowHandle,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A message can be received.
+    FlowReadable {
+        /// Which flow.
+        flow: FlowHandle,
+    },
+    /// The flow is over and all of it was received; close it.
+    FlowClosed {
+        /// Which flow.
+        flow: FlowHandle,
+        /// By the peer, or timed out for want of messages.
+        reason: Reason,
+    },
 }
 
 /// Counters of a node.
@@ -201,8 +248,16 @@ pub struct NodeStats {
     pub streams: u64,
     /// Unread and unacknowledged stream bytes.
     pub buffered_bytes: u64,
-    /// Memory of stream buffers.
+    /// Memory of stream and datagram buffers.
     pub buffer_memory: u64,
+    /// Flow handles there are now.
+    pub flows: u64,
+    /// Messages taken and never sent: expired, or outgrown by the path; on the connections there
+    /// are now.
+    pub messages_unsent: u64,
+    /// Messages that came as datagrams and were never received: too many waited, or their flow was
+    /// over; on the connections there are now.
+    pub messages_unread: u64,
 }
 
 /// Whose connection it is.
@@ -212,16 +267,27 @@ pub(crate) enum Owner {
     Session(Handle),
 }
 
+/// A service offered here.
+struct Offered {
+    info: ServiceInfo,
+    /// Its flows end after so long without a message.
+    flow_idle: Duration,
+}
+
 /// A node: device, user, or both.
 pub struct Node {
     endpoint: Endpoint<Owner>,
     link: Link,
     allowed: AllowList,
-    services: Slab<ServiceInfo>,
+    services: Slab<Offered>,
     sessions: Slab<Session>,
     streams: Slab<StreamEntry>,
+    flows: Slab<FlowEntry>,
+    max_flows: usize,
     /// Streams with events to fetch; each is in it once at most.
     ready: VecDeque<Handle>,
+    /// The same of flows.
+    ready_flows: VecDeque<Handle>,
     events: VecDeque<Event>,
     next_request: u32,
     stats: NodeStats,
@@ -248,7 +314,10 @@ impl Node {
             sessions: Slab::new(config.max_sessions),
             // Each end of each session may open `max_streams`.
             streams: Slab::new(max_streams.saturating_mul(2).saturating_mul(config.max_sessions)),
+            flows: Slab::new(config.max_flows.saturating_mul(config.max_sessions)),
+            max_flows: config.max_flows,
             ready: VecDeque::new(),
+            ready_flows: VecDeque::new(),
             events: VecDeque::new(),
             next_request: 0,
             stats: NodeStats::default(),
@@ -361,7 +430,8 @@ impl Node {
 
     /// What happened; drain until `None`.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front().or_else(|| self.poll_stream_event())
+        let event = self.events.pop_front().or_else(|| self.poll_stream_event());
+        event.or_else(|| self.poll_flow_event())
     }
 
     /// Counters.
@@ -370,22 +440,24 @@ impl Node {
         stats.datagrams_dropped = self.endpoint.datagrams_dropped;
         stats.sessions = self.sessions.len() as u64;
         stats.streams = self.streams.len() as u64;
+        stats.flows = self.flows.len() as u64;
         let sessions = self.sessions.iter().filter_map(|(_, session)| session.connection());
         for connection in sessions.chain(self.link.connection()) {
             let own = connection.stats();
             stats.packets_lost += own.packets_lost;
             stats.buffered_bytes += own.buffered_bytes;
             stats.buffer_memory += own.buffer_memory;
+            stats.messages_unsent += own.datagrams_unsent;
+            stats.messages_unread += own.datagrams_unread;
         }
         stats
     }
 
     fn refresh_deadline(&mut self, owner: Owner) {
-        let connection = match owner {
-            Owner::Broker => self.link.connection(),
-            Owner::Session(handle) => self.sessions.get(handle).and_then(Session::connection),
+        let deadline = match owner {
+            Owner::Broker => self.link.connection().and_then(Connection::poll_timeout),
+            Owner::Session(handle) => self.sessions.get(handle).and_then(Session::poll_timeout),
         };
-        let deadline = connection.and_then(|connection| connection.poll_timeout());
         self.endpoint.set_deadline(owner, deadline);
     }
 
@@ -409,7 +481,8 @@ impl Node {
     }
 
     fn announce(&mut self, now: Time) {
-        self.link.services = self.services.iter().map(|(_, service)| service.clone()).collect();
+        self.link.services =
+            self.services.iter().map(|(_, offered)| offered.info.clone()).collect();
         if self.link.is_online() {
             // A failure closes the link, which connects again and says hello anew.
             let _ = self.link.send_hello(now);
@@ -443,20 +516,27 @@ impl Node {
 
     // ---- services
 
-    /// Offers a service. Its name must be new here.
+    /// Offers a service. Its name must be new here among those of its kind.
     pub fn service_add(&mut self, service: ServiceInfo, now: Time) -> Result<ServiceId, NodeError> {
         if !is_service_name(&service.name) {
             return Err(NodeError::Name);
         }
-        if self.services.iter().any(|(_, other)| other.name == service.name) {
+        if self.find_service(service.kind, &service.name).is_some() {
             return Err(NodeError::Exists);
         }
-        let handle = self.services.insert(service).map_err(|_| NodeError::Limit)?;
+        let offered = Offered { info: service, flow_idle: FLOW_IDLE_DEFAULT };
+        let handle = self.services.insert(offered).map_err(|_| NodeError::Limit)?;
         self.announce(now);
         Ok(ServiceId(handle.0))
     }
 
-    /// Withdraws a service; streams already open go on.
+    fn find_service(&self, kind: u8, name: &str) -> Option<ServiceId> {
+        let is_it = |info: &ServiceInfo| info.kind == kind && info.name == name;
+        let found = self.services.iter().find(|(_, offered)| is_it(&offered.info));
+        found.map(|(handle, _)| ServiceId(handle.0))
+    }
+
+    /// Withdraws a service; streams and flows already open go on.
     pub fn service_remove(&mut self, service: ServiceId, now: Time) -> Result<(), NodeError> {
         self.services.remove(Handle(service.0)).ok_or(NodeError::StaleHandle)?;
         self.announce(now);

@@ -11,7 +11,7 @@ use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{Connection, StreamId, Transmit};
 use crate::traverse::Candidates;
 use crate::tunnel::{Tunnel, TunnelEvent};
-use crate::wire::message::{Message, ServiceInfo};
+use crate::wire::message::{Message, SERVICE_UDP, ServiceInfo};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -58,6 +58,7 @@ pub(super) struct Session {
     is_over: bool,
     services: Vec<ServiceInfo>,
     pub(super) streams: BTreeMap<StreamId, Handle>,
+    pub(super) flows: BTreeMap<StreamId, Handle>,
 }
 
 impl Session {
@@ -71,6 +72,7 @@ impl Session {
             is_over: false,
             services: Vec::new(),
             streams: BTreeMap::new(),
+            flows: BTreeMap::new(),
         }
     }
 
@@ -105,7 +107,14 @@ impl Session {
 
     pub(super) fn handle_timeout(&mut self, now: Time) {
         if let Phase::Active(tunnel) = &mut self.phase {
-            tunnel.connection.handle_timeout(now);
+            tunnel.handle_timeout(now);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        match &self.phase {
+            Phase::Active(tunnel) => tunnel.poll_timeout(),
+            Phase::Asking { .. } => None,
         }
     }
 
@@ -330,12 +339,25 @@ impl Node {
             match event {
                 TunnelEvent::Connected => self.on_session_up(handle),
                 TunnelEvent::Closed(reason) => self.end_session(handle, Reason::from(&reason)),
-                TunnelEvent::Incoming { id, service } => {
+                TunnelEvent::Incoming { id, kind: SERVICE_UDP, service } => {
+                    self.on_flow_incoming(handle, id, &service);
+                }
+                TunnelEvent::Incoming { id, service, .. } => {
                     self.on_stream_incoming(handle, id, &service);
                 }
-                TunnelEvent::Accepted(id) => self.on_stream_accepted(handle, id),
-                TunnelEvent::Refused(id, refusal) => self.on_stream_refused(handle, id, refusal),
-                TunnelEvent::Changed(id) => self.on_stream_changed(handle, id),
+                // What is no stream's is a flow's, and the other way round.
+                TunnelEvent::Accepted(id) => {
+                    self.on_stream_accepted(handle, id);
+                    self.on_flow_accepted(handle, id);
+                }
+                TunnelEvent::Refused(id, refusal) => {
+                    self.on_stream_refused(handle, id, refusal);
+                    self.on_flow_refused(handle, id, refusal);
+                }
+                TunnelEvent::Changed(id) => {
+                    self.on_stream_changed(handle, id);
+                    self.on_flow_changed(handle, id);
+                }
             }
         }
         let Some(session) = self.sessions.get_mut(handle) else { return };
@@ -351,7 +373,7 @@ impl Node {
             return;
         }
         self.endpoint.touch(owner);
-        self.endpoint.set_deadline(owner, tunnel.connection.poll_timeout());
+        self.endpoint.set_deadline(owner, tunnel.poll_timeout());
     }
 
     fn next_tunnel_event(&mut self, handle: Handle) -> Option<TunnelEvent> {
@@ -380,6 +402,9 @@ impl Node {
         }
         for (_, stream) in core::mem::take(&mut session.streams) {
             self.streams.remove(stream);
+        }
+        for (_, flow) in core::mem::take(&mut session.flows) {
+            self.flows.remove(flow);
         }
         if session.is_up || session.is_initiator {
             self.events.push_back(Event::SessionDown { session: SessionId(handle.0), reason });

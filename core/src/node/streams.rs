@@ -7,6 +7,7 @@ use super::{Event, Node, NodeError, Owner, ServiceId, SessionId, StreamHandle};
 use crate::base::{Handle, Time};
 use crate::transport::{Priority, StreamId, StreamState};
 use crate::tunnel::{Refusal, Tunnel};
+use crate::wire::message::SERVICE_TCP;
 
 /// Things to tell of a stream, in the order they are told.
 const INCOMING: u8 = 1;
@@ -215,8 +216,7 @@ impl Node {
     // ---- what the tunnel says
 
     pub(super) fn on_stream_incoming(&mut self, owner: Handle, id: StreamId, service: &str) {
-        let found = self.services.iter().find(|(_, offered)| offered.name == service);
-        let service = found.map(|(handle, _)| ServiceId(handle.0));
+        let service = self.find_service(SERVICE_TCP, service);
         let Some(session) = self.sessions.get_mut(owner) else { return };
         let Some(tunnel) = session.tunnel() else { return };
         let Some(service) = service else {

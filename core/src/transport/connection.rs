@@ -332,32 +332,7 @@ impl Connection {
         }
     }
 
-    /// Time as it was last told.
-    pub fn now(&self) -> Time {
-        self.now
-    }
-
     // ---- streams
-
-    /// Bytes of a stream that the peer and our buffer hold at once, at least at its start.
-    pub fn peer_message_max(&self) -> u64 {
-        let theirs = &self.peer_params;
-        self.config
-            .stream_send_buffer
-            .min(theirs.initial_max_stream_data_bidi_local)
-            .min(theirs.initial_max_stream_data_bidi_remote)
-    }
-
-    /// The same, of what comes.
-    pub fn stream_message_max(&self) -> u64 {
-        self.config.stream_window
-    }
-
-    /// Bytes that a write to a stream would take now.
-    pub fn stream_room(&self, id: StreamId) -> Result<u64, StreamError> {
-        self.check_established()?;
-        self.streams.room(id)
-    }
 
     /// Opens a bidirectional stream.
     pub fn stream_open(&mut self) -> Result<StreamId, StreamError> {

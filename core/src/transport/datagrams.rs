@@ -4,8 +4,9 @@
 //! sent twice. What is full is told to the sender here ([`Outbox`]); of what comes the oldest makes
 //! room ([`Inbox`]). Owns no packets and no meaning: whoever reads sorts what came by a tag.
 
+use super::StreamId;
 use super::connection::{Connection, State};
-use super::error::{TransportCode, Violation};
+use super::error::{StreamError, TransportCode, Violation};
 use crate::base::{ByteRing, Time};
 use crate::wire::cid::LOCAL_CID_LEN;
 use crate::wire::codec::Writer;
@@ -329,6 +330,31 @@ impl Connection {
     /// Bytes in both queues.
     pub(super) fn datagram_bytes(&self) -> usize {
         self.outbox.used() + self.inbox.used()
+    }
+
+    /// Time as it was last told.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Bytes that a stream holds at once, here and at the peer, at least at its start: no message
+    /// on a stream may be longer.
+    pub fn message_max_to_send(&self) -> u64 {
+        let theirs = &self.peer_params;
+        let windows = theirs
+            .initial_max_stream_data_bidi_local
+            .min(theirs.initial_max_stream_data_bidi_remote);
+        self.config.stream_send_buffer.min(windows)
+    }
+
+    /// The same of what comes.
+    pub fn message_max_to_receive(&self) -> u64 {
+        self.config.stream_window
+    }
+
+    /// Bytes that a write to a stream would take now.
+    pub fn stream_room(&self, id: StreamId) -> Result<u64, StreamError> {
+        self.streams.room(id)
     }
 
     /// Memory of both queues' bytes.

@@ -1,23 +1,29 @@
-//! Services over a connection: each TCP connection of a service is one bidirectional stream.
+//! Services over a connection: each TCP connection of a service is one bidirectional stream, and so
+//! is each UDP flow, with datagrams beside it (`flow`).
 //!
-//! The opener sends a header (`u8 type = 1 | u8 flags = 0 | u8 length | name`), the other end
-//! answers with one byte ([`Refusal`], 0: open), then bytes flow; FIN and RESET mean what they mean
-//! in TCP. Owns headers and answers. Does not own which services exist or who may use them
-//! (`node`).
+//! The opener sends a header (`u8 type | u8 flags = 0 | u8 length | name`; type 1: TCP, 2: UDP),
+//! the other end answers with one byte ([`Refusal`], 0: open), then bytes flow; FIN and RESET mean
+//! what they mean in TCP. Owns headers and answers. Does not own which services exist or who may
+//! use them (`node`).
 
+mod flow;
 mod loopback;
 
+pub use flow::{FLOW_IDLE_DEFAULT, FLOW_IDLE_MIN, FlowEnd, FlowState, MESSAGE_MAX};
 pub use loopback::loopback_address;
 
+use self::flow::Flow;
 use crate::base::Time;
 use crate::transport::{CloseReason, Connection, Event, StreamError, StreamId, StreamState};
-use crate::wire::message::{SERVICE_NAME_LEN_MAX, is_service_name};
-use alloc::collections::BTreeMap;
+use crate::wire::message::{SERVICE_NAME_LEN_MAX, SERVICE_TCP, SERVICE_UDP, is_service_name};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Header type of a TCP connection.
-const TYPE_TCP: u8 = 1;
+/// Header type of a TCP connection: the service's kind and one.
+const TYPE_TCP: u8 = SERVICE_TCP + 1;
+/// Header type of a UDP flow.
+const TYPE_UDP: u8 = SERVICE_UDP + 1;
 const ANSWER_OPEN: u8 = 0;
 /// Stream error code: the header or answer is not of this protocol.
 pub const CODE_MALFORMED: u64 = 1;
@@ -70,6 +76,8 @@ pub enum TunnelEvent {
     Incoming {
         /// The stream.
         id: StreamId,
+        /// The kind of service, as in [`ServiceInfo`](crate::wire::message::ServiceInfo).
+        kind: u8,
         /// What it names.
         service: String,
     },
@@ -77,7 +85,7 @@ pub enum TunnelEvent {
     Accepted(StreamId),
     /// The peer refused a stream of ours.
     Refused(StreamId, Refusal),
-    /// Look at the stream's state.
+    /// Look at the stream's or the flow's state.
     Changed(StreamId),
     /// The connection is over. The last event.
     Closed(CloseReason),
@@ -99,22 +107,37 @@ enum Phase {
 
 /// A connection with services on it.
 pub struct Tunnel {
-    /// The connection underneath; datagrams and timeouts go to it directly.
+    /// The connection underneath; datagrams go to it directly.
     pub connection: Connection,
     phases: BTreeMap<StreamId, Phase>,
+    flows: BTreeMap<StreamId, Flow>,
+    /// Flows that something came for.
+    changed_flows: VecDeque<StreamId>,
+    /// No flow is idle for too long before.
+    flow_check: Option<Time>,
 }
 
 impl Tunnel {
     /// Services over `connection`.
     pub fn new(connection: Connection) -> Self {
-        Tunnel { connection, phases: BTreeMap::new() }
+        Tunnel {
+            connection,
+            phases: BTreeMap::new(),
+            flows: BTreeMap::new(),
+            changed_flows: VecDeque::new(),
+            flow_check: None,
+        }
     }
 
     /// Asks for a service. Bytes may be written at once; they wait for nobody.
     pub fn open(&mut self, service: &str) -> Result<StreamId, StreamError> {
+        self.open_kind(SERVICE_TCP, service)
+    }
+
+    fn open_kind(&mut self, kind: u8, service: &str) -> Result<StreamId, StreamError> {
         let id = self.connection.stream_open()?;
         let mut header = Vec::with_capacity(3 + service.len());
-        header.extend_from_slice(&[TYPE_TCP, 0, service.len() as u8]);
+        header.extend_from_slice(&[kind + 1, 0, service.len() as u8]);
         header.extend_from_slice(service.as_bytes());
         match self.connection.stream_write(id, &header) {
             Ok(len) if len == header.len() => {
@@ -187,6 +210,7 @@ impl Tunnel {
     /// Lets go of a stream; what is unfinished is reset.
     pub fn release(&mut self, id: StreamId) -> Result<(), StreamError> {
         self.phases.remove(&id);
+        self.flows.remove(&id);
         self.connection.stream_release(id, CODE_RELEASED)
     }
 
@@ -201,18 +225,23 @@ impl Tunnel {
     /// What happened; drain until `None`.
     pub fn poll_event(&mut self) -> Option<TunnelEvent> {
         loop {
-            let event = match self.connection.poll_event()? {
+            let Some(event) = self.connection.poll_event() else {
+                return self.poll_changed_flow();
+            };
+            let event = match event {
                 Event::Connected => Some(TunnelEvent::Connected),
-                Event::Closed(reason) => Some(TunnelEvent::Closed(reason)),
+                Event::Closed(reason) => {
+                    self.flow_check = None;
+                    Some(TunnelEvent::Closed(reason))
+                }
                 Event::Opened(id) => {
                     self.phases.insert(id, Phase::Header(Vec::new()));
                     self.on_changed(id)
                 }
                 Event::Stream(id) => self.on_changed(id),
                 Event::Moved => None,
-                // No service uses them.
                 Event::Datagrams => {
-                    self.connection.datagram_sort(|_| None);
+                    self.sort_datagrams();
                     None
                 }
             };
@@ -224,7 +253,10 @@ impl Tunnel {
 
     fn on_changed(&mut self, id: StreamId) -> Option<TunnelEvent> {
         match self.phases.get(&id)? {
-            Phase::Open | Phase::Asked => Some(TunnelEvent::Changed(id)),
+            Phase::Open | Phase::Asked => {
+                self.look_at_flow(id);
+                Some(TunnelEvent::Changed(id))
+            }
             Phase::Header(_) => self.read_header(id),
             Phase::Asking => self.read_answer(id),
             Phase::Refused => None,
@@ -251,10 +283,14 @@ impl Tunnel {
         }
         let name = core::str::from_utf8(&header[3..]).ok().filter(|name| is_service_name(name));
         match name {
-            Some(name) if header[..2] == [TYPE_TCP, 0] => {
+            Some(name) if matches!(header[..2], [TYPE_TCP | TYPE_UDP, 0]) => {
                 let service = String::from(name);
+                let kind = header[0] - 1;
                 self.phases.insert(id, Phase::Asked);
-                Some(TunnelEvent::Incoming { id, service })
+                if kind == SERVICE_UDP {
+                    self.flows.insert(id, Flow::new(self.connection.now()));
+                }
+                Some(TunnelEvent::Incoming { id, kind, service })
             }
             _ => self.give_up(id),
         }

@@ -26,7 +26,8 @@
 //! lifetime-s  = uint .size 4
 //! request     = uint .size 4               ; chosen by the node, not 0; 0 in a refusal: the link
 //! services    = [0*32 service]
-//! service     = {0: name, 1: kind: uint .size 1, 2: port: uint .size 2, ext}   ; kind 0: TCP
+//! service     = {0: name, 1: kind, 2: port: uint .size 2, ext}
+//! kind        = 0 / 1 / uint .size 1       ; 0: TCP, 1: UDP; others are later versions'
 //! name        = tstr .regexp "[a-z0-9_.-]{1,63}"
 //! candidates  = [0*16 path]
 //! path        = [ip: bstr .size 16, port: 1..65535]   ; IPv4 as ::ffff:a.b.c.d
@@ -61,6 +62,8 @@ pub const SERVICES_MAX: usize = 32;
 pub const CANDIDATES_MAX: usize = 16;
 /// [`ServiceInfo::kind`] of a TCP service.
 pub const SERVICE_TCP: u8 = 0;
+/// [`ServiceInfo::kind`] of a UDP service.
+pub const SERVICE_UDP: u8 = 1;
 
 const KNOWN_TYPES: core::ops::RangeInclusive<u64> = 1..=9;
 const LENGTH_LEN: usize = 2;
@@ -118,7 +121,7 @@ pub struct ServiceInfo {
     /// 1 to 63 of `a-z 0-9 - _ .`.
     #[n(0)]
     pub name: String,
-    /// [`SERVICE_TCP`]; other kinds come with later versions.
+    /// [`SERVICE_TCP`] or [`SERVICE_UDP`]; other kinds come with later versions.
     #[n(1)]
     pub kind: u8,
     /// The port people know the service by.

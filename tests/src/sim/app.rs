@@ -5,6 +5,7 @@
 //! patterned bytes as were asked for, and finishes. A byte's value follows from key, direction and
 //! offset, so a byte that is lost, doubled or out of place shows at its offset.
 
+use super::udp::Udp;
 use rit_core::base::Time;
 use rit_core::node::{Event, Node, NodeError, ServiceId, SessionId, StreamHandle};
 use rit_core::tunnel::Refusal;
@@ -89,6 +90,8 @@ pub struct App {
     /// Leaves incoming streams to the scenario.
     pub is_passive: bool,
     next_turn: Option<Time>,
+    /// UDP flows.
+    pub udp: Udp,
 }
 
 impl App {
@@ -135,6 +138,7 @@ impl App {
 
     /// Reacts to one event of the node.
     pub fn on_event(&mut self, node: &mut Node, event: &Event, now: Time) {
+        self.udp.on_event(node, event, now);
         match *event {
             Event::StreamIncoming { .. } if self.is_passive => {}
             Event::StreamIncoming { stream, service, .. } => {

@@ -11,4 +11,5 @@ pub mod net;
 pub mod raw_peer;
 pub mod seeds;
 pub mod trio;
+pub mod udp;
 pub mod world;
