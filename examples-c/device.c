@@ -1,10 +1,11 @@
-/* device.c: offers local TCP services to the peers it allows, through a broker.
+/* device.c: offers local TCP and UDP services to the peers it allows, through a broker.
  *
  *   device --state DIR --broker rit://KEY@HOST:PORT [--enrol CODE] [--allow KEY]...
- *          NAME=HOST:PORT...
+ *          NAME=[udp:]HOST:PORT...
  *
- * KEY after --allow is what `reach --key` prints; a service is web=127.0.0.1:80. The services stay
- * bound to loopback, and nothing else listens. Prints its own key, then what happens.
+ * KEY after --allow is what `reach --key` prints; a service is web=127.0.0.1:80, or
+ * dns=udp:127.0.0.1:53. The services stay bound to loopback, and nothing else listens. Prints its
+ * own key, then what happens.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@ static void on_signal(int number) {
 
 static int usage(void) {
     fputs("usage: device --state DIR --broker URI [--enrol CODE] [--allow KEY]... "
-          "NAME=HOST:PORT...\n", stderr);
+          "NAME=[udp:]HOST:PORT...\n", stderr);
     return 2;
 }
 
@@ -40,7 +41,7 @@ static int allow(rit_posix *port, const char *text) {
     return error != RIT_OK ? error : rit_peer_allow(rit_posix_node(port), key);
 }
 
-/* Offers "name=host:port". */
+/* Offers "name=host:port" or "name=udp:host:port". */
 static int offer(rit_posix *port, const char *text) {
     char name[400], *host, *number, *end;
     unsigned long value;
@@ -57,6 +58,8 @@ static int offer(rit_posix *port, const char *text) {
     value = strtoul(number, &end, 10);
     if (*end != '\0' || value == 0 || value > 65535)
         return RIT_ERR_ARG;
+    if (strncmp(host, "udp:", 4) == 0)
+        return rit_posix_offer_udp(port, name, host + 4, (uint16_t)value);
     return rit_posix_offer(port, name, host, (uint16_t)value);
 }
 

@@ -6,7 +6,7 @@
  * The first form prints this user's own key, which the device must allow. The second reaches the
  * services that are named, or all that the device offers, and prints for each
  *
- *   listening SERVICE 127.x.y.z:PORT
+ *   listening SERVICE 127.x.y.z:PORT [udp]
  *
  * which is where to point a browser, ssh or any other client, now and in every later run.
  */
@@ -97,7 +97,8 @@ static int show(const struct rit_posix_event *event) {
     else if (event->type == RIT_POSIX_SESSION_DOWN)
         printf("session-down %s\n", why);
     else if (event->type == RIT_POSIX_LISTENING)
-        printf("listening %s %s:%u\n", event->service, event->address, (unsigned)event->port);
+        printf("listening %s %s:%u%s\n", event->service, event->address, (unsigned)event->port,
+               event->kind == RIT_SERVICE_UDP ? " udp" : "");
     else if (event->type == RIT_POSIX_NOT_LISTENING)
         printf("unavailable %s: %s\n", event->service, why);
     else if (event->type == RIT_POSIX_CONNECTION && event->error != 0)

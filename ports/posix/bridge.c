@@ -353,7 +353,9 @@ static void on_incoming(struct rit_posix *port, const struct rit_event *event) {
 
 /* ---- reaching side: listen, accept, then ask for the service */
 
-void ritp_listen(struct rit_posix *port, struct ritp_want *want, uint16_t service_port) {
+void ritp_listen(struct rit_posix *port, struct ritp_want *want, uint16_t kind,
+                 uint16_t service_port) {
+    int *fd = kind == RIT_SERVICE_TCP ? &want->fd : &want->udp_fd;
     unsigned number = want->listen_port != 0 ? want->listen_port : service_port;
     /* A port that was asked for is that port or none. */
     unsigned last = want->listen_port != 0 ? number : number + UNPRIVILEGED_OFFSET;
@@ -365,9 +367,10 @@ void ritp_listen(struct rit_posix *port, struct ritp_want *want, uint16_t servic
             uint8_t address[4];
             if (rit_loopback_address(want->peer->device, want->service, attempt, address) != 0)
                 break;
-            want->fd = ritp_listen_at(address, (uint16_t)number);
-            if (want->fd >= 0) {
-                ritp_tell_listening(port, want, address, (uint16_t)number);
+            *fd = ritp_listen_at(address, (uint16_t)number,
+                                 kind == RIT_SERVICE_TCP ? SOCK_STREAM : SOCK_DGRAM);
+            if (*fd >= 0) {
+                ritp_tell_listening(port, want, kind, address, (uint16_t)number);
                 return;
             }
             why = strerror(errno);

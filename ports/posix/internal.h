@@ -1,8 +1,9 @@
 /* internal.h: what the files of this port share. Not for users of the port.
  *
- * system.c owns clock, entropy, files and the log; udp.c the UDP sockets; loop.c the poll loop, sessions and
- * events; bridge.c listeners, connectors and the relay between TCP and streams. Invariant: every
- * descriptor is non-blocking and close-on-exec.
+ * system.c owns clock, entropy, files and the log; udp.c the node's UDP sockets; loop.c the poll
+ * loop, sessions and events; bridge.c listeners, connectors and the relay between TCP and streams;
+ * flow.c the same between UDP and flows. Invariant: every descriptor is non-blocking and
+ * close-on-exec.
  */
 #ifndef RIT_POSIX_INTERNAL_H
 #define RIT_POSIX_INTERNAL_H
@@ -44,6 +45,8 @@ struct ritp_want {
     int fd;                           /* -1: not listening */
     int poll;                         /* its place in the poll array; -1: none */
     uint64_t paused_until_us;         /* no connection is accepted before */
+    int udp_fd, udp_poll;             /* the same for UDP */
+    uint64_t udp_paused_until_us;
 };
 
 /* A service offered here. */
@@ -71,6 +74,7 @@ struct ritp_train {
 };
 
 struct ritp_conn; /* bridge.c */
+struct ritp_flow; /* flow.c */
 
 struct rit_posix {
     rit_node *node;
@@ -110,6 +114,11 @@ struct rit_posix {
     struct ritp_conn **conns; /* compact, in no order */
     size_t conn_count, conn_room;
     uint64_t accept_after_us; /* out of descriptors until then */
+
+    /* flow.c */
+    struct ritp_flow *flows; /* compact, in no order */
+    size_t flow_count;
+    uint8_t *flow_buf;
 };
 
 /* ---- system.c */
@@ -128,8 +137,8 @@ int ritp_prepare_fd(int fd);
 void ritp_no_delay(int fd);
 /* Closes with an RST; what is unsent is forgotten. */
 void ritp_close_with_reset(int fd);
-/* A listening socket, or -1 and errno. */
-int ritp_listen_at(const uint8_t address[4], uint16_t number);
+/* A listening socket, or for SOCK_DGRAM a bound one; -1 and errno. */
+int ritp_listen_at(const uint8_t address[4], uint16_t number, int type);
 /* Whether a failed call was for lack of descriptors or memory, which passes. */
 int ritp_is_short_of_room(int error);
 /* Addresses of a host; 0 on success. *count is their number on return. */
@@ -152,7 +161,7 @@ void ritp_udp_io(struct rit_io *io);
 
 void ritp_tell(struct rit_posix *port, enum rit_posix_event_type type, int error,
                const uint8_t *peer, const char *service);
-void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want,
+void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want, uint16_t kind,
                          const uint8_t address[4], uint16_t number);
 /* A place in the poll array, or -1. */
 int ritp_poll_add(struct rit_posix *port, int fd, short events);
@@ -160,7 +169,8 @@ int ritp_poll_add(struct rit_posix *port, int fd, short events);
 /* ---- bridge.c */
 
 /* Starts to listen for a service that the device offers at this port; tells so, or why not. */
-void ritp_listen(struct rit_posix *port, struct ritp_want *want, uint16_t service_port);
+void ritp_listen(struct rit_posix *port, struct ritp_want *want, uint16_t kind,
+                 uint16_t service_port);
 void ritp_bridge_event(struct rit_posix *port, const struct rit_event *event);
 void ritp_bridge_session_down(struct rit_posix *port, rit_session session);
 /* Fills the poll array; returns when the bridge wants to be woken. */
@@ -168,5 +178,13 @@ uint64_t ritp_bridge_prepare(struct rit_posix *port, uint64_t now_us);
 /* Does what poll() found, and what is due. */
 void ritp_bridge_run(struct rit_posix *port, uint64_t now_us);
 void ritp_bridge_free(struct rit_posix *port);
+
+/* ---- flow.c: the same, before the bridge's free */
+
+void ritp_flow_event(struct rit_posix *port, const struct rit_event *event);
+void ritp_flow_session_down(struct rit_posix *port, rit_session session);
+void ritp_flow_prepare(struct rit_posix *port);
+void ritp_flow_run(struct rit_posix *port);
+void ritp_flow_free(struct rit_posix *port);
 
 #endif

@@ -51,7 +51,7 @@ void ritp_tell(struct rit_posix *port, enum rit_posix_event_type type, int error
         (void)snprintf(event->service, sizeof event->service, "%s", service);
 }
 
-void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want,
+void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want, uint16_t kind,
                          const uint8_t address[4], uint16_t number) {
     struct rit_posix_event *event;
 
@@ -60,6 +60,7 @@ void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want,
     (void)snprintf(event->address, sizeof event->address, "%u.%u.%u.%u", (unsigned)address[0],
                    (unsigned)address[1], (unsigned)address[2], (unsigned)address[3]);
     event->port = number;
+    event->kind = kind;
 }
 
 int rit_posix_next(rit_posix *port, struct rit_posix_event *out) {
@@ -137,6 +138,7 @@ static void free_sessions(struct rit_posix *port) {
 void rit_posix_free(rit_posix *port) {
     if (port == NULL)
         return;
+    ritp_flow_free(port);
     ritp_bridge_free(port);
     free_sessions(port);
     while (port->peers != NULL) {
@@ -189,7 +191,9 @@ int rit_posix_broker(rit_posix *port, const char *uri, const char *enrol_code) {
     return rit_broker_connect(port->node, &broker);
 }
 
-int rit_posix_offer(rit_posix *port, const char *name, const char *host, uint16_t service_port) {
+static int add_offer(struct rit_posix *port, uint16_t kind, const char *name, const char *host,
+                     uint16_t service_port) {
+    int type = kind == RIT_SERVICE_TCP ? SOCK_STREAM : SOCK_DGRAM;
     struct rit_service service;
     struct ritp_offer *offer;
     int failed;
@@ -206,10 +210,10 @@ int rit_posix_offer(rit_posix *port, const char *name, const char *host, uint16_
     (void)snprintf(offer->name, sizeof offer->name, "%s", name);
     memset(&service, 0, sizeof service);
     service.struct_size = (uint32_t)sizeof service;
-    service.kind = RIT_SERVICE_TCP;
+    service.kind = kind;
     service.port = service_port;
     service.name = name;
-    failed = ritp_resolve(port, host, service_port, SOCK_STREAM, offer->addresses,
+    failed = ritp_resolve(port, host, service_port, type, offer->addresses,
                           RITP_ADDRESSES_MAX, &offer->address_count);
     if (failed == 0)
         failed = rit_service_add(port->node, &service, &offer->id);
@@ -220,6 +224,15 @@ int rit_posix_offer(rit_posix *port, const char *name, const char *host, uint16_
     offer->next = port->offers;
     port->offers = offer;
     return 0;
+}
+
+int rit_posix_offer(rit_posix *port, const char *name, const char *host, uint16_t service_port) {
+    return add_offer(port, RIT_SERVICE_TCP, name, host, service_port);
+}
+
+int rit_posix_offer_udp(rit_posix *port, const char *name, const char *host,
+                        uint16_t service_port) {
+    return add_offer(port, RIT_SERVICE_UDP, name, host, service_port);
 }
 
 static struct ritp_peer *find_peer(struct rit_posix *port, const uint8_t device[RIT_KEY_LEN]) {
@@ -248,7 +261,7 @@ static int add_want(struct rit_posix *port, struct ritp_peer *peer, const char *
     want->peer = peer;
     (void)snprintf(want->service, sizeof want->service, "%s", service);
     want->listen_port = listen_port;
-    want->fd = want->poll = -1;
+    want->fd = want->poll = want->udp_fd = want->udp_poll = -1;
     want->next = port->wants;
     port->wants = want;
     return 0;
@@ -355,12 +368,14 @@ static void listen_for_wants(struct rit_posix *port, struct ritp_peer *peer) {
         want = find_want(port, peer, info.name);
         if (want == NULL && wants_all && add_want(port, peer, info.name, 0) == 0)
             want = find_want(port, peer, info.name);
-        if (want != NULL && want->fd < 0 && want->service[0] != '\0')
-            ritp_listen(port, want, info.port);
+        if (want != NULL && want->service[0] != '\0' &&
+            ((info.kind == RIT_SERVICE_TCP && want->fd < 0) ||
+             (info.kind == RIT_SERVICE_UDP && want->udp_fd < 0)))
+            ritp_listen(port, want, info.kind, info.port);
     }
     for (want = port->wants; want != NULL; want = want->next) {
         uint32_t count = i;
-        if (want->peer != peer || want->fd >= 0 || want->service[0] == '\0')
+        if (want->peer != peer || want->fd >= 0 || want->udp_fd >= 0 || want->service[0] == '\0')
             continue;
         while (count-- > 0) {
             if (rit_session_service(port->node, peer->session, count, &info) == RIT_OK &&
@@ -403,6 +418,7 @@ static void on_session_down(struct rit_posix *port, const struct rit_event *even
         key = session->peer;
     ritp_tell(port, RIT_POSIX_SESSION_DOWN, event->error, key, NULL);
     ritp_bridge_session_down(port, event->session);
+    ritp_flow_session_down(port, event->session);
     if (peer != NULL)
         try_later(peer, ritp_now_us());
     if (session != NULL) {
@@ -442,6 +458,8 @@ static int take_events(struct rit_posix *port) {
             on_session_up(port, &event);
         else if (event.type == RIT_EVENT_SESSION_DOWN)
             on_session_down(port, &event);
+        else if (event.type >= RIT_EVENT_FLOW_INCOMING && event.type <= RIT_EVENT_FLOW_CLOSED)
+            ritp_flow_event(port, &event);
         else
             ritp_bridge_event(port, &event);
     }
@@ -527,6 +545,7 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
         return failed;
     udp_count = port->poll_count;
     deadline_us = ritp_bridge_prepare(port, now_us);
+    ritp_flow_prepare(port);
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
     deadline_us = rit_node_deadline(port->node);
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
@@ -546,6 +565,7 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
     failed = run_node(port, has_datagrams);
     if (failed == 0) {
         ritp_bridge_run(port, ritp_now_us());
+        ritp_flow_run(port);
         failed = take_events(port);
     }
     return failed;

@@ -1,8 +1,9 @@
 /* rit_posix.h: librit on POSIX sockets.
  *
  * Gives a node (rit.h) its UDP sockets, clock, entropy and a state folder, and bridges its streams
- * to TCP: a device's services are connected to, a remote device's services appear at loopback
- * addresses. Nothing but libc is needed; copy the five files of this folder into your tree.
+ * to TCP and its flows to UDP: a device's services are connected to, a remote device's services
+ * appear at loopback addresses. Nothing but libc is needed; copy the files of this folder into your
+ * tree.
  *
  *     struct rit_posix_config config = {.state_dir = "/var/lib/mydevice"};
  *     int err;
@@ -33,6 +34,9 @@ extern "C" {
 #define RIT_POSIX_NAME_LEN 64
 /* TCP connections bridged at once; further ones wait to be accepted, or are refused on a device. */
 #define RIT_POSIX_CONNECTIONS_MAX 4096
+/* UDP flows at once: on the reaching side the one that was not used for the longest makes room for
+ * another client, on a device further ones are refused. */
+#define RIT_POSIX_FLOWS_MAX 256
 
 /* Errors of this port, beside those of rit.h. Numbers are never used twice. */
 enum {
@@ -86,7 +90,14 @@ int rit_posix_broker(rit_posix *port, const char *uri, const char *enrol_code);
  * it does. */
 int rit_posix_offer(rit_posix *port, const char *name, const char *host, uint16_t service_port);
 
-/* Reaches a service of a device: opens a session to it, again whenever that ends (after 1 s, then
+/* The same for a UDP service, which may have the name of a TCP service: each address that one of
+ * their clients sends from becomes a socket of its own here, connected to host:service_port. It
+ * ends when nothing was sent either way for two minutes, or when the service's port is closed. What
+ * does not fit through is dropped, as UDP does. */
+int rit_posix_offer_udp(rit_posix *port, const char *name, const char *host,
+                        uint16_t service_port);
+
+/* Reaches a service of a device, TCP, UDP, or both of that name: opens a session to it, again whenever that ends (after 1 s, then
  * longer, to 30 s), and listens for the service at its own loopback address, which is the same in
  * every run. service NULL: every service that the device offers. listen_port 0: the service's own
  * port, or 10000 above it where that one needs privilege. Where it listens is told by
@@ -107,9 +118,9 @@ enum rit_posix_event_type {
     RIT_POSIX_ENROL_REFUSED = 4,  /* error: why; not tried again */
     RIT_POSIX_SESSION_UP = 5,     /* peer */
     RIT_POSIX_SESSION_DOWN = 6,   /* peer, error; opened again if it was asked for here */
-    RIT_POSIX_LISTENING = 7,      /* peer, service, address, port */
+    RIT_POSIX_LISTENING = 7,      /* peer, service, kind, address, port */
     RIT_POSIX_NOT_LISTENING = 8,  /* peer, service, error: RIT_POSIX_ERR_SERVICE or _LISTEN */
-    RIT_POSIX_CONNECTION = 9      /* peer, service, error: 0 open, else refused */
+    RIT_POSIX_CONNECTION = 9      /* peer, service, error: 0 open, else refused; TCP or a flow */
 };
 
 struct rit_posix_event {
@@ -119,6 +130,7 @@ struct rit_posix_event {
     char service[RIT_POSIX_NAME_LEN];
     char address[16]; /* where it listens: 127.x.y.z */
     uint16_t port;
+    uint16_t kind;    /* RIT_SERVICE_TCP or RIT_SERVICE_UDP */
 };
 
 /* Fetches what happened: 1 and *out filled, or 0 if there is no more. At most 128 wait; beyond that

@@ -382,9 +382,9 @@ int ritp_is_short_of_room(int error) {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-int ritp_listen_at(const uint8_t address[4], uint16_t number) {
+int ritp_listen_at(const uint8_t address[4], uint16_t number, int type) {
     struct sockaddr_in at;
-    int on = 1, error, fd = socket(AF_INET, SOCK_STREAM, 0);
+    int on = 1, error, fd = socket(AF_INET, type, 0);
 
     if (fd < 0)
         return -1;
@@ -393,9 +393,10 @@ int ritp_listen_at(const uint8_t address[4], uint16_t number) {
     at.sin_port = htons(number);
     memcpy(&at.sin_addr, address, 4);
     /* So that connections of an earlier run, still waiting, do not keep the address. */
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (type == SOCK_STREAM)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (ritp_prepare_fd(fd) == 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0 &&
-        listen(fd, SOMAXCONN) == 0)
+        (type != SOCK_STREAM || listen(fd, SOMAXCONN) == 0))
         return fd;
     error = errno;
     (void)close(fd);

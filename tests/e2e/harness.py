@@ -266,14 +266,16 @@ class World:
         return re.search(r"([a-z2-7]{52})", made.stdout).group(1)
 
     def device(self, broker, services, allow=(), enrol=None, name="device", online=True):
-        """services: {"web": 8080, ...}. Enrols with a fresh code unless one is given ("" none)."""
+        """services: {"web": 8080, ...}, or a list in the program's own words. Enrols with a fresh code unless one is given ("" none)."""
         argv = [self.tools.device, "--state", self.folder / name, "--broker", broker.uri]
         enrol = broker.code() if enrol is None else enrol
         if enrol:
             argv += ["--enrol", enrol]
         for key in allow:
             argv += ["--allow", key]
-        argv += [f"{service}=127.0.0.1:{port}" for service, port in services.items()]
+        if isinstance(services, dict):
+            services = [f"{service}=127.0.0.1:{port}" for service, port in services.items()]
+        argv += services
         starts = self.starts[name] = self.starts.get(name, 0) + 1
         process = self.start(name, *argv)
         if online:
@@ -297,11 +299,11 @@ class World:
                 process.at[service.split("@")[0]] = (line.group(1), int(line.group(2)))
         return process
 
-    def pair(self, services, host="127.0.0.1"):
+    def pair(self, services, host="127.0.0.1", names=None):
         """A broker, a device with these services and a reaching side that may use them."""
         broker = self.broker(host)
         device = self.device(broker, services, allow=[self.reach_key()])
-        return broker, device, self.reach(broker, device.key, *services)
+        return broker, device, self.reach(broker, device.key, *(names or services))
 
     def curl(self, at, path, *options, seconds=60):
         url = f"http://{at[0]}:{at[1]}/{path}"

@@ -1,9 +1,10 @@
-"""A TCP service for the end-to-end scenarios.
+"""A service for the end-to-end scenarios.
 
 usage: peer.py MODE PORT [BYTES]
   echo        sends back what comes, and ends when the other side has ended
   after-eof   reads until the other side's FIN, only then answers: the count and SHA-256 of what came
   source      sends BYTES bytes of block() and ends
+  udp-echo    over UDP: sends back what comes with an exclamation mark behind it
 """
 
 import asyncio
@@ -58,8 +59,21 @@ def served(handler):
     return run
 
 
+class UdpEcho(asyncio.DatagramProtocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, addr):
+        self.transport.sendto(data + b"!", addr)
+
+
 async def main():
     mode, port = sys.argv[1], int(sys.argv[2])
+    if mode == "udp-echo":
+        loop = asyncio.get_running_loop()
+        await loop.create_datagram_endpoint(UdpEcho, ("127.0.0.1", port))
+        print("ready", flush=True)
+        await asyncio.Event().wait()
     modes = {"echo": lambda: echo, "after-eof": lambda: after_eof,
              "source": lambda: source(int(sys.argv[3]))}
     server = await asyncio.start_server(served(modes[mode]()), "127.0.0.1", port, backlog=1024)

@@ -19,7 +19,7 @@ import traceback
 
 from harness import Failed, Skipped, World, with_limit
 
-MODULES = ("basic", "refusals", "brokers", "load", "secrecy")
+MODULES = ("basic", "refusals", "brokers", "load", "secrecy", "datagrams")
 LIMIT_S = 240
 
 

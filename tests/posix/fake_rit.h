@@ -35,6 +35,19 @@ struct fake_stream {
     int refusal;
 };
 
+#define FAKE_FLOWS 1024
+#define FAKE_MESSAGES 16
+
+struct fake_flow {
+    char service[64];                 /* opened by the port */
+    uint8_t sent[256];                /* by the port: the last message */
+    size_t sent_len, sent_count;
+    uint8_t feed[FAKE_MESSAGES][256]; /* for the port to receive */
+    size_t feed_len[FAKE_MESSAGES], feed_at, feed_count;
+    int is_accepted, is_closed, is_incoming;
+    int refusal;
+};
+
 struct fake {
     struct rit_io io;
     uint64_t now_us, deadline_us;
@@ -45,6 +58,9 @@ struct fake {
     size_t stream_count, stream_room;
     struct rit_service_info services[4]; /* that the device offers */
     uint32_t service_count;
+    struct fake_flow flows[FAKE_FLOWS]; /* by handle - 1 */
+    size_t flow_count, flow_limit;      /* open ones that rit_flow_open allows; 0: any number */
+    uint16_t offered_kind;              /* of the last */
     uint32_t offered; /* by the port */
     rit_session last_session;
     unsigned sessions_opened;
@@ -66,7 +82,12 @@ void fake_push(uint32_t type, rit_session session, rit_stream stream, int32_t er
 /* More bytes are taken from the port, or are there for it to read. */
 void fake_take(rit_stream id, size_t more);
 void fake_feed(rit_stream id, const uint8_t *bytes, size_t len, int has_ended);
-/* Forgets all streams. */
+struct fake_flow *fake_flow(rit_flow id);
+rit_flow fake_flow_incoming(rit_session session, rit_service_id service);
+void fake_flow_push(uint32_t type, rit_flow flow, int32_t error);
+/* A message is there for the port to receive. */
+void fake_message(rit_flow flow, const void *bytes, size_t len);
+/* Forgets all streams and flows. */
 void fake_forget(void);
 
 #endif

@@ -188,18 +188,50 @@ fn flows_at_the_limit_of_either_end() {
         stage.user().flows.remove(&flow);
         stage.trio.world.with(user, |node, _, now| node.flow_close(flow, now)).expect("it is open");
     };
-    close(&mut stage, flows[0]);
-    // The device has let go of none yet.
+    // The device lets go of none: those that are over may be as many again.
+    let mut flow = flows[0];
+    for number in 0..4 {
+        close(&mut stage, flow);
+        flow = stage.open().expect("there is room here");
+        stage.send(flow, number, 100).expect("it can be sent");
+        stage.run(SECOND);
+        assert!(stage.flow(flow).received.contains(&number), "{number} is over, not in the way");
+    }
+    close(&mut stage, flow);
     let refused = stage.open().expect("there is room here");
     stage.run(SECOND);
     assert_eq!(stage.flow(refused).refused, Some(Refusal::Limit));
-    stage.send(flows[1], 1, 100).expect("the others are not affected");
+    stage.send(flows[1], 10, 100).expect("the others are not affected");
     let device = stage.trio.device;
     stage.trio.world.with(device, |node, app, now| app.udp.close_ended(node, now));
     let again = stage.open().expect("the refused one is gone");
-    stage.send(again, 2, 100).expect("it can be sent");
+    stage.send(again, 20, 100).expect("it can be sent");
     stage.run(SECOND);
-    assert!(stage.flow(again).received.contains(&2) && stage.flow(flows[1]).received.contains(&1));
+    let is_back = |stage: &mut Stage, flow, number| stage.flow(flow).received.contains(&number);
+    assert!(is_back(&mut stage, again, 20) && is_back(&mut stage, flows[1], 10));
+}
+
+#[test]
+fn at_the_limit_one_closed_makes_room_for_one_opened() {
+    let config = trio::config(|config| config.max_flows = 4);
+    let mut stage = Stage::new(12, clean(), config);
+    let mut flows: Vec<_> = (0..4).map(|_| stage.open().expect("below the limit")).collect();
+    stage.run(SECOND);
+    for number in 0..100 {
+        let (oldest, user) = (flows.remove(0), stage.trio.user);
+        stage.user().flows.remove(&oldest);
+        let session = stage.session;
+        // In one packet, most likely.
+        let flow = stage.trio.world.with(user, |node, app, now| {
+            node.flow_close(oldest, now).expect("it is open");
+            let flow = app.udp.open(node, session, ECHO, now).expect("there is room here");
+            node.datagram_send(flow, &message(number, 100), None, now).expect("it can be sent");
+            flow
+        });
+        flows.push(flow);
+        stage.run(Duration::from_millis(60));
+        assert!(stage.flow(flow).received.contains(&number), "{:?}", stage.flow(flow).refused);
+    }
 }
 
 #[test]

@@ -11,6 +11,10 @@ use crate::tunnel::{FLOW_IDLE_DEFAULT, FLOW_IDLE_MIN, FlowEnd, FlowState, Refusa
 use crate::wire::message::{SERVICE_UDP, is_service_name};
 use core::time::Duration;
 
+/// Flows that are over and not closed yet may be as many as those that live: who closes one and
+/// opens another is not refused because the other end is not told of the first in time.
+pub(super) const WITH_THOSE_OVER: usize = 2;
+
 /// Things to tell of a flow, in the order they are told.
 const INCOMING: u8 = 1;
 const OPENED: u8 = 2;
@@ -43,11 +47,12 @@ impl Node {
         let owner = Handle(session.0);
         let max_flows = self.max_flows;
         let session = self.live_session(owner)?;
-        if session.flows.len() >= max_flows {
-            return Err(NodeError::Limit);
-        }
+        let handles = session.flows.len();
         let tunnel = session.tunnel().ok_or(NodeError::State)?;
         tunnel.connection.advance(now);
+        if !has_room(tunnel, handles, 0, max_flows) {
+            return Err(NodeError::Limit);
+        }
         let id = tunnel.flow_open(service, now)?;
         let handle = self.add_flow(owner, id, ServiceId(0)).ok_or(NodeError::Limit)?;
         self.process_session(owner);
@@ -185,11 +190,11 @@ impl Node {
         let service = self.find_service(SERVICE_UDP, service);
         let max_flows = self.max_flows;
         let Some(session) = self.sessions.get_mut(owner) else { return };
-        let is_full = session.flows.len() >= max_flows;
+        let handles = session.flows.len();
         let Some(tunnel) = session.tunnel() else { return };
         let refusal = match service {
             None => Refusal::Unknown,
-            Some(_) if is_full => Refusal::Limit,
+            Some(_) if !has_room(tunnel, handles, 1, max_flows) => Refusal::Limit,
             Some(service) => {
                 if let Some(handle) = self.add_flow(owner, id, service) {
                     self.tell_of_flow(handle, INCOMING);
@@ -293,4 +298,10 @@ impl Node {
             _ => None,
         }
     }
+}
+
+/// Whether a session that has `handles` flows may have another; the tunnel knows `new` more.
+fn has_room(tunnel: &mut Tunnel, handles: usize, new: usize, max_flows: usize) -> bool {
+    let is_bounded = handles < max_flows * WITH_THOSE_OVER;
+    is_bounded && (handles < max_flows || tunnel.live_flows() < max_flows + new)
 }

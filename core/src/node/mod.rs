@@ -314,7 +314,9 @@ impl Node {
             sessions: Slab::new(config.max_sessions),
             // Each end of each session may open `max_streams`.
             streams: Slab::new(max_streams.saturating_mul(2).saturating_mul(config.max_sessions)),
-            flows: Slab::new(config.max_flows.saturating_mul(config.max_sessions)),
+            flows: Slab::new(
+                (config.max_flows * flows::WITH_THOSE_OVER).saturating_mul(config.max_sessions),
+            ),
             max_flows: config.max_flows,
             ready: VecDeque::new(),
             ready_flows: VecDeque::new(),

@@ -59,7 +59,10 @@ impl Messages {
             };
             let (into, target) = match len {
                 // The other end knows what we hold of a stream at most.
-                Some(len) if len as u64 + 2 > connection.message_max_to_receive() => {
+                Some(len)
+                    if len > MESSAGE_MAX
+                        || len as u64 + 2 > connection.message_max_to_receive() =>
+                {
                     return Err(StreamError::Limit);
                 }
                 Some(len) => (&mut self.body, len),
@@ -196,6 +199,10 @@ impl Tunnel {
         let _ = self.connection.stream_finish(id);
         // A stream that is over already needs no farewell.
         let _ = self.release(id);
+    }
+
+    /// The flow is let go of: so is what came for it.
+    pub(super) fn forget_flow(&mut self, id: StreamId) {
         self.connection.datagram_forget(id.0);
         if self.flows.is_empty() {
             self.connection.datagram_shrink();
@@ -206,6 +213,17 @@ impl Tunnel {
     pub fn flow_datagram_max(&self, id: StreamId) -> Option<usize> {
         let head = crate::wire::codec::varint_len(id.0);
         self.connection.datagram_max()?.checked_sub(head)
+    }
+
+    /// How many flows are not over, as far as what came says.
+    pub fn live_flows(&mut self) -> usize {
+        let ids: Vec<StreamId> = self.flows.keys().copied().collect();
+        for id in ids {
+            if matches!(self.phases.get(&id), Some(Phase::Open)) {
+                self.look_at_flow(id);
+            }
+        }
+        self.flows.values().filter(|flow| flow.end.is_none()).count()
     }
 
     /// Whether the stream stands for a flow.

@@ -210,7 +210,9 @@ impl Tunnel {
     /// Lets go of a stream; what is unfinished is reset.
     pub fn release(&mut self, id: StreamId) -> Result<(), StreamError> {
         self.phases.remove(&id);
-        self.flows.remove(&id);
+        if self.flows.remove(&id).is_some() {
+            self.forget_flow(id);
+        }
         self.connection.stream_release(id, CODE_RELEASED)
     }
 

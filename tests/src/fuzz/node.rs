@@ -11,12 +11,12 @@ use rit_core::broker::{Answer, AskId};
 use rit_core::crypto::{self, Ed25519Signer, Secret, Signer, broker_contact};
 use rit_core::handshake::Contact;
 use rit_core::node::{
-    BrokerAddress, BrokerNode, Config, Event, Node, ServiceId, SessionId, StreamHandle,
+    BrokerAddress, BrokerNode, Config, Event, FlowHandle, Node, ServiceId, SessionId, StreamHandle,
 };
 use rit_core::tunnel::Refusal;
 use rit_core::wire::codec::{Reader, Writer};
 use rit_core::wire::frame;
-use rit_core::wire::message::{ContactKey, Message, ServiceInfo};
+use rit_core::wire::message::{ContactKey, Message, SERVICE_UDP, ServiceInfo};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +49,7 @@ struct Stage {
     asks: VecDeque<AskId>,
     sessions: Vec<SessionId>,
     streams: Vec<StreamHandle>,
+    flows: Vec<FlowHandle>,
     services: Vec<ServiceId>,
     stream_sent: u64,
     now: Time,
@@ -73,7 +74,11 @@ pub fn node(data: &[u8]) {
 }
 
 fn small_config() -> Config {
-    let mut config = Config { max_sessions: 4, max_services: 3, max_peers: 3, ..Config::default() };
+    let mut config = Config { max_sessions: 4, max_services: 4, max_peers: 3, ..Config::default() };
+    config.max_flows = 3;
+    config.transport.datagram_send_buffer = 4096;
+    config.transport.datagram_recv_buffer = 4096;
+    config.transport.datagram_queue = 8;
     config.transport.stream_window = 16 * 1024;
     config.transport.session_window = 64 * 1024;
     config.transport.stream_send_buffer = 16 * 1024;
@@ -109,7 +114,9 @@ impl Stage {
         node.broker_connect(address, Some("code"), now).expect("nothing is connected yet");
         node.peer_allow(caller.public_key()).expect("there is room");
         let service = ServiceInfo { name: "web".to_owned(), kind: 0, port: 80 };
+        let udp = ServiceInfo { kind: SERVICE_UDP, ..service.clone() };
         let services = vec![node.service_add(service, now).expect("there is room")];
+        node.service_add(udp, now).expect("the kinds do not mix");
         Stage {
             node,
             broker,
@@ -119,6 +126,7 @@ impl Stage {
             asks: VecDeque::new(),
             sessions: Vec::new(),
             streams: Vec::new(),
+            flows: Vec::new(),
             services,
             stream_sent: 0,
             now,
@@ -210,7 +218,7 @@ impl Stage {
         self.drain_events();
         let stats = self.node.stats();
         assert!(stats.buffered_bytes <= BUFFERED_MAX, "{stats:?}");
-        assert!(stats.sessions <= 4 && stats.streams <= 64, "{stats:?}");
+        assert!(stats.sessions <= 4 && stats.streams <= 64 && stats.flows <= 12, "{stats:?}");
     }
 
     fn fly(&mut self, from: u8, to: u8, bytes: Vec<u8>) {
@@ -227,6 +235,7 @@ impl Stage {
             match self.node.poll_event() {
                 Some(Event::SessionUp { session, .. }) => self.sessions.push(session),
                 Some(Event::StreamIncoming { stream, .. }) => self.streams.push(stream),
+                Some(Event::FlowIncoming { flow, .. }) => self.flows.push(flow),
                 Some(_) => {}
                 None => break,
             }
@@ -389,6 +398,9 @@ impl Stage {
 
     fn stream_command(&mut self, r: &mut Reader<'_>) -> Option<()> {
         let (what, a, now) = (r.u8().ok()?, r.u8().ok()?, self.now);
+        if what >= 200 {
+            return self.flow_command(what, a);
+        }
         let stream = pick(&self.streams, a).unwrap_or(StreamHandle(u64::from(a)));
         let mut buf = vec![a; usize::from(a) * 32];
         let node = &mut self.node;
@@ -405,6 +417,29 @@ impl Stage {
             6 => drop(node.stream_reset(stream, u64::from(a), now)),
             7 => drop(node.stream_stop(stream, u64::from(a), now)),
             _ => drop(node.stream_release(stream, now)),
+        }
+        Some(())
+    }
+
+    fn flow_command(&mut self, what: u8, a: u8) -> Option<()> {
+        let now = self.now;
+        let flow = pick(&self.flows, a).unwrap_or(FlowHandle(u64::from(a)));
+        let mut buf = vec![a; usize::from(a) * 32];
+        let node = &mut self.node;
+        match what % 7 {
+            0 => {
+                let session = pick(&self.sessions, a)?;
+                self.flows.extend(node.flow_open(session, "web", now));
+            }
+            1 => drop(node.flow_accept(flow, now)),
+            2 => drop(node.flow_refuse(flow, Refusal::Denied, now)),
+            3 => {
+                let expiry = (a & 1 == 0).then(|| Duration::from_millis(u64::from(a)));
+                let _ = node.datagram_send(flow, &buf, expiry, now);
+            }
+            4 => drop(node.datagram_recv(flow, &mut buf, now)),
+            5 => drop(node.datagram_max(flow, now)),
+            _ => drop(node.flow_close(flow, now)),
         }
         Some(())
     }
