@@ -65,7 +65,10 @@ struct ritp_session {
     uint8_t peer[RIT_KEY_LEN];
 };
 
-/* Datagrams that came in one call, end to end. */
+/* Received in one call of the system at the most; each has 64 KiB for it. */
+#define RITP_TRAINS_MAX 8
+
+/* Datagrams that came coalesced into one, end to end. */
 struct ritp_train {
     uint8_t *bytes;
     size_t len, at;
@@ -94,8 +97,10 @@ struct rit_posix {
     int udp[2]; /* IPv4, IPv6; -1: none */
     uint16_t udp_port[2];
     int udp_is_drained;
-    int sends_no_trains;
-    struct ritp_train train;
+    int sends_no_trains, sends_one_by_one, receives_one_by_one; /* the kernel refused */
+    uint8_t *train_bytes;
+    struct ritp_train trains[RITP_TRAINS_MAX];
+    size_t train_at, train_count;
 
     /* loop.c */
     int is_online;
@@ -156,6 +161,8 @@ socklen_t ritp_address_from_path(struct sockaddr_storage *out, const struct rit_
 int ritp_udp_open(struct rit_posix *port, uint16_t number);
 void ritp_udp_close(struct rit_posix *port);
 void ritp_udp_io(struct rit_io *io);
+/* Whether received datagrams wait for the core to take them. */
+int ritp_udp_has_more(struct rit_posix *port);
 
 /* ---- loop.c */
 

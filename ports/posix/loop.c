@@ -550,7 +550,7 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
     deadline_us = rit_node_deadline(port->node);
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
     /* What is waiting to be fetched is not waited upon. */
-    has_datagrams = port->train.at < port->train.len;
+    has_datagrams = ritp_udp_has_more(port);
     if (port->event_count > 0 || has_datagrams)
         port->has_more = 1;
     timeout_ms = wait_ms(port, wake_us, now_us, timeout_ms);

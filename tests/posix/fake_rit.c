@@ -1,9 +1,11 @@
 /* fake_rit.c: see fake_rit.h. Owns what the calls answer; the tests own when. */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* struct mmsghdr */
 
 #include "fake_rit.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 struct fake fake = {.deadline_us = UINT64_MAX, .now_us = 1000000};
@@ -21,6 +23,38 @@ int __wrap_clock_gettime(clockid_t which, struct timespec *out) {
     out->tv_sec = (time_t)(fake.now_us / 1000000u);
     out->tv_nsec = (long)(fake.now_us % 1000000u) * 1000;
     return 0;
+}
+
+/* ---- the system's calls for datagrams, which a test has refused */
+
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+int __real_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
+int __wrap_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
+int __real_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
+                    struct timespec *wait);
+int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
+                    struct timespec *wait);
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags) {
+    fake.sendmsg.calls++;
+    errno = fake.sendmsg.error;
+    return errno != 0 ? -1 : __real_sendmsg(fd, message, flags);
+}
+
+int __wrap_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags) {
+    fake.sendmmsg.calls++;
+    if (fake.sendmmsg.most != 0 && count > fake.sendmmsg.most)
+        count = fake.sendmmsg.most;
+    errno = fake.sendmmsg.error;
+    return errno != 0 ? -1 : __real_sendmmsg(fd, messages, count, flags);
+}
+
+int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
+                    struct timespec *wait) {
+    fake.recvmmsg.calls++;
+    errno = fake.recvmmsg.error;
+    return errno != 0 ? -1 : __real_recvmmsg(fd, messages, count, flags, wait);
 }
 
 /* ---- for the tests */

@@ -48,7 +48,15 @@ struct fake_flow {
     int refusal;
 };
 
+/* One of the system's calls. */
+struct fake_call {
+    int error; /* not 0: it fails so */
+    unsigned most; /* not 0: it takes no more messages at once */
+    unsigned calls;
+};
+
 struct fake {
+    struct fake_call sendmsg, sendmmsg, recvmmsg;
     struct rit_io io;
     uint64_t now_us, deadline_us;
     int has_node;

@@ -10,7 +10,8 @@ for name in test_bridge test_flow test_system; do
     # shellcheck disable=SC2086 # a list of files
     ${CC:-cc} -std=c99 -g -O1 -Wall -Wextra -Wpedantic -Wconversion -Werror \
         -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
-        -Wl,--wrap=clock_gettime -I"$root/include" -I"$root/ports/posix" \
+        -Wl,--wrap=clock_gettime,--wrap=sendmsg,--wrap=sendmmsg,--wrap=recvmmsg \
+        -I"$root/include" -I"$root/ports/posix" \
         "$root/tests/posix/$name.c" "$root/tests/posix/fake_rit.c" $port -o "$out/$name"
     state=$(mktemp -d "$out/state.XXXXXX")
     "$out/$name" "$state/dir"

@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -176,6 +177,61 @@ static void test_trains(void) {
     rit_posix_free(port);
 }
 
+/* Sends 40 datagrams of 100 bytes to the port's own socket, and sees that they arrive in order. */
+static void pass_forty(rit_posix *port) {
+    static uint8_t bytes[4000];
+    unsigned before = fake.datagrams;
+    int steps;
+
+    bytes[3999]++;
+    CHECK(fake.io.send_batch(fake.io.ctx, &fake.paths[0], bytes, sizeof bytes, 100) == 0);
+    for (steps = 0; fake.datagrams < before + 40 && steps < 50; steps++)
+        CHECK(rit_posix_step(port, 1000) == 0);
+    CHECK(fake.datagrams == before + 40 && fake.last_len == 100);
+    CHECK(fake.last_datagram[99] == bytes[3999]);
+}
+
+/* What the kernel refuses is asked once; what fails for a while is asked again. */
+static void test_refused_calls(void) {
+    static const int refusals[] = {ENOSYS, EINVAL, EIO};
+    static uint8_t bytes[4000];
+    size_t i;
+
+    for (i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        int error;
+        rit_posix *port = try_port(state_dir, &error);
+
+        CHECK(rit_posix_broker(port, "rit://broker", "CODE") == 0 && fake.path_count > 0);
+        memset(&fake.sendmsg, 0, sizeof fake.sendmsg);
+        memset(&fake.sendmmsg, 0, sizeof fake.sendmmsg);
+        memset(&fake.recvmmsg, 0, sizeof fake.recvmmsg);
+        fake.sendmsg.error = ENOBUFS;
+        CHECK(fake.io.send_batch(fake.io.ctx, &fake.paths[0], bytes, 4000, 100) != 0);
+        CHECK(fake.sendmsg.calls == 1 && fake.sendmmsg.calls == 0);
+        fake.sendmsg.error = 0;
+        pass_forty(port);
+        CHECK(fake.sendmsg.calls == 2 && fake.recvmmsg.calls > 0);
+        fake.sendmsg.error = refusals[i];
+        pass_forty(port);
+        CHECK(fake.sendmsg.calls == 3 && fake.sendmmsg.calls == 2);
+        fake.sendmmsg.most = 3;
+        pass_forty(port);
+        CHECK(fake.sendmsg.calls == 3 && fake.sendmmsg.calls == 2 + 14);
+        fake.sendmmsg.error = refusals[i];
+        pass_forty(port);
+        CHECK(fake.sendmmsg.calls == 2 + 15);
+        fake.recvmmsg.error = refusals[i];
+        fake.recvmmsg.calls = 0;
+        pass_forty(port);
+        pass_forty(port);
+        CHECK(fake.sendmmsg.calls == 2 + 15 && fake.recvmmsg.calls == 1);
+        memset(&fake.sendmsg, 0, sizeof fake.sendmsg);
+        memset(&fake.sendmmsg, 0, sizeof fake.sendmmsg);
+        memset(&fake.recvmmsg, 0, sizeof fake.recvmmsg);
+        rit_posix_free(port);
+    }
+}
+
 static void test_events_wait_in_order(void) {
     struct rit_posix_event event;
     int error, i, count = 0;
@@ -217,8 +273,9 @@ int main(int argc, char **argv) {
     test_bad_folders();
     test_datagrams();
     test_trains();
+    test_refused_calls();
     test_events_wait_in_order();
     test_wrong_calls();
-    puts("test_system: 6 tests passed");
+    puts("test_system: 7 tests passed");
     return 0;
 }
