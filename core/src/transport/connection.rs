@@ -23,6 +23,7 @@ use crate::handshake::{Contact, Handshake, HandshakeError, PeerPolicy};
 use crate::wire::cid::Cid;
 use crate::wire::codec::Writer;
 use crate::wire::params::TransportParams;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -113,7 +114,8 @@ pub struct Connection {
     pub(super) now: Time,
     pub(super) paths: Paths,
     pub(super) original_dcid: Cid,
-    pub(super) handshake: Option<Handshake>,
+    /// Apart: a connection that is up has no use for its room.
+    pub(super) handshake: Option<Box<Handshake>>,
     pub(super) crypto_tx: CryptoSender,
     pub(super) crypto_rx: CryptoReceiver,
     pub(super) spaces: [Space; 2],
@@ -221,7 +223,7 @@ impl Connection {
             now,
             paths: Paths::new(parts.path, parts.side == Side::Initiator),
             original_dcid: parts.dcid,
-            handshake: Some(handshake),
+            handshake: Some(Box::new(handshake)),
             crypto_tx: CryptoSender::default(),
             crypto_rx: CryptoReceiver::default(),
             spaces: [contact, Space::default()],
