@@ -110,6 +110,8 @@ fn replayed_datagrams_get_no_answer_and_cost_nothing() {
     let session = trio.session();
     trio.open_flow(session, 1, 100_000, 100_000);
     assert!(trio.run_until_idle(Duration::from_secs(30)));
+    // Whoever is ahead of the original is another matter: see the copies sent ahead below.
+    trio.world.run_for(Duration::from_secs(1));
     let recorded = captured(&trio);
     for datagram in &recorded {
         let host = host_of(&trio, datagram.dst);
@@ -126,6 +128,29 @@ fn replayed_datagrams_get_no_answer_and_cost_nothing() {
         events.iter().filter(|(_, e)| matches!(e, Event::SessionUp { .. })).count()
     };
     assert_eq!((ups(trio.user), ups(trio.device)), (1, 1));
+}
+
+#[test]
+fn packets_of_a_session_sent_ahead_by_another_draw_it_nowhere() {
+    let mut trio = trio(6);
+    trio.online();
+    let session = trio.session();
+    trio.open_flow(session, 1, 300_000, 300_000);
+    let mut sent = 0;
+    for _ in 0..50 {
+        trio.world.run_for(Duration::from_millis(5));
+        let ends = [trio.world.path(trio.user), trio.world.path(trio.device)];
+        let is_theirs = |d: &Datagram| ends.contains(&d.src) && ends.contains(&d.dst);
+        let Some(newest) = captured(&trio).into_iter().rfind(is_theirs) else { continue };
+        let host = host_of(&trio, newest.dst);
+        trio.world.inject(stranger(), host, &newest.bytes);
+        sent += newest.bytes.len();
+    }
+    assert!(trio.run_until_idle(Duration::from_secs(60)), "the session was drawn away");
+    let to_stranger = captured(&trio).into_iter().filter(|d| d.dst == stranger());
+    let answered: usize = to_stranger.map(|d| d.bytes.len()).sum();
+    assert!(answered > 0 && answered <= 3 * sent, "{answered} bytes for {sent}");
+    trio.check_alive(session, 2);
 }
 
 /// The stranger copies the first packet that goes from one host to the other, and delivers it from
