@@ -52,6 +52,8 @@ struct Stage {
     flows: Vec<FlowHandle>,
     services: Vec<ServiceId>,
     stream_sent: u64,
+    /// Bytes of the stranger's last datagram.
+    stranger_len: usize,
     now: Time,
 }
 
@@ -129,6 +131,7 @@ impl Stage {
             flows: Vec::new(),
             services,
             stream_sent: 0,
+            stranger_len: 0,
             now,
         }
     }
@@ -141,6 +144,7 @@ impl Stage {
             2 => {
                 let to = if op & 0x80 == 0 { NODE } else { BROKER };
                 let mut bytes = take(r)?.to_vec();
+                self.stranger_len = bytes.len();
                 self.hand_over(STRANGER, to, &mut bytes);
             }
             3 | 4 => self.raw_frames(op & 0x80 == 0, op & 0x40 != 0, take(r)?),
@@ -204,7 +208,12 @@ impl Stage {
             let sent =
                 node.or_else(|| self.broker.poll_transmit(&mut buf, self.now).map(|t| (BROKER, t)));
             let Some((from, transmit)) = sent else { break };
-            assert_ne!(transmit.path, path(STRANGER), "a stranger is answered");
+            if transmit.path == path(STRANGER) {
+                // A fuzzer sees what is compared, connection IDs of forgotten connections too. Who
+                // knows one may be told so by a stateless reset, and nothing else.
+                let is_reset = buf[0] & 0xc0 == 0x40 && (21..=43).contains(&transmit.len);
+                assert!(is_reset && transmit.len < self.stranger_len, "a stranger is answered");
+            }
             let to = transmit.path.ip[15];
             self.fly(from, to, buf[..transmit.len].to_vec());
         }
