@@ -454,7 +454,7 @@ impl Connection {
             space.acks.handle_timeout(now);
         }
         if self.paths.handle_timeout(now) {
-            self.on_path_change(true);
+            self.on_path_change();
         }
         if self.paths.is_challenge_due() {
             self.probe();

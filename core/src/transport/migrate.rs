@@ -24,7 +24,7 @@ impl Connection {
         }
         self.control.cids.change();
         self.paths.migrate(path);
-        self.on_path_change(true);
+        self.on_path_change();
         self.challenge();
     }
 
@@ -53,19 +53,19 @@ impl Connection {
             cids.change();
         }
         // Another port alone is a NAT that forgot: the same path, as a rule (§9.4).
-        self.on_path_change(from.ip != path.ip);
+        if from.ip != path.ip {
+            self.on_path_change();
+        }
         if !self.paths.is_validated() {
             self.challenge();
         }
         self.events.push_back(Event::Moved);
     }
 
-    /// Another path: what was learnt of the one before says nothing of it, if it `is_other`.
-    pub(super) fn on_path_change(&mut self, is_other: bool) {
-        if is_other {
-            let base = BASE_DATAGRAM.min(self.config.max_datagram);
-            self.recovery.on_path_change(base, self.now);
-        }
+    /// Another path: what was learnt of the one before says nothing of it.
+    pub(super) fn on_path_change(&mut self) {
+        let base = BASE_DATAGRAM.min(self.config.max_datagram);
+        self.recovery.on_path_change(base, self.now);
     }
 
     fn challenge(&mut self) {

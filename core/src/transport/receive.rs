@@ -48,8 +48,8 @@ impl Connection {
         let mut rest = datagram;
         // Each packet takes at least a header, so the number of rounds is bounded by the length.
         while let Ok(header) = Header::parse(rest) {
-            let is_ours = self.control.cids.sequence_of(&header.dcid).is_some();
-            if !is_ours && header.dcid != self.original_dcid {
+            self.used_cid = self.control.cids.sequence_of(&header.dcid);
+            if self.used_cid.is_none() && header.dcid != self.original_dcid {
                 break;
             }
             self.handle_packet(path, &header, &mut rest[..header.len]);
@@ -117,7 +117,6 @@ impl Connection {
         }
         let Some(payload) = packet.get(opened.payload.clone()) else { return };
         let is_newest = opened.pn >= self.spaces[id as usize].acks.expected();
-        self.used_cid = self.control.cids.sequence_of(&header.dcid);
         let result = self.handle_payload(id, payload);
         if core::mem::take(&mut self.streams.has_declined) {
             return;
