@@ -581,9 +581,15 @@ struct rit_path {
      */
     uint16_t port;
     /**
+     * The ECN codepoint of the IP packet (RFC 3168), 0 to 3: that a datagram came with, in
+     * rit_node_receive and rit_io.recv; that it is to be sent with, in rit_io.send and
+     * rit_io.send_batch. A system that cannot tell or set it leaves it 0, and 0 elsewhere.
+     */
+    uint8_t ecn;
+    /**
      * 0.
      */
-    uint16_t reserved;
+    uint8_t reserved;
 };
 
 /**

@@ -7,7 +7,7 @@ use crate::args::{self, Versioned};
 use crate::error::Error;
 use alloc::string::String;
 use core::ffi::{c_char, c_void};
-use rit_core::base::Path;
+use rit_core::base::{Ecn, Path};
 
 /// A remote UDP address as the port sees it.
 #[repr(C)]
@@ -21,8 +21,12 @@ pub struct rit_path {
     pub ip: [u8; 16],
     /// UDP port in host order, not 0.
     pub port: u16,
+    /// The ECN codepoint of the IP packet (RFC 3168), 0 to 3: that a datagram came with, in
+    /// rit_node_receive and rit_io.recv; that it is to be sent with, in rit_io.send and
+    /// rit_io.send_batch. A system that cannot tell or set it leaves it 0, and 0 elsewhere.
+    pub ecn: u8,
     /// 0.
-    pub reserved: u16,
+    pub reserved: u8,
 }
 
 /// What the integrator provides. The table is copied at creation; ctx is handed back in every call
@@ -134,27 +138,33 @@ unsafe impl Versioned for rit_io {
 
 impl rit_path {
     /// The path in C's form.
-    pub(crate) fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path, ecn: Ecn) -> Self {
         rit_path {
             struct_size: size_of::<rit_path>() as u32,
             ifindex: path.ifindex,
             ip: path.ip,
             port: path.port,
+            ecn: ecn as u8,
             reserved: 0,
         }
     }
 
     /// Nothing yet, for somebody to fill in.
     pub(crate) fn empty() -> Self {
-        rit_path::new(&Path { ip: [0; 16], port: 0, ifindex: 0 })
+        rit_path::new(&Path { ip: [0; 16], port: 0, ifindex: 0 }, Ecn::NotEct)
     }
 
     /// The path in core's form.
     pub(crate) fn path(&self) -> Result<Path, Error> {
-        if self.port == 0 || self.reserved != 0 {
+        if self.port == 0 || self.ecn > 0b11 || self.reserved != 0 {
             return Err(Error::Argument("rit_path"));
         }
         Ok(Path { ip: self.ip, port: self.port, ifindex: self.ifindex })
+    }
+
+    /// The codepoint in core's form.
+    pub(crate) fn ecn(&self) -> Ecn {
+        Ecn::from_bits(self.ecn)
     }
 }
 
@@ -200,8 +210,8 @@ impl Io {
     }
 
     /// The integrator's answer: 0 if the datagram was taken.
-    pub(crate) fn send(&self, to: &Path, datagram: &[u8]) -> i32 {
-        let to = rit_path::new(to);
+    pub(crate) fn send(&self, to: &Path, ecn: Ecn, datagram: &[u8]) -> i32 {
+        let to = rit_path::new(to, ecn);
         // SAFETY: see above.
         unsafe { (self.send)(self.raw.ctx, &to, datagram.as_ptr(), datagram.len()) }
     }
@@ -212,19 +222,19 @@ impl Io {
     }
 
     /// Sends datagrams of `size` bytes each, the last perhaps shorter; answers as `send`.
-    pub(crate) fn send_all(&self, to: &Path, datagrams: &[u8], size: usize) -> i32 {
+    pub(crate) fn send_all(&self, to: &Path, ecn: Ecn, datagrams: &[u8], size: usize) -> i32 {
         match self.raw.send_batch {
             Some(send_batch) if datagrams.len() > size => {
-                let to = rit_path::new(to);
+                let to = rit_path::new(to, ecn);
                 // SAFETY: see above.
                 unsafe { send_batch(self.raw.ctx, &to, datagrams.as_ptr(), datagrams.len(), size) }
             }
-            _ => self.send(to, datagrams),
+            _ => self.send(to, ecn, datagrams),
         }
     }
 
     /// The next datagram of a polled stack. `Err`: the callback claims more than there is room for.
-    pub(crate) fn recv(&self, buf: &mut [u8]) -> Result<Option<(Path, usize)>, Error> {
+    pub(crate) fn recv(&self, buf: &mut [u8]) -> Result<Option<(Path, Ecn, usize)>, Error> {
         let Some(recv) = self.raw.recv else { return Err(Error::NoRecv) };
         let mut from = rit_path::empty();
         // SAFETY: see above.
@@ -232,7 +242,7 @@ impl Io {
         match usize::try_from(len) {
             Ok(0) | Err(_) => Ok(None),
             Ok(len) if len > buf.len() => Err(Error::Argument("what rit_io.recv returned")),
-            Ok(len) => Ok(Some((from.path()?, len))),
+            Ok(len) => Ok(Some((from.path()?, from.ecn(), len))),
         }
     }
 

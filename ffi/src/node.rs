@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::ffi::c_char;
 use core::sync::atomic::{AtomicBool, Ordering};
-use rit_core::base::{Path, Rng, Time};
+use rit_core::base::{Ecn, Path, Rng, Time};
 use rit_core::crypto::{self, Provider};
 use rit_core::node::{Config, Node};
 use rit_core::transport::{MAX_DATAGRAM, Transmit};
@@ -109,6 +109,7 @@ unsafe impl Versioned for rit_stats {
 #[derive(Default)]
 struct Batch {
     path: Option<Path>,
+    ecn: Ecn,
     len: usize,
     /// Length of each but the last.
     size: usize,
@@ -116,12 +117,15 @@ struct Batch {
 
 impl Batch {
     fn takes(&self, transmit: &Transmit) -> bool {
-        self.path.is_none_or(|path| path == transmit.path && transmit.len <= self.size)
+        self.path.is_none_or(|path| {
+            path == transmit.path && self.ecn == transmit.ecn && transmit.len <= self.size
+        })
     }
 
     fn add(&mut self, transmit: &Transmit) {
         if self.path.is_none() {
-            (self.path, self.size) = (Some(transmit.path), transmit.len);
+            *self =
+                Batch { path: Some(transmit.path), ecn: transmit.ecn, len: 0, size: transmit.len };
         }
         self.len += transmit.len;
     }
@@ -163,9 +167,9 @@ impl Inner {
     }
 
     fn send(&self, batch: &mut Batch) {
-        let Batch { path, len, size } = core::mem::take(batch);
+        let Batch { path, ecn, len, size } = core::mem::take(batch);
         let (Some(path), Some(datagrams)) = (path, self.buf.get(..len)) else { return };
-        let answer = self.io.send_all(&path, datagrams, size);
+        let answer = self.io.send_all(&path, ecn, datagrams, size);
         if answer != 0 {
             self.io.log(RIT_LOG_DEBUG, || format!("rit_io.send failed with {answer}"));
         }
@@ -371,13 +375,14 @@ pub unsafe extern "C" fn rit_node_receive(
     // SAFETY: as the header asks of the caller.
     unsafe {
         command(node, |inner, now| {
-            let path = args::read(from)?.path()?;
+            let from = args::read(from)?;
+            let (path, ecn) = (from.path()?, from.ecn());
             let datagram = args::bytes(pkt, len, "pkt")?;
             let room = inner.buf.get_mut(..inner.max_datagram).unwrap_or_default();
             match room.get_mut(..datagram.len()) {
                 Some(copy) if !copy.is_empty() => {
                     copy.copy_from_slice(datagram);
-                    inner.node.handle_datagram(path, copy, now);
+                    inner.node.handle_datagram(path, ecn, copy, now);
                 }
                 _ => inner.oversized += 1,
             }
@@ -412,9 +417,9 @@ pub unsafe extern "C" fn rit_node_poll(node: *mut rit_node) -> i32 {
         command(node, |inner, now| {
             for _ in 0..POLL_DATAGRAMS_MAX {
                 let room = inner.buf.get_mut(..inner.max_datagram).unwrap_or_default();
-                let Some((path, len)) = inner.io.recv(room)? else { break };
+                let Some((path, ecn, len)) = inner.io.recv(room)? else { break };
                 if let Some(datagram) = room.get_mut(..len) {
-                    inner.node.handle_datagram(path, datagram, now);
+                    inner.node.handle_datagram(path, ecn, datagram, now);
                 }
             }
             inner.node.handle_timeout(now);

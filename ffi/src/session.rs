@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::io::rit_path;
 use crate::node::{command, query, rit_node};
 use crate::service::rit_service_info;
-use rit_core::base::PublicKey;
+use rit_core::base::{Ecn, PublicKey};
 use rit_core::node::SessionId;
 
 /// Handle of a session; 0 is none. A generation is inside: a stale one is RIT_ERR_HANDLE.
@@ -132,7 +132,10 @@ pub unsafe extern "C" fn rit_session_info(
                 is_up: info.is_up.into(),
                 service_count: u32::try_from(info.services).unwrap_or(u32::MAX),
                 peer: info.peer.0,
-                path: info.path.as_ref().map_or_else(rit_path::empty, rit_path::new),
+                path: info
+                    .path
+                    .as_ref()
+                    .map_or_else(rit_path::empty, |path| rit_path::new(path, Ecn::NotEct)),
                 reserved0: 0,
                 rtt_us: info.rtt_us,
                 reserved: [0; 4],

@@ -97,7 +97,8 @@ struct rit_posix {
     int udp[2]; /* IPv4, IPv6; -1: none */
     uint16_t udp_port[2];
     int udp_is_drained;
-    int sends_no_trains, sends_one_by_one, receives_one_by_one; /* the kernel refused */
+    /* What the kernel refused. */
+    int sends_no_trains, sends_one_by_one, sends_no_marks, receives_one_by_one;
     uint8_t *train_bytes;
     struct ritp_train trains[RITP_TRAINS_MAX];
     size_t train_at, train_count;

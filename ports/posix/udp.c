@@ -1,4 +1,4 @@
-/* udp.c: the two UDP sockets, and many datagrams in one call of the system.
+/* udp.c: the two UDP sockets, many datagrams in one call of the system, and their ECN codepoints.
  *
  * Owns sockets (IPv4 and IPv6; the IPv6 one takes no IPv4) and the buffers that datagrams arrive
  * in: RITP_TRAINS_MAX of 64 KiB, 512 KiB in all. Where the kernel has UDP_SEGMENT and UDP_GRO (Linux
@@ -30,6 +30,10 @@
 #if defined(__linux__) && defined(MSG_WAITFORONE)
 #define HAS_MMSG 1
 #define SENDS_MAX 32 /* in one sendmmsg */
+#endif
+
+#if defined(IP_RECVTOS) && defined(IPV6_RECVTCLASS)
+#define HAS_ECN 1
 #endif
 
 /* A burst at 1 Gbit/s of about 30 ms; the system may give less. */
@@ -72,6 +76,20 @@ static void take_trains(int fd) {
 #endif
 }
 
+static void take_marks(int fd, int which) {
+#if defined(HAS_ECN)
+    int on = 1;
+
+    if (which == 0)
+        (void)setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof on);
+    else
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof on);
+#else
+    (void)fd;
+    (void)which;
+#endif
+}
+
 static int open_udp(struct rit_posix *port, int which, uint16_t number) {
     struct rit_path own;
     struct sockaddr_storage at;
@@ -91,6 +109,7 @@ static int open_udp(struct rit_posix *port, int which, uint16_t number) {
         goto failed;
     forbid_fragments(fd, which);
     take_trains(fd);
+    take_marks(fd, which);
     len = sizeof at;
     if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
         goto failed;
@@ -134,64 +153,109 @@ void ritp_udp_close(struct rit_posix *port) {
     port->train_at = port->train_count = 0;
 }
 
+/* ---- options of one datagram */
+
+union control {
+    size_t aligned; /* as a struct cmsghdr is */
+    char bytes[2 * CMSG_SPACE(sizeof(int))];
+};
+
+/* What a struct msghdr points to. */
+struct envelope {
+    struct sockaddr_storage at;
+    union control control;
+    struct iovec data;
+};
+
+#if defined(UDP_SEGMENT) || defined(HAS_ECN)
+static void add_option(struct msghdr *message, struct envelope *envelope, int level, int type,
+                       const void *value, size_t len) {
+    struct cmsghdr *option = (void *)(envelope->control.bytes + message->msg_controllen);
+
+    option->cmsg_level = level;
+    option->cmsg_type = type;
+    option->cmsg_len = CMSG_LEN(len);
+    memcpy(CMSG_DATA(option), value, len);
+    message->msg_control = envelope->control.bytes;
+    message->msg_controllen += CMSG_SPACE(len);
+}
+#endif
+
 /* ---- sending */
 
-static int32_t on_send(void *ctx, const struct rit_path *to, const uint8_t *pkt, size_t len) {
-    struct rit_posix *port = ctx;
-    struct sockaddr_storage at;
-    socklen_t at_len = ritp_address_from_path(&at, to);
-    int fd = port->udp[at.ss_family == AF_INET ? 0 : 1];
-
-    if (fd < 0)
-        return -1;
-    /* Full buffers count as loss on the way, which is what the sender is to slow down for. */
-    return sendto(fd, pkt, len, MSG_NOSIGNAL, (struct sockaddr *)&at, at_len) < 0 ? -1 : 0;
+/* A message of `len` bytes to `to`, marked as `to` says unless the kernel does not know how to. */
+static void address(struct rit_posix *port, const struct rit_path *to, const uint8_t *pkt,
+                    size_t len, struct msghdr *message, struct envelope *envelope) {
+    memset(message, 0, sizeof *message);
+    memset(&envelope->control, 0, sizeof envelope->control);
+    envelope->data.iov_base = (void *)(uintptr_t)pkt; /* sendmsg only reads */
+    envelope->data.iov_len = len;
+    message->msg_namelen = ritp_address_from_path(&envelope->at, to);
+    message->msg_name = &envelope->at;
+    message->msg_iov = &envelope->data;
+    message->msg_iovlen = 1;
+#if defined(HAS_ECN)
+    if (to->ecn != 0 && !port->sends_no_marks) {
+        int octet = to->ecn;
+        if (envelope->at.ss_family == AF_INET)
+            add_option(message, envelope, IPPROTO_IP, IP_TOS, &octet, sizeof octet);
+        else
+            add_option(message, envelope, IPPROTO_IPV6, IPV6_TCLASS, &octet, sizeof octet);
+    }
+#else
+    (void)port;
+#endif
 }
 
-#if defined(UDP_SEGMENT) || defined(HAS_MMSG)
+static int socket_for(const struct rit_posix *port, const struct envelope *envelope) {
+    return port->udp[envelope->at.ss_family == AF_INET ? 0 : 1];
+}
+
 /* Whether the call itself is what the system refused, and will be next time: the kernel is old, or
  * a device has no checksum offload. Full buffers or no route say nothing of that. */
 static int is_refusal(int error) {
     return error == ENOSYS || error == EINVAL || error == EIO || error == EOPNOTSUPP ||
            error == ENOPROTOOPT;
 }
-#endif
+
+static int32_t on_send(void *ctx, const struct rit_path *to, const uint8_t *pkt, size_t len) {
+    struct rit_posix *port = ctx;
+    struct envelope envelope;
+    struct msghdr message;
+    int fd;
+
+    address(port, to, pkt, len, &message, &envelope);
+    fd = socket_for(port, &envelope);
+    if (fd < 0)
+        return -1;
+    if (message.msg_controllen != 0) {
+        if (sendmsg(fd, &message, MSG_NOSIGNAL) >= 0)
+            return 0;
+        if (!is_refusal(errno))
+            return -1;
+        port->sends_no_marks = 1;
+        ritp_log(port, RIT_LOG_INFO, "no ECN: %s", strerror(errno));
+    }
+    /* Full buffers count as loss on the way, which is what the sender is to slow down for. */
+    return sendto(fd, pkt, len, MSG_NOSIGNAL, message.msg_name, message.msg_namelen) < 0 ? -1 : 0;
+}
 
 #if defined(UDP_SEGMENT)
 /* -1 with errno if not all went out. */
 static int send_train(struct rit_posix *port, const struct rit_path *to, const uint8_t *pkts,
                       size_t len, size_t size) {
-    struct sockaddr_storage at;
-    socklen_t at_len = ritp_address_from_path(&at, to);
-    int fd = port->udp[at.ss_family == AF_INET ? 0 : 1];
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(uint16_t))];
-    } control;
     uint16_t segment = (uint16_t)size;
-    struct iovec data;
+    struct envelope envelope;
     struct msghdr message;
-    struct cmsghdr *option;
+    int fd;
 
+    address(port, to, pkts, len, &message, &envelope);
+    fd = socket_for(port, &envelope);
     if (fd < 0) {
         errno = EAFNOSUPPORT;
         return -1;
     }
-    memset(&control, 0, sizeof control);
-    memset(&message, 0, sizeof message);
-    data.iov_base = (void *)(uintptr_t)pkts; /* sendmsg only reads */
-    data.iov_len = len;
-    message.msg_name = &at;
-    message.msg_namelen = at_len;
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control.bytes;
-    message.msg_controllen = sizeof control.bytes;
-    option = CMSG_FIRSTHDR(&message);
-    option->cmsg_level = SOL_UDP;
-    option->cmsg_type = UDP_SEGMENT;
-    option->cmsg_len = CMSG_LEN(sizeof segment);
-    memcpy(CMSG_DATA(option), &segment, sizeof segment);
+    add_option(&message, &envelope, SOL_UDP, UDP_SEGMENT, &segment, sizeof segment);
     return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -1 : 0;
 }
 #endif
@@ -200,25 +264,19 @@ static int send_train(struct rit_posix *port, const struct rit_path *to, const u
 /* Sends up to SENDS_MAX datagrams; how many bytes of `pkts` are done with, 0 with errno if none. */
 static size_t send_many(struct rit_posix *port, const struct rit_path *to, const uint8_t *pkts,
                         size_t len, size_t size) {
-    struct sockaddr_storage at;
-    socklen_t at_len = ritp_address_from_path(&at, to);
-    int sent, fd = port->udp[at.ss_family == AF_INET ? 0 : 1];
     struct mmsghdr messages[SENDS_MAX];
-    struct iovec data[SENDS_MAX];
+    struct envelope envelopes[SENDS_MAX];
     size_t from = 0;
     unsigned count;
+    int sent;
 
     memset(messages, 0, sizeof messages);
     for (count = 0; count < SENDS_MAX && from < len; count++) {
-        data[count].iov_base = (void *)(uintptr_t)(pkts + from); /* sendmmsg only reads */
-        data[count].iov_len = len - from < size ? len - from : size;
-        messages[count].msg_hdr.msg_name = &at;
-        messages[count].msg_hdr.msg_namelen = at_len;
-        messages[count].msg_hdr.msg_iov = &data[count];
-        messages[count].msg_hdr.msg_iovlen = 1;
-        from += data[count].iov_len;
+        size_t next = len - from < size ? len - from : size;
+        address(port, to, pkts + from, next, &messages[count].msg_hdr, &envelopes[count]);
+        from += next;
     }
-    sent = sendmmsg(fd, messages, count, MSG_NOSIGNAL);
+    sent = sendmmsg(socket_for(port, &envelopes[0]), messages, count, MSG_NOSIGNAL);
     if (sent <= 0)
         return 0;
     return (unsigned)sent == count ? from : (size_t)sent * size;
@@ -267,19 +325,7 @@ static int32_t on_send_batch(void *ctx, const struct rit_path *to, const uint8_t
 
 /* ---- receiving */
 
-union control {
-    size_t aligned; /* as a struct cmsghdr is */
-    char bytes[CMSG_SPACE(sizeof(int))];
-};
-
-/* Where the next train goes. */
-struct slot {
-    struct sockaddr_storage at;
-    union control control;
-    struct iovec data;
-};
-
-static void prepare_slot(struct rit_posix *port, size_t i, struct slot *slot,
+static void prepare_slot(struct rit_posix *port, size_t i, struct envelope *slot,
                          struct msghdr *message) {
     memset(message, 0, sizeof *message);
     slot->data.iov_base = port->train_bytes + i * TRAIN_MAX;
@@ -292,35 +338,46 @@ static void prepare_slot(struct rit_posix *port, size_t i, struct slot *slot,
     message->msg_controllen = sizeof slot->control.bytes;
 }
 
-static void keep_train(struct rit_posix *port, size_t i, const struct slot *slot,
+static void read_option(struct ritp_train *train, struct cmsghdr *option) {
+#if defined(UDP_GRO)
+    if (option->cmsg_level == SOL_UDP && option->cmsg_type == UDP_GRO) {
+        int size;
+        memcpy(&size, CMSG_DATA(option), sizeof size);
+        if (size > 0)
+            train->size = (size_t)size;
+    }
+#endif
+#if defined(HAS_ECN)
+    /* Linux names the option by IP_TOS, the BSDs by IP_RECVTOS; both send an octet. */
+    if (option->cmsg_level == IPPROTO_IP &&
+        (option->cmsg_type == IP_TOS || option->cmsg_type == IP_RECVTOS))
+        train->from.ecn = *CMSG_DATA(option) & 3;
+    if (option->cmsg_level == IPPROTO_IPV6 && option->cmsg_type == IPV6_TCLASS) {
+        int octet;
+        memcpy(&octet, CMSG_DATA(option), sizeof octet);
+        train->from.ecn = (uint8_t)(octet & 3);
+    }
+#endif
+    (void)train;
+    (void)option;
+}
+
+static void keep_train(struct rit_posix *port, size_t i, const struct envelope *slot,
                        struct msghdr *message, size_t len) {
     struct ritp_train *train = &port->trains[i];
+    struct cmsghdr *option;
 
     train->bytes = port->train_bytes + i * TRAIN_MAX;
     train->at = 0;
     train->len = train->size = len;
     ritp_path_from_address(&train->from, &slot->at);
-#if defined(UDP_GRO)
-    {
-        struct cmsghdr *option;
-        for (option = CMSG_FIRSTHDR(message); option != NULL;
-             option = CMSG_NXTHDR(message, option)) {
-            int size;
-            if (option->cmsg_level != SOL_UDP || option->cmsg_type != UDP_GRO)
-                continue;
-            memcpy(&size, CMSG_DATA(option), sizeof size);
-            if (size > 0)
-                train->size = (size_t)size;
-        }
-    }
-#else
-    (void)message;
-#endif
+    for (option = CMSG_FIRSTHDR(message); option != NULL; option = CMSG_NXTHDR(message, option))
+        read_option(train, option);
 }
 
 #if defined(HAS_MMSG)
 static int receive_many(struct rit_posix *port, int fd) {
-    struct slot slots[RITP_TRAINS_MAX];
+    struct envelope slots[RITP_TRAINS_MAX];
     struct mmsghdr messages[RITP_TRAINS_MAX];
     int i, got;
 
@@ -336,7 +393,7 @@ static int receive_many(struct rit_posix *port, int fd) {
 
 /* Receives datagrams or trains of them: -1 with errno if there was none. */
 static int receive_trains(struct rit_posix *port, int fd) {
-    struct slot slot;
+    struct envelope slot;
     struct msghdr message;
     ssize_t got;
 

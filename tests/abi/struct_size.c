@@ -99,6 +99,11 @@ static void inputs(rit_node *node) {
     path.reserved = 1;
     ANSWERS(RIT_ERR_ARG, rit_node_receive(node, &path, bytes, 4));
     path = fake_path(1);
+    path.ecn = 3;
+    ANSWERS(RIT_OK, rit_node_receive(node, &path, bytes, 4));
+    path.ecn = 4;
+    ANSWERS(RIT_ERR_ARG, rit_node_receive(node, &path, bytes, 4));
+    path = fake_path(1);
     path.port = 0;
     ANSWERS(RIT_ERR_ARG, rit_node_receive(node, &path, bytes, 4));
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "fake_rit.h"
-#include "rit_posix.h"
+#include "internal.h"
 
 static const char *state_dir;
 static char last_log[512];
@@ -232,6 +232,54 @@ static void test_refused_calls(void) {
     }
 }
 
+/* Datagrams arrive marked as they were sent, alone or with others. */
+static void test_marks(void) {
+    static uint8_t bytes[3000];
+    size_t family, families = 0;
+    int error;
+    rit_posix *port = try_port(state_dir, &error);
+
+    CHECK(rit_posix_broker(port, "rit://broker", "CODE") == 0 && fake.path_count > 0);
+    for (family = 0; family < 2; family++) {
+        struct rit_path own = fake.paths[0];
+        uint8_t ecn;
+        if (family == 1) {
+            if (port->udp[1] < 0)
+                break;
+            memset(own.ip, 0, sizeof own.ip);
+            own.ip[15] = 1;
+            own.port = port->udp_port[1];
+        }
+        families++;
+        for (ecn = 0; ecn < 4; ecn++) {
+            unsigned before = fake.datagrams;
+            own.ecn = ecn;
+            CHECK(fake.io.send(fake.io.ctx, &own, bytes, 100) == 0);
+            CHECK(rit_posix_step(port, 1000) == 0);
+            CHECK(fake.datagrams == before + 1 && fake.last_from.ecn == ecn);
+            for (port->sends_no_trains = 0; port->sends_no_trains < 2; port->sends_no_trains++) {
+                before = fake.datagrams;
+                CHECK(fake.io.send_batch(fake.io.ctx, &own, bytes, sizeof bytes, 1000) == 0);
+                CHECK(rit_posix_step(port, 1000) == 0);
+                CHECK(fake.datagrams == before + 3 && fake.last_from.ecn == ecn);
+            }
+        }
+    }
+    printf("marks: %zu of 2 address families\n", families);
+    /* A kernel that does not know of them: asked once, and all go without. */
+    fake.paths[0].ecn = 2;
+    fake.sendmsg.error = EINVAL;
+    fake.sendmsg.calls = 0;
+    for (family = 0; family < 2; family++) {
+        unsigned before = fake.datagrams;
+        CHECK(fake.io.send(fake.io.ctx, &fake.paths[0], bytes, 100) == 0);
+        CHECK(rit_posix_step(port, 1000) == 0);
+        CHECK(fake.datagrams == before + 1 && fake.last_from.ecn == 0 && fake.sendmsg.calls == 1);
+    }
+    memset(&fake.sendmsg, 0, sizeof fake.sendmsg);
+    rit_posix_free(port);
+}
+
 static void test_events_wait_in_order(void) {
     struct rit_posix_event event;
     int error, i, count = 0;
@@ -274,8 +322,9 @@ int main(int argc, char **argv) {
     test_datagrams();
     test_trains();
     test_refused_calls();
+    test_marks();
     test_events_wait_in_order();
     test_wrong_calls();
-    puts("test_system: 7 tests passed");
+    puts("test_system: 8 tests passed");
     return 0;
 }

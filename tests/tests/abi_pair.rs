@@ -241,7 +241,9 @@ struct World {
     enrolled: BTreeSet<PublicKey>,
     /// The device, then the user.
     peers: [Peer; 2],
-    wire: VecDeque<(u64, u8, u8, Vec<u8>)>,
+    wire: VecDeque<(u64, u8, u8, Vec<u8>, u8)>,
+    /// Datagrams sent as ECT(0).
+    marked: usize,
     now_us: u64,
 }
 
@@ -260,6 +262,7 @@ impl World {
             enrolled: BTreeSet::new(),
             peers: [Peer::new(1, &change), Peer::new(2, &change)],
             wire: VecDeque::new(),
+            marked: 0,
             now_us: 0,
         }
     }
@@ -316,11 +319,13 @@ impl World {
         let mut buf = [0; 2000];
         while let Some(sent) = self.broker.poll_transmit(&mut buf, now) {
             let datagram = buf[..sent.len].to_vec();
-            self.wire.push_back((arrival, BROKER, sent.path.ip[15], datagram));
+            let ecn = sent.ecn as u8;
+            self.wire.push_back((arrival, BROKER, sent.path.ip[15], datagram, ecn));
         }
         for (from, peer) in (0..).zip(&mut self.peers) {
             for (to, datagram) in peer.port().outbox.drain(..) {
-                self.wire.push_back((arrival, from, to.ip[15], datagram));
+                self.marked += usize::from(to.ecn == 2);
+                self.wire.push_back((arrival, from, to.ip[15], datagram, to.ecn));
             }
         }
         let timers = self.peers.each_mut().map(|peer| peer.port().timer_us);
@@ -336,16 +341,16 @@ impl World {
             peer.port().now_us = self.now_us;
         }
         while self.wire.front().is_some_and(|datagram| datagram.0 <= self.now_us) {
-            let (_, from, to, mut datagram) = self.wire.pop_front().unwrap();
+            let (_, from, to, mut datagram, ecn) = self.wire.pop_front().unwrap();
             if to == BROKER {
                 let from = Path::v4([10, 0, 0, from], 7480);
                 self.broker.handle_datagram(from, &mut datagram, now);
             } else {
                 let node = self.peers[usize::from(to)].node;
+                let from = rit_path { ecn, ..path(from) };
                 // SAFETY: good pointers.
-                let code = unsafe {
-                    rit_node_receive(node, &path(from), datagram.as_ptr(), datagram.len())
-                };
+                let code =
+                    unsafe { rit_node_receive(node, &from, datagram.as_ptr(), datagram.len()) };
                 assert_eq!(code, RIT_OK);
             }
         }
@@ -482,6 +487,8 @@ fn many_datagrams_leave_in_one_call() {
     assert!(got.iter().enumerate().all(|(i, byte)| *byte == (i * 7 % 251) as u8));
     assert!(world.peers[DEVICE].port().batches > 10, "{}", world.peers[DEVICE].port().batches);
     assert_eq!(world.peers[USER].port().batches, 0);
+    // Far more than are marked before a report of them came back.
+    assert!(world.marked > 100, "{}", world.marked);
 }
 
 #[test]

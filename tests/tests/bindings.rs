@@ -24,7 +24,7 @@ macro_rules! layout {
 fn rust_layout() -> Layout {
     let mut layout = Layout::new();
     layout! { layout,
-        rit_path { struct_size ifindex ip port reserved }
+        rit_path { struct_size ifindex ip port ecn reserved }
         rit_io {
             struct_size reserved ctx now_us entropy send recv set_timer load store log send_batch
         }

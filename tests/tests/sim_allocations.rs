@@ -103,7 +103,7 @@ impl Hands {
                 // One in a hundred is lost.
                 if sent.path == self.paths[1 - i] && self.packets % 100 != 0 {
                     let datagram = &mut buf[..sent.len];
-                    self.nodes[1 - i].handle_datagram(self.paths[i], datagram, self.now);
+                    self.nodes[1 - i].handle_datagram(self.paths[i], sent.ecn, datagram, self.now);
                 }
             }
             self.nodes[1 - i].handle_timeout(self.now);

@@ -1,11 +1,12 @@
 //! Scenario: the path changes under a session, a thousand seeds: it carries shorter datagrams and
-//! says nothing, it carries nothing for up to 20 s, either end is moved to another address, and
-//! either end takes fresh packet keys.
+//! says nothing, it carries nothing for up to 20 s, it sets, clears or drops marks of congestion,
+//! either end is moved to another address, and either end takes fresh packet keys.
 //!
 //! Every byte arrives in its place and nothing hangs.
 
 use rit_core::base::Rng;
 use rit_core::node::Config;
+use rit_tests::sim::net::EcnTreatment::{Clear, Drop, MarkAbove, MarkAll, Pass};
 use rit_tests::sim::net::LinkConfig;
 use rit_tests::sim::seeds;
 use rit_tests::sim::trio::Trio;
@@ -30,7 +31,7 @@ fn scenario(seed: u64) -> u64 {
     let mut link = LinkConfig::hostile();
     for _ in 0..6 {
         trio.run_until_idle(Duration::from_millis(100 + rng.below(900)));
-        match rng.below(6) {
+        match rng.below(7) {
             0 => link.mtu = [1472, 1400, 1280, 1200][rng.below(4) as usize],
             1 => {
                 trio.world.net.set_default(LinkConfig { up: false, ..link.clone() });
@@ -44,7 +45,11 @@ fn scenario(seed: u64) -> u64 {
                 // Longer than a keep-alive: who moves before the other has heard of it is lost.
                 trio.world.run_for(Duration::from_secs(15));
             }
-            4 => update(&mut trio, true, device_session),
+            4 => {
+                let all = [Pass, MarkAbove(10_000), MarkAll, Clear, Drop];
+                link.ecn = all[rng.below(all.len() as u64) as usize];
+            }
+            5 => update(&mut trio, true, device_session),
             _ => update(&mut trio, false, session),
         }
         trio.world.net.set_default(link.clone());

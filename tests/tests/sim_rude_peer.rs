@@ -2,7 +2,7 @@
 //! that keeps to it, but chatters for hours to no end, costs bounded memory and hardly more
 //! datagrams than it sends.
 
-use rit_core::base::{ContactId, Path, Side, Time};
+use rit_core::base::{ContactId, Ecn, Path, Side, Time};
 use rit_core::crypto::Secret;
 use rit_core::handshake::{Contact, PeerPolicy};
 use rit_core::transport::{CloseReason, Config, Connection, Event, StreamId, TransportCode};
@@ -82,7 +82,7 @@ impl Victim {
 
     fn exchange(&mut self) {
         while let Some(mut datagram) = self.peer.poll_transmit() {
-            self.endpoint.handle_datagram(peer_path(), &mut datagram, self.now);
+            self.endpoint.handle_datagram(peer_path(), Ecn::NotEct, &mut datagram, self.now);
         }
         let mut buf = [0; 1500];
         while let Some(transmit) = self.endpoint.poll_transmit(&mut buf, self.now) {
@@ -93,7 +93,7 @@ impl Victim {
     /// Hears a packet of these frames, answers, and reads what there is to read.
     fn hear(&mut self, frames: &[u8]) {
         let mut datagram = self.peer.say(frames, false).expect("it can be sealed");
-        self.endpoint.handle_datagram(peer_path(), &mut datagram, self.now);
+        self.endpoint.handle_datagram(peer_path(), Ecn::NotEct, &mut datagram, self.now);
         self.endpoint.handle_timeout(self.now);
         let mut buf = [0; 1500];
         while let Some(transmit) = self.endpoint.poll_transmit(&mut buf, self.now) {

@@ -219,7 +219,7 @@ fn bit_flips_truncation_and_reordering_lose_nothing() {
 fn attack(trio: &mut Trio, datagram: &Datagram, rng: &mut Rng) {
     let now = trio.world.now;
     let mut put = |bytes: Vec<u8>, src: Path, when: Time| {
-        trio.world.net.inject(Datagram { src, dst: datagram.dst, bytes }, when);
+        trio.world.net.inject(Datagram { src, dst: datagram.dst, ecn: datagram.ecn, bytes }, when);
     };
     let mut flipped = datagram.bytes.clone();
     let at = rng.below(flipped.len() as u64) as usize;

@@ -8,7 +8,7 @@ use rit_core::handshake::{Contact, PeerPolicy};
 use rit_core::transport::{Config, Event, StreamError, StreamId};
 use rit_tests::sim::app::fill_pattern;
 use rit_tests::sim::endpoint::Endpoint;
-use rit_tests::sim::net::{Datagram, LinkConfig, Net};
+use rit_tests::sim::net::{Datagram, EcnTreatment, LinkConfig, Net};
 use rit_tests::sim::seeds;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,7 +54,10 @@ impl Pair {
             self.pump(i);
             let Some(transmit) = self.ends[i].poll_transmit(&mut buf, self.now) else { return };
             let bytes = buf[..transmit.len].to_vec();
-            self.net.send(Datagram { src: path(i), dst: transmit.path, bytes }, self.now);
+            self.net.send(
+                Datagram { src: path(i), dst: transmit.path, ecn: transmit.ecn, bytes },
+                self.now,
+            );
         }
     }
 
@@ -128,7 +131,12 @@ impl Pair {
             assert!(took < limit, "slow: {:?} {:?}", self.connected, self.moved);
             if let Some(mut datagram) = self.net.pop(self.now) {
                 let i = usize::from(datagram.dst == path(1));
-                self.ends[i].handle_datagram(datagram.src, &mut datagram.bytes, self.now);
+                self.ends[i].handle_datagram(
+                    datagram.src,
+                    datagram.ecn,
+                    &mut datagram.bytes,
+                    self.now,
+                );
                 self.drain(i);
             } else {
                 (0..2).for_each(|i| self.ends[i].handle_timeout(self.now));
@@ -170,4 +178,26 @@ fn a_very_bad_path_delivers_every_byte() {
     seeds::run("very bad", 20, |seed| {
         Pair::new(seed, links.clone()).run(Duration::from_secs(3000));
     });
+}
+
+#[test]
+fn a_bottleneck_that_marks_need_not_drop() {
+    let queue = 32 * 1024;
+    let run = |ecn| {
+        let links = LinkConfig {
+            rate_bytes_per_s: Some(1_250_000),
+            queue_bytes: queue,
+            ecn,
+            ..LinkConfig::clean(Duration::from_millis(10))
+        };
+        let mut pair = Pair::new(9, links);
+        let took = pair.run(Duration::from_secs(60));
+        println!("{ecn:?}: {took:?}, {:?}", pair.net.stats);
+        (took, pair.net.stats)
+    };
+    let (without, dropping) = run(EcnTreatment::Clear);
+    let (with, marking) = run(EcnTreatment::MarkAbove(queue / 2));
+    assert!(dropping.lost > 0 && dropping.marked == 0, "{dropping:?}");
+    assert!(marking.lost < dropping.lost && marking.marked > 0, "{marking:?}");
+    assert!(with <= without * 11 / 10, "{with:?} and {without:?}");
 }

@@ -72,6 +72,33 @@ impl From<SocketAddr> for Path {
     }
 }
 
+/// The ECN codepoint of the IP packet that a datagram comes in (RFC 3168 §5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ecn {
+    /// Not able to carry a mark; or nobody can tell.
+    #[default]
+    NotEct = 0b00,
+    /// Able to, in the words of RFC 9331; never sent here.
+    Ect1 = 0b01,
+    /// Able to.
+    Ect0 = 0b10,
+    /// Met congestion.
+    Ce = 0b11,
+}
+
+impl Ecn {
+    /// From the low two bits of the IPv4 TOS or IPv6 traffic class octet; the others are not looked
+    /// at.
+    pub fn from_bits(octet: u8) -> Self {
+        match octet & 0b11 {
+            0b01 => Ecn::Ect1,
+            0b10 => Ecn::Ect0,
+            0b11 => Ecn::Ce,
+            _ => Ecn::NotEct,
+        }
+    }
+}
+
 impl fmt::Debug for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.socket_addr())

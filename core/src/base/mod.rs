@@ -9,7 +9,7 @@ mod rng;
 mod slab;
 mod time;
 
-pub use id::{ContactId, Path, PublicKey, Side};
+pub use id::{ContactId, Ecn, Path, PublicKey, Side};
 pub use range_set::RangeSet;
 pub use ring::ByteRing;
 pub use rng::Rng;

@@ -7,7 +7,7 @@
 use super::control::{CODE_CONTROL, CONTROL_STREAM, Control};
 use super::endpoint::{Endpoint, First, HeldContact, Route};
 use super::{Config, ConfigError};
-use crate::base::{Path, PublicKey, Rng, Time};
+use crate::base::{Ecn, Path, PublicKey, Rng, Time};
 use crate::broker::{Answer, AskId, Broker, BrokerEvent, Limits, LinkId, Output, Query};
 use crate::crypto::{Provider, Signer, broker_contact};
 use crate::handshake::{Contact, PeerPolicy};
@@ -102,12 +102,13 @@ impl BrokerNode {
         }
     }
 
-    /// Takes a datagram; one that does not open is dropped without an answer.
+    /// Takes a datagram; one that does not open is dropped without an answer. How its IP packet was
+    /// marked does not matter: too little is said here for congestion.
     pub fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
         match self.endpoint.route(path, datagram, now) {
             Route::Known(id) => {
                 if let Some(link) = self.links.get_mut(&id) {
-                    link.connection.handle_datagram(path, datagram, now);
+                    link.connection.handle_datagram(path, Ecn::NotEct, datagram, now);
                     self.process(id, now);
                 }
             }

@@ -5,7 +5,7 @@
 //! `O` names the owner of a connection.
 
 use super::reset::Resets;
-use crate::base::{ContactId, Path, PublicKey, Rng, Time};
+use crate::base::{ContactId, Ecn, Path, PublicKey, Rng, Time};
 use crate::crypto::Provider;
 use crate::handshake::{Contact, HandshakeError, PeerPolicy};
 use crate::transport::protect::{self, Opened};
@@ -194,7 +194,7 @@ impl<O: Copy + Ord> Endpoint<O> {
         let (packet, rest) = datagram.split_at_mut(header.len.min(total));
         connection.handle_first_packet(&header, &first.opened, packet, now);
         if !rest.is_empty() {
-            connection.handle_datagram(path, rest, now);
+            connection.handle_datagram(path, Ecn::NotEct, rest, now);
         }
         Ok(connection)
     }

@@ -7,7 +7,7 @@ use super::control::{CODE_CONTROL, CONTROL_STREAM, Control};
 use super::endpoint::Endpoint;
 use super::error::{NodeError, Reason};
 use super::{BrokerAddress, Event, Owner};
-use crate::base::{Path, Time};
+use crate::base::{Ecn, Path, Time};
 use crate::crypto::broker_contact;
 use crate::handshake::Contact;
 use crate::transport::{CloseReason, Connection, Event as ConnectionEvent, Transmit};
@@ -120,9 +120,9 @@ impl Link {
 
     // ---- input and output
 
-    pub(super) fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
+    pub(super) fn handle_datagram(&mut self, path: Path, ecn: Ecn, datagram: &mut [u8], now: Time) {
         if let Some(connection) = &mut self.connection {
-            connection.handle_datagram(path, datagram, now);
+            connection.handle_datagram(path, ecn, datagram, now);
             if connection.is_path_latched() {
                 self.candidates.clear();
             }

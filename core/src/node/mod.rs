@@ -29,7 +29,7 @@ use self::flows::FlowEntry;
 use self::link::Link;
 use self::session::Session;
 use self::streams::StreamEntry;
-use crate::base::{Handle, Path, PublicKey, Rng, Slab, Time};
+use crate::base::{Ecn, Handle, Path, PublicKey, Rng, Slab, Time};
 use crate::crypto::{Provider, Signer};
 use crate::transport::{self, Connection, Local, Transmit};
 use crate::trust::AllowList;
@@ -333,19 +333,19 @@ impl Node {
 
     // ---- network
 
-    /// Takes a datagram that came from `path`; it is decrypted in place. One that belongs to
-    /// nothing known here is dropped without an answer.
-    pub fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
+    /// Takes a datagram that came from `path`, its IP packet marked with `ecn`; it is decrypted in
+    /// place. One that belongs to nothing known here is dropped without an answer.
+    pub fn handle_datagram(&mut self, path: Path, ecn: Ecn, datagram: &mut [u8], now: Time) {
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += datagram.len() as u64;
         match self.endpoint.route(path, datagram, now) {
             Route::Known(Owner::Broker) => {
-                self.link.handle_datagram(path, datagram, now);
+                self.link.handle_datagram(path, ecn, datagram, now);
                 self.process_link(now);
             }
             Route::Known(Owner::Session(handle)) => {
                 if let Some(session) = self.sessions.get_mut(handle) {
-                    session.handle_datagram(path, datagram, now);
+                    session.handle_datagram(path, ecn, datagram, now);
                     self.process_session(handle);
                 }
             }

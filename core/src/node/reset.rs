@@ -5,7 +5,7 @@
 //! node makes and knows, and a datagram without it is dropped in silence as ever. The mark and the
 //! tokens follow from the node's private key, so that they outlast a reboot.
 
-use crate::base::{Path, Rng, Time};
+use crate::base::{Ecn, Path, Rng, Time};
 use crate::crypto::{Provider, Secret, Signer, constant_time_eq};
 use crate::transport::{ResetToken, Transmit};
 use crate::wire::cid::{Cid, LOCAL_CID_LEN};
@@ -98,7 +98,7 @@ impl<O: Copy + Ord> Resets<O> {
         datagram[0] = 0x40 | datagram[0] & 0x3f;
         let token = self.token(&cid);
         datagram[len - TOKEN_LEN..].copy_from_slice(&token);
-        Some(Transmit { path, len })
+        Some(Transmit { path, len, ecn: Ecn::NotEct })
     }
 
     // ---- from a peer that forgot ours

@@ -5,7 +5,7 @@
 
 use super::endpoint::{First, HeldContact};
 use super::{Event, Node, NodeError, Owner, Reason, SessionId};
-use crate::base::{Handle, Path, PublicKey, Side, Time};
+use crate::base::{Ecn, Handle, Path, PublicKey, Side, Time};
 use crate::crypto::Secret;
 use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{Connection, StreamId, Transmit};
@@ -91,9 +91,9 @@ impl Session {
         }
     }
 
-    pub(super) fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
+    pub(super) fn handle_datagram(&mut self, path: Path, ecn: Ecn, datagram: &mut [u8], now: Time) {
         let Phase::Active(tunnel) = &mut self.phase else { return };
-        tunnel.connection.handle_datagram(path, datagram, now);
+        tunnel.connection.handle_datagram(path, ecn, datagram, now);
         if tunnel.connection.is_path_latched() {
             self.candidates.clear();
         }

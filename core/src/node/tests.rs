@@ -2,7 +2,7 @@
 
 use super::*;
 
-use crate::base::{ContactId, Side};
+use crate::base::{ContactId, Ecn, Side};
 use crate::broker::{Answer, Query, code_hash};
 use crate::crypto::{self, Ed25519Signer, broker_contact};
 use crate::handshake::Contact;
@@ -104,7 +104,12 @@ impl World {
                 0 if self.is_broker_dead => {}
                 0 => self.broker.handle_datagram(from, &mut datagram, self.now),
                 n if usize::from(n) <= self.nodes.len() => {
-                    self.nodes[usize::from(n) - 1].handle_datagram(from, &mut datagram, self.now);
+                    self.nodes[usize::from(n) - 1].handle_datagram(
+                        from,
+                        Ecn::NotEct,
+                        &mut datagram,
+                        self.now,
+                    );
                 }
                 _ => {}
             }
@@ -323,7 +328,7 @@ fn strangers_get_no_answer() {
             if let Some(first) = datagram.first_mut() {
                 *first |= 0x40;
             }
-            node.handle_datagram(path(77), &mut datagram, world.now);
+            node.handle_datagram(path(77), Ecn::NotEct, &mut datagram, world.now);
             assert_eq!(node.poll_transmit(&mut buf, world.now), None);
         }
         assert_eq!(node.stats().datagrams_dropped, 200);
@@ -421,7 +426,7 @@ impl Rude {
     fn receive(&mut self, world: &mut World) {
         let mut buf = [0; 2000];
         while let Some(t) = world.broker.poll_transmit(&mut buf, world.now) {
-            self.connection.handle_datagram(path(0), &mut buf[..t.len], world.now);
+            self.connection.handle_datagram(path(0), Ecn::NotEct, &mut buf[..t.len], world.now);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What was received in a packet number space and when to acknowledge it (RFC 9000 §13.2).
 
 use super::error::{TransportCode, Violation};
-use crate::base::{RangeSet, Time};
+use crate::base::{Ecn, RangeSet, Time};
+use crate::wire::ack::EcnCounts;
 use crate::wire::frame::AckFrequency;
 use core::ops::RangeInclusive;
 use core::time::Duration;
@@ -46,6 +47,8 @@ pub(super) struct Acks {
     deadline: Option<Time>,
     /// Something new to tell, ack-eliciting or not.
     is_due: bool,
+    ecn: EcnCounts,
+    last_ecn: Ecn,
 }
 
 impl Acks {
@@ -112,6 +115,24 @@ impl Acks {
         } else if self.deadline.is_none() {
             self.deadline = Some(now + self.wish.max_delay);
         }
+    }
+
+    /// Counts the mark of a packet just recorded (RFC 9000 §13.4.1). The first of several that met
+    /// congestion is told at once (draft-ietf-quic-ack-frequency-11 §6.4).
+    pub(super) fn on_ecn(&mut self, ecn: Ecn, is_ack_eliciting: bool) {
+        match ecn {
+            Ecn::NotEct => {}
+            Ecn::Ect1 => self.ecn.ect1 += 1,
+            Ecn::Ect0 => self.ecn.ect0 += 1,
+            Ecn::Ce => self.ecn.ce += 1,
+        }
+        let before = core::mem::replace(&mut self.last_ecn, ecn);
+        self.is_due |= is_ack_eliciting && ecn == Ecn::Ce && before != Ecn::Ce;
+    }
+
+    /// What to report of marks, if any came.
+    pub(super) fn ecn(&self) -> Option<EcnCounts> {
+        (self.ecn != EcnCounts::default()).then_some(self.ecn)
     }
 
     /// Whether an ACK must go out now.
@@ -214,6 +235,27 @@ mod tests {
         assert_eq!(acks.deadline(), Some(Time::ZERO + MAX_ACK_DELAY));
         acks.on_received(8, true, false, Time::ZERO);
         assert!(acks.is_due(), "a gap");
+    }
+
+    #[test]
+    fn marks_are_counted_and_the_first_of_congestion_is_told_at_once() {
+        let mut acks = Acks::default();
+        assert_eq!(acks.ecn(), None);
+        let mut is_due_after = |pn, ecn, is_ack_eliciting| {
+            acks.on_received(pn, is_ack_eliciting, false, Time::ZERO);
+            acks.on_ecn(ecn, is_ack_eliciting);
+            let is_due = acks.is_due();
+            acks.on_sent();
+            is_due
+        };
+        assert!(!is_due_after(0, Ecn::Ect0, true));
+        assert!(is_due_after(1, Ecn::Ce, true));
+        assert!(!is_due_after(2, Ecn::Ce, true));
+        assert!(!is_due_after(3, Ecn::Ect1, true));
+        // Or two ends would acknowledge each other's ACKs for ever.
+        assert!(!is_due_after(4, Ecn::Ce, false));
+        assert!(!is_due_after(5, Ecn::NotEct, true));
+        assert_eq!(acks.ecn(), Some(EcnCounts { ect0: 1, ect1: 1, ce: 3 }));
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl Connection {
     /// The contact keys have done their work (RFC 9001 §4.9.2).
     pub(super) fn confirm(&mut self) {
         self.is_confirmed = true;
+        self.recovery.ecn.start();
         self.crypto_tx = CryptoSender::default();
         self.recovery.discard(&mut self.spaces[SpaceId::Contact as usize]);
     }

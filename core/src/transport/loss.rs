@@ -4,6 +4,7 @@
 
 use super::acks::MAX_ACK_DELAY;
 use super::congestion::{Controller, Cubic};
+use super::ecn::EcnControl;
 use super::mtu::MtuDiscovery;
 use super::pacer::Pacer;
 use super::rtt::{GRANULARITY, RttEstimator};
@@ -46,6 +47,7 @@ pub(super) struct Recovery {
     pub(super) rtt: RttEstimator,
     pub(super) controller: Box<dyn Controller>,
     pub(super) mtu: MtuDiscovery,
+    pub(super) ecn: EcnControl,
     pacer: Pacer,
     /// Something waits for the pacer until then.
     pub(super) paced_until: Option<Time>,
@@ -65,6 +67,7 @@ impl Recovery {
             rtt: RttEstimator::default(),
             controller: Box::new(Cubic::new(mss)),
             mtu: MtuDiscovery::new(mss),
+            ecn: EcnControl::default(),
             pacer: Pacer::default(),
             paced_until: None,
             in_flight: 0,
@@ -80,8 +83,10 @@ impl Recovery {
     pub(super) fn on_path_change(&mut self, base: usize, now: Time) {
         let mut mtu = core::mem::replace(&mut self.mtu, MtuDiscovery::new(base));
         mtu.restart();
+        let mut ecn = core::mem::take(&mut self.ecn);
+        ecn.start();
         let packets_lost = self.packets_lost;
-        *self = Recovery { mtu, packets_lost, path_since: now, ..Recovery::new(base) };
+        *self = Recovery { mtu, ecn, packets_lost, path_since: now, ..Recovery::new(base) };
     }
 
     /// Whether the window has room for another full packet.
@@ -136,6 +141,9 @@ impl Recovery {
             self.in_flight = self.in_flight.saturating_sub(size);
             let (rtt, limited) = (self.rtt.smoothed(), self.is_limited);
             self.controller.on_ack(size, packet.at, rtt, limited, now);
+            if packet.is_marked {
+                self.ecn.on_packet_acked();
+            }
             if self.mtu.on_acked(pn, usize::from(packet.size)) {
                 self.controller.on_mss(self.mtu.current());
             }
@@ -202,10 +210,17 @@ impl Recovery {
         self.controller.on_rtt(latest);
     }
 
+    /// A packet met congestion, which the path told rather than dropping it. `sent_at` is when the
+    /// newest of those acknowledged with it was sent (RFC 9002 B.7).
+    pub(super) fn on_congestion(&mut self, sent_at: Time, now: Time) {
+        self.controller.on_loss(sent_at, now);
+    }
+
     /// A probe timeout fired.
     pub(super) fn on_pto(&mut self) {
         self.pto_count += 1;
         self.mtu.on_pto(self.pto_count);
+        self.ecn.on_pto(self.pto_count);
         self.controller.on_mss(self.mtu.current());
     }
 

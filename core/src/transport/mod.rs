@@ -15,6 +15,7 @@ mod connection;
 mod control;
 mod crypto_stream;
 mod datagrams;
+mod ecn;
 mod error;
 mod establish;
 mod hystart;
@@ -51,7 +52,7 @@ use acks::MIN_ACK_DELAY;
 use cids::ACTIVE_CIDS;
 use core::time::Duration;
 
-use crate::base::Path;
+use crate::base::{Ecn, Path};
 use crate::wire::params::TransportParams;
 
 /// Smallest `max_datagram`: an IPv4 path of 576 bytes without IP and UDP headers.
@@ -137,6 +138,8 @@ pub struct Transmit {
     pub path: Path,
     /// Bytes written.
     pub len: usize,
+    /// What its IP packet is to be marked with, by a port that can.
+    pub ecn: Ecn,
 }
 
 /// A stream's number (RFC 9000 §2.1); bidirectional ones only.

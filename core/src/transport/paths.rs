@@ -4,7 +4,7 @@
 //! Either end may move. Owns addresses and what may be sent to them. Does not own what a move does
 //! to congestion control and connection IDs; that is the connection's.
 
-use crate::base::{Path, Time};
+use crate::base::{Ecn, Path, Time};
 use core::time::Duration;
 
 /// Bytes that may go to an address we chose to try before anything came from it: three probes.
@@ -44,6 +44,8 @@ pub(super) struct Paths {
     pub(super) sent: u64,
     /// Where the datagram at hand came from, and its length.
     pub(super) from: (Path, usize),
+    /// What it was marked with.
+    pub(super) from_ecn: Ecn,
 }
 
 impl Paths {
@@ -58,6 +60,7 @@ impl Paths {
             received: 0,
             sent: 0,
             from: (path, 0),
+            from_ecn: Ecn::NotEct,
         }
     }
 

@@ -11,7 +11,7 @@ use super::protect::{self, OpenError, Opened};
 use super::sent::SentFrame;
 use super::space::SpaceId;
 use super::streams::Streams;
-use crate::base::{Path, Side, Time};
+use crate::base::{Ecn, Path, Side, Time};
 use crate::wire::ack::Ack;
 use crate::wire::codec::Reader;
 use crate::wire::frame::{Frame, FrameError};
@@ -36,8 +36,9 @@ impl Connection {
         self.on_opened(header, opened, packet);
     }
 
-    /// Takes a datagram that came from `path`. It is decrypted in place.
-    pub fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
+    /// Takes a datagram that came from `path`, its IP packet marked with `ecn`. It is decrypted in
+    /// place.
+    pub fn handle_datagram(&mut self, path: Path, ecn: Ecn, datagram: &mut [u8], now: Time) {
         self.clamp(now);
         if self.state == State::Closed {
             return;
@@ -45,6 +46,7 @@ impl Connection {
         let datagram_len = datagram.len() as u64;
         self.bytes_received += datagram_len;
         self.paths.from = (path, datagram.len());
+        self.paths.from_ecn = ecn;
         let mut rest = datagram;
         // Each packet takes at least a header, so the number of rounds is bounded by the length.
         while let Ok(header) = Header::parse(rest) {
@@ -126,6 +128,7 @@ impl Connection {
                 let is_immediate = id == SpaceId::Contact;
                 let acks = &mut self.spaces[id as usize].acks;
                 acks.on_received(opened.pn, payload.is_eliciting, is_immediate, self.now);
+                acks.on_ecn(self.paths.from_ecn, payload.is_eliciting);
                 if id == SpaceId::Data && is_newest && !payload.is_probing {
                     self.on_newest();
                 }
@@ -231,6 +234,9 @@ impl Connection {
         }
         if !is_any_new {
             return Ok(());
+        }
+        if id == SpaceId::Data && self.recovery.ecn.on_ack(ack.ecn, is_news) {
+            self.recovery.on_congestion(newest.unwrap_or(now), now);
         }
         if let Some(at) = newest.filter(|_| is_news) {
             let delay = match id {

@@ -42,6 +42,8 @@ pub(super) struct SentPacket {
     pub(super) ordinal: u64,
     pub(super) at: Time,
     pub(super) size: u16,
+    /// Sent as able to carry a mark of congestion.
+    pub(super) is_marked: bool,
     /// Acknowledged or declared lost.
     is_settled: bool,
     frame_count: u16,
@@ -78,7 +80,13 @@ impl SentPackets {
     }
 
     /// Completes a packet from the frames pushed since the last one.
-    pub(super) fn push_packet(&mut self, at: Time, size: u16, is_ack_eliciting: bool) {
+    pub(super) fn push_packet(
+        &mut self,
+        at: Time,
+        size: u16,
+        is_ack_eliciting: bool,
+        is_marked: bool,
+    ) {
         let pn = self.next_pn;
         self.next_pn += 1;
         let first_frame = self
@@ -99,6 +107,7 @@ impl SentPackets {
             ordinal,
             at,
             size,
+            is_marked,
             is_settled: false,
             frame_count,
             first_frame,
@@ -187,7 +196,7 @@ mod tests {
         let mut sent = SentPackets::default();
         for i in 0..4u64 {
             sent.push_frame(SentFrame::Crypto(i..i + 1));
-            sent.push_packet(Time::ZERO, 100, i != 2);
+            sent.push_packet(Time::ZERO, 100, i != 2, false);
         }
         let mut got = Vec::new();
         assert!(sent.settle(1, |f| got.push(f.clone())).is_some());
@@ -209,7 +218,7 @@ mod tests {
         let mut sent = SentPackets::default();
         let kept = |pn: u64| !matches!(pn, 0 | 3 | 4 | 9 | 17..=40);
         for pn in 0..50 {
-            sent.push_packet(Time::ZERO, 100, kept(pn));
+            sent.push_packet(Time::ZERO, 100, kept(pn), false);
         }
         for pn in 0..60 {
             let expected = sent.packets.iter().position(|packet| packet.pn >= pn);
@@ -223,7 +232,7 @@ mod tests {
         let mut sent = SentPackets::default();
         for pn in 0..10_000 {
             sent.push_frame(SentFrame::Ack { largest: pn });
-            sent.push_packet(Time::ZERO, 100, pn == 0 || pn == 9_999);
+            sent.push_packet(Time::ZERO, 100, pn == 0 || pn == 9_999, false);
         }
         assert_eq!((sent.packets.len(), sent.frames.len(), sent.next_pn()), (2, 2, 10_000));
         let mut got = Vec::new();

@@ -1,6 +1,7 @@
 //! A pair of connections joined by a lossy pipe in virtual time.
 
 mod deadlines;
+mod ecn;
 mod priority;
 
 use super::*;
@@ -29,10 +30,12 @@ struct Pair {
     b_peer: PeerPolicy,
     rng: Rng,
     now: Time,
-    wire: VecDeque<(Time, bool, Vec<u8>)>,
+    wire: VecDeque<(Time, bool, Vec<u8>, Ecn)>,
     loss_percent: u64,
     /// Longer datagrams are lost.
     path_mtu: usize,
+    /// What the path makes of marks; `None`: it loses the datagram.
+    marks: fn(Ecn) -> Option<Ecn>,
     /// Where A's datagrams come from.
     a_path: Path,
     delay: Duration,
@@ -82,6 +85,7 @@ impl Pair {
             wire: VecDeque::new(),
             loss_percent: 0,
             path_mtu: usize::MAX,
+            marks: Some,
             a_path: path(1),
             delay: Duration::from_millis(10),
             gap: Duration::ZERO,
@@ -91,12 +95,12 @@ impl Pair {
         }
     }
 
-    fn deliver(&mut self, to_b: bool, mut datagram: Vec<u8>) {
+    fn deliver(&mut self, to_b: bool, mut datagram: Vec<u8>, ecn: Ecn) {
         if !to_b {
-            return self.a.handle_datagram(path(2), &mut datagram, self.now);
+            return self.a.handle_datagram(path(2), ecn, &mut datagram, self.now);
         }
         if let Some(b) = &mut self.b {
-            return b.handle_datagram(self.a_path, &mut datagram, self.now);
+            return b.handle_datagram(self.a_path, ecn, &mut datagram, self.now);
         }
         let header = Header::parse(&datagram).unwrap();
         let provider = self.b_local.provider;
@@ -123,12 +127,12 @@ impl Pair {
         let now = self.now;
         self.issue_cids();
         while let Some(transmit) = self.a.poll_transmit(&mut buf, now) {
-            self.send(true, &buf[..transmit.len]);
+            self.send(true, &buf[..transmit.len], transmit.ecn);
         }
         while let Some(transmit) = self.b.as_mut().and_then(|b| b.poll_transmit(&mut buf, now)) {
             // Nobody is at other addresses.
             if transmit.path == self.a_path {
-                self.send(false, &buf[..transmit.len]);
+                self.send(false, &buf[..transmit.len], transmit.ecn);
             }
         }
         let timers = [self.a.poll_timeout(), self.b.as_ref().and_then(|b| b.poll_timeout())];
@@ -136,8 +140,8 @@ impl Pair {
         let Some(next) = next else { return false };
         self.now = self.now.max(next);
         while self.wire.front().is_some_and(|x| x.0 <= self.now) {
-            let (_, to_b, datagram) = self.wire.pop_front().unwrap();
-            self.deliver(to_b, datagram);
+            let (_, to_b, datagram, ecn) = self.wire.pop_front().unwrap();
+            self.deliver(to_b, datagram, ecn);
         }
         self.a.handle_timeout(self.now);
         if let Some(b) = &mut self.b {
@@ -166,14 +170,15 @@ impl Pair {
         }
     }
 
-    fn send(&mut self, to_b: bool, datagram: &[u8]) {
+    fn send(&mut self, to_b: bool, datagram: &[u8], ecn: Ecn) {
         self.datagrams += 1;
+        let Some(ecn) = (self.marks)(ecn) else { return };
         if self.rng.below(100) >= self.loss_percent && datagram.len() <= self.path_mtu {
-            let last = self.wire.iter().rfind(|(_, other, _)| *other == to_b);
+            let last = self.wire.iter().rfind(|(_, other, ..)| *other == to_b);
             let free = last.map_or(Time::ZERO, |(at, ..)| *at + self.gap);
             let at = free.max(self.now + self.delay);
             let index = self.wire.partition_point(|(other, ..)| *other <= at);
-            self.wire.insert(index, (at, to_b, datagram.to_vec()));
+            self.wire.insert(index, (at, to_b, datagram.to_vec(), ecn));
         }
     }
 
@@ -214,7 +219,7 @@ fn first_datagram_fits_512_bytes_and_data_flows_after_one_round_trip() {
     let mut buf = [0; MAX_DATAGRAM];
     let first = pair.a.poll_transmit(&mut buf, pair.now).unwrap();
     assert!(first.len <= 512, "{}", first.len);
-    pair.send(true, &buf[..first.len]);
+    pair.send(true, &buf[..first.len], first.ecn);
     pair.run_until(|p| p.a.is_established());
     assert_eq!(pair.now, Time::from_micros(20_000));
     let id = pair.a.stream_open().unwrap();
@@ -372,7 +377,7 @@ fn reset_stop_and_release_free_streams_and_raise_the_limit() {
 fn packet_of(from: &mut Connection, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     let mut buf = [0; BASE_DATAGRAM];
     let pn = from.spaces[DATA].sent.next_pn();
-    from.spaces[DATA].sent.push_packet(from.now, 0, false);
+    from.spaces[DATA].sent.push_packet(from.now, 0, false, false);
     let keys = &from.spaces[DATA].keys.as_ref().unwrap().local;
     let mut w = Writer::new(&mut buf);
     let short = TruncatedPn { value: pn as u32, len: 4 };
@@ -389,7 +394,7 @@ fn skip_packets(connection: &mut Connection, to: u64) {
     let now = connection.now;
     let space = &mut connection.spaces[DATA];
     while space.sent.next_pn() < to {
-        space.sent.push_packet(now, 0, false);
+        space.sent.push_packet(now, 0, false, false);
     }
 }
 
@@ -474,7 +479,7 @@ fn what_was_under_way_at_an_update_still_opens() {
     assert!(b.key_update.as_ref().unwrap().phase());
     let mut out = [0; 20];
     assert_eq!(b.stream_read(id, &mut out), Err(StreamError::Blocked));
-    b.handle_datagram(path(1), &mut late[..len], pair.now);
+    b.handle_datagram(path(1), Ecn::NotEct, &mut late[..len], pair.now);
     assert_eq!(b.stream_read(id, &mut out), Ok(10));
     assert_eq!(&out[..10], b"early late");
 }
@@ -491,7 +496,7 @@ fn acknowledging_new_keys_under_old_ones_is_an_error() {
     let mut packet = packet_of(pair.b.as_mut().unwrap(), |w| {
         ack::write_ack(w, 0, all, None).unwrap();
     });
-    pair.a.handle_datagram(path(2), &mut packet, pair.now);
+    pair.a.handle_datagram(path(2), Ecn::NotEct, &mut packet, pair.now);
     pair.drain_events();
     let is_meant = |e: &Event| match e {
         Event::Closed(CloseReason::Violation { code, .. }) => *code == TransportCode::KEY_UPDATE.0,
@@ -641,14 +646,14 @@ fn flipped_and_repeated_packets_change_nothing() {
     for bit in 0..len * 8 {
         let mut bad = buf[..len].to_vec();
         bad[bit / 8] ^= 1 << (bit % 8);
-        b.handle_datagram(path(1), &mut bad, pair.now);
+        b.handle_datagram(path(1), Ecn::NotEct, &mut bad, pair.now);
     }
     for cut in 0..len {
-        b.handle_datagram(path(1), &mut buf[..cut].to_vec(), pair.now);
+        b.handle_datagram(path(1), Ecn::NotEct, &mut buf[..cut].to_vec(), pair.now);
     }
     assert_eq!(b.poll_transmit(&mut probe, pair.now), None);
     for _ in 0..3 {
-        b.handle_datagram(path(1), &mut buf[..len].to_vec(), pair.now);
+        b.handle_datagram(path(1), Ecn::NotEct, &mut buf[..len].to_vec(), pair.now);
     }
     let mut out = [0; 10];
     assert_eq!(b.stream_read(id, &mut out), Ok(5));

@@ -10,7 +10,7 @@ use super::paths::Response;
 use super::sent::SentFrame;
 use super::space::SpaceId;
 use super::{BASE_DATAGRAM, Transmit, protect};
-use crate::base::Time;
+use crate::base::{Ecn, Time};
 use crate::wire::ack;
 use crate::wire::cid::LOCAL_CID_LEN;
 use crate::wire::codec::{Full, Writer};
@@ -63,7 +63,8 @@ impl Connection {
         }
         self.bytes_sent += len as u64;
         self.paths.on_sent(len);
-        Some(Transmit { path: self.paths.active, len })
+        let ecn = self.recovery.ecn.take_mark();
+        Some(Transmit { path: self.paths.active, len, ecn })
     }
 
     /// A PATH_RESPONSE that goes elsewhere than all else does, in a datagram of its own.
@@ -78,7 +79,7 @@ impl Connection {
         let content = Content::PathResponse(response.data);
         let len = self.build_packet(SpaceId::Data, &mut buf[..room], content);
         self.bytes_sent += len as u64;
-        (len > 0).then_some(Transmit { path: response.path, len })
+        (len > 0).then_some(Transmit { path: response.path, len, ecn: Ecn::NotEct })
     }
 
     /// Writes one packet; returns its length, 0 if there is nothing to say or no room.
@@ -137,7 +138,10 @@ impl Connection {
                 protect::seal(&keys.local, &mut buf[..len], pn_offset, short_pn.len, pn)
             });
         debug_assert!(is_sealed);
-        space.sent.push_packet(self.now, len as u16, is_eliciting);
+        // To be marked, a packet must be one whose loss is noticed.
+        let is_noticed = is_eliciting && !matches!(content, Content::PathResponse(_));
+        let is_marked = is_noticed && self.recovery.ecn.mark();
+        space.sent.push_packet(self.now, len as u16, is_eliciting, is_marked);
         if content == Content::MtuProbe {
             self.recovery.mtu.on_probe_sent(pn, len);
         }
@@ -213,7 +217,7 @@ impl Connection {
             return;
         }
         let delay = space.acks.delay_us(self.now) >> ACK_DELAY_EXPONENT;
-        if ack::write_ack(w, delay, space.acks.ranges(), None).is_ok() {
+        if ack::write_ack(w, delay, space.acks.ranges(), space.acks.ecn()).is_ok() {
             let largest = space.acks.expected().saturating_sub(1);
             space.acks.on_sent();
             space.sent.push_frame(SentFrame::Ack { largest });

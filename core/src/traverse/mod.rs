@@ -3,7 +3,7 @@
 //! Owns the list and the copies still to be sent. Does not own the connection, which learns its
 //! path from the first packet that opens.
 
-use crate::base::Path;
+use crate::base::{Ecn, Path};
 use crate::transport::Transmit;
 use alloc::vec::Vec;
 
@@ -49,7 +49,7 @@ impl Candidates {
         let out = buf.get_mut(..self.copy.len())?;
         out.copy_from_slice(&self.copy);
         self.sent += 1;
-        Some(Transmit { path, len: self.copy.len() })
+        Some(Transmit { path, len: self.copy.len(), ecn: Ecn::NotEct })
     }
 
     /// A candidate answered: the others are done with.
@@ -65,6 +65,7 @@ mod tests {
     #[test]
     fn each_candidate_gets_each_datagram_once() {
         let path = |n| Path::v4([10, 0, 0, n], 1);
+        let copy = |n| Transmit { path: path(n), len: 3, ecn: Ecn::NotEct };
         assert!(Candidates::new(&[]).is_none());
         let paths = [path(1), path(2), path(1), path(3), Path::v4([10, 0, 0, 9], 0)];
         let (first, mut others) = Candidates::new(&paths).unwrap();
@@ -72,8 +73,8 @@ mod tests {
         let mut buf = [0; 100];
         assert_eq!(others.poll_transmit(&mut buf), None);
         others.on_transmit(b"abc");
-        assert_eq!(others.poll_transmit(&mut buf), Some(Transmit { path: path(2), len: 3 }));
-        assert_eq!(others.poll_transmit(&mut buf), Some(Transmit { path: path(3), len: 3 }));
+        assert_eq!(others.poll_transmit(&mut buf), Some(copy(2)));
+        assert_eq!(others.poll_transmit(&mut buf), Some(copy(3)));
         assert_eq!(others.poll_transmit(&mut buf), None);
         others.on_transmit(b"abc");
         others.clear();

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Server, codes};
-use rit_core::base::{Path, PublicKey, Time};
+use rit_core::base::{Ecn, Path, PublicKey, Time};
 use rit_core::crypto::{self, Ed25519Signer};
 use rit_core::node::{BrokerAddress, Config, Event, Node, Reason};
 use rit_core::transport;
@@ -64,7 +64,7 @@ impl Peer {
             let _ = self.socket.send_to(&buf[..transmit.len], transmit.path.socket_addr());
         }
         if let Ok((len, from)) = self.socket.recv_from(&mut buf) {
-            self.node.handle_datagram(from.into(), &mut buf[..len], self.now());
+            self.node.handle_datagram(from.into(), Ecn::NotEct, &mut buf[..len], self.now());
         }
         self.node.handle_timeout(self.now());
         self.node.poll_event()

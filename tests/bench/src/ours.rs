@@ -2,7 +2,7 @@
 
 use crate::bulk::{BLOCK, BURST, DELAY, Pair, WINDOW};
 use crate::clock::timed;
-use rit_core::base::{ContactId, Path, PublicKey, Rng, Time};
+use rit_core::base::{ContactId, Ecn, Path, PublicKey, Rng, Time};
 use rit_core::crypto::{self, Ed25519Signer, Secret, Signer};
 use rit_core::handshake::{Contact, PeerPolicy};
 use rit_core::transport::{
@@ -54,7 +54,7 @@ impl Ends {
             while let Some(sent) = a.poll_transmit(&mut buf, now) {
                 let datagram = &mut buf[..sent.len];
                 timed(responder, || match &mut b {
-                    Some(b) => b.handle_datagram(a_path(), datagram, now),
+                    Some(b) => b.handle_datagram(a_path(), sent.ecn, datagram, now),
                     None => b = Some(self.accept(datagram, now)),
                 });
             }
@@ -64,7 +64,7 @@ impl Ends {
             }
             let mut has_moved = false;
             while let Some(sent) = timed(responder, || b.poll_transmit(&mut buf, now)) {
-                a.handle_datagram(b_path(), &mut buf[..sent.len], now);
+                a.handle_datagram(b_path(), sent.ecn, &mut buf[..sent.len], now);
                 has_moved = true;
             }
             assert!(has_moved, "the handshake stands still");
@@ -139,7 +139,8 @@ pub struct Prepared {
 /// One burst's datagrams, back to back.
 struct Wire {
     bytes: Vec<u8>,
-    lens: Vec<usize>,
+    /// Length and mark of each.
+    sent: Vec<(usize, Ecn)>,
 }
 
 impl Ours {
@@ -153,7 +154,7 @@ impl Ours {
 
     /// All but the connections.
     pub fn prepare(datagram: usize) -> Prepared {
-        let wire = Wire { bytes: vec![0; BURST * MAX_DATAGRAM], lens: Vec::with_capacity(BURST) };
+        let wire = Wire { bytes: vec![0; BURST * MAX_DATAGRAM], sent: Vec::with_capacity(BURST) };
         Prepared { ends: Ends::new(datagram), wire, block: vec![7; BLOCK] }
     }
 
@@ -168,17 +169,17 @@ impl Ours {
 
 /// A burst of one end's datagrams, taken in by the other.
 fn burst(from: &mut Connection, to: &mut Connection, path: Path, wire: &mut Wire, now: Time) {
-    wire.lens.clear();
+    wire.sent.clear();
     let mut start = 0;
-    while wire.lens.len() < BURST {
+    while wire.sent.len() < BURST {
         let Some(sent) = from.poll_transmit(&mut wire.bytes[start..], now) else { break };
-        wire.lens.push(sent.len);
+        wire.sent.push((sent.len, sent.ecn));
         start += sent.len;
     }
     let mut rest = &mut wire.bytes[..start];
-    for len in &wire.lens {
+    for (len, ecn) in &wire.sent {
         let (datagram, more) = rest.split_at_mut(*len);
-        to.handle_datagram(path, datagram, now);
+        to.handle_datagram(path, *ecn, datagram, now);
         rest = more;
     }
     settle(from, now);
@@ -201,8 +202,8 @@ impl Pair for Ours {
     fn forward(&mut self) -> usize {
         burst(&mut self.a, &mut self.b, a_path(), &mut self.wire, self.now);
         self.now = self.now + DELAY;
-        self.largest = self.wire.lens.iter().copied().max().unwrap_or(0).max(self.largest);
-        self.wire.lens.len()
+        self.largest = self.wire.sent.iter().map(|sent| sent.0).fold(self.largest, usize::max);
+        self.wire.sent.len()
     }
 
     fn read(&mut self) -> usize {
@@ -216,7 +217,7 @@ impl Pair for Ours {
     fn backward(&mut self) -> usize {
         burst(&mut self.b, &mut self.a, b_path(), &mut self.wire, self.now);
         self.now = self.now + DELAY;
-        self.wire.lens.len()
+        self.wire.sent.len()
     }
 
     fn wait(&mut self) {

@@ -5,7 +5,7 @@
 
 use crate::sim::endpoint::Endpoint;
 use crate::sim::raw_peer::RawPeer;
-use rit_core::base::{ContactId, Path, Side, Time};
+use rit_core::base::{ContactId, Ecn, Path, Side, Time};
 use rit_core::crypto::Secret;
 use rit_core::handshake::{Contact, PeerPolicy};
 use rit_core::transport::{Config, Connection, Event, StreamId};
@@ -76,7 +76,7 @@ impl Driver {
     /// Everything each has to say, to the other.
     fn exchange(&mut self) {
         while let Some(mut datagram) = self.peer.poll_transmit() {
-            self.endpoint.handle_datagram(path(), &mut datagram, self.now);
+            self.hand_over(&mut datagram);
         }
         for mut datagram in self.drain() {
             self.peer.handle_datagram(&mut datagram);
@@ -134,9 +134,15 @@ impl Driver {
         Some(())
     }
 
+    fn hand_over(&mut self, datagram: &mut [u8]) {
+        // A script has no byte for the mark: the length says it.
+        let ecn = Ecn::from_bits(datagram.len() as u8);
+        self.endpoint.handle_datagram(path(), ecn, datagram, self.now);
+    }
+
     fn hear(&mut self, frames: &[u8], contact: bool) {
         if let Some(mut datagram) = self.peer.say(frames, contact) {
-            self.endpoint.handle_datagram(path(), &mut datagram, self.now);
+            self.hand_over(&mut datagram);
         }
     }
 

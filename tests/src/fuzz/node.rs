@@ -6,7 +6,7 @@
 //! bounded, a stranger is never answered.
 
 use crate::sim::raw_peer::RawPeer;
-use rit_core::base::{ContactId, Path, PublicKey, Side, Time};
+use rit_core::base::{ContactId, Ecn, Path, PublicKey, Side, Time};
 use rit_core::broker::{Answer, AskId};
 use rit_core::crypto::{self, Ed25519Signer, Secret, Signer, broker_contact};
 use rit_core::handshake::Contact;
@@ -164,7 +164,11 @@ impl Stage {
     /// Hands a datagram to whoever has the address.
     fn hand_over(&mut self, from: u8, to: u8, bytes: &mut [u8]) {
         match to {
-            NODE => self.node.handle_datagram(path(from), bytes, self.now),
+            NODE => {
+                // A script has no byte for the mark: the length says it.
+                let ecn = Ecn::from_bits(bytes.len() as u8);
+                self.node.handle_datagram(path(from), ecn, bytes, self.now);
+            }
             BROKER => self.broker.handle_datagram(path(from), bytes, self.now),
             LIAR => self.liar.handle_datagram(bytes),
             CALLER => self.caller.handle_datagram(bytes),

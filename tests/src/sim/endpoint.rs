@@ -3,7 +3,7 @@
 //!
 //! Owns a table of connections and the contacts it answers to. Does not check what a node checks.
 
-use rit_core::base::{ContactId, Path, PublicKey, Rng, Time};
+use rit_core::base::{ContactId, Ecn, Path, PublicKey, Rng, Time};
 use rit_core::crypto::{self, Ed25519Signer, Signer};
 use rit_core::handshake::{Contact, PeerPolicy};
 use rit_core::transport::{
@@ -65,13 +65,13 @@ impl Endpoint {
     }
 
     /// Takes a datagram.
-    pub fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
+    pub fn handle_datagram(&mut self, path: Path, ecn: Ecn, datagram: &mut [u8], now: Time) {
         let Ok(header) = Header::parse(datagram) else { return };
         let is_mine = |c: &&mut Connection| {
             c.local_cids().chain([c.original_dcid()]).any(|cid| cid == header.dcid)
         };
         if let Some(connection) = self.connections.iter_mut().find(is_mine) {
-            connection.handle_datagram(path, datagram, now);
+            connection.handle_datagram(path, ecn, datagram, now);
         } else if header.is_long() {
             self.accept(path, &header, datagram, now);
         }

@@ -4,7 +4,7 @@
 
 use super::endpoint::Endpoint;
 use super::world::Actor;
-use rit_core::base::{ContactId, Path, PublicKey, Side, Time};
+use rit_core::base::{ContactId, Ecn, Path, PublicKey, Side, Time};
 use rit_core::crypto::{self, Secret, broker_contact};
 use rit_core::handshake::{Contact, PeerPolicy};
 use rit_core::transport::{Config, Event, StreamId, Transmit};
@@ -134,7 +134,7 @@ impl Actor for HostileBroker {
     }
 
     fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
-        self.endpoint.handle_datagram(path, datagram, now);
+        self.endpoint.handle_datagram(path, Ecn::NotEct, datagram, now);
         self.pump(now);
     }
 
@@ -162,7 +162,7 @@ impl Actor for Endpoint {
     }
 
     fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time) {
-        Endpoint::handle_datagram(self, path, datagram, now);
+        Endpoint::handle_datagram(self, path, Ecn::NotEct, datagram, now);
     }
 
     fn handle_timeout(&mut self, now: Time) {

@@ -6,7 +6,7 @@
 //!
 //! Invariant: deliveries leave in order of arrival time, ties in order of sending.
 
-use rit_core::base::{Path, Rng, Time};
+use rit_core::base::{Ecn, Path, Rng, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -35,6 +35,23 @@ pub struct LinkConfig {
     pub mtu: usize,
     /// Whether anything passes at all.
     pub up: bool,
+    /// What becomes of datagrams that can carry a mark of congestion.
+    pub ecn: EcnTreatment,
+}
+
+/// What a link does to a datagram with an ECN codepoint (RFC 3168).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EcnTreatment {
+    /// Lets it pass as it is.
+    Pass,
+    /// Marks it where more than so many bytes wait for the link.
+    MarkAbove(u64),
+    /// Marks it, whatever the load.
+    MarkAll,
+    /// Takes the codepoint away.
+    Clear,
+    /// Drops it.
+    Drop,
 }
 
 impl LinkConfig {
@@ -52,6 +69,7 @@ impl LinkConfig {
             corrupt_ppm: 0,
             mtu: 1472,
             up: true,
+            ecn: EcnTreatment::Pass,
         }
     }
 
@@ -76,6 +94,8 @@ pub struct Datagram {
     pub src: Path,
     /// The receiver's address.
     pub dst: Path,
+    /// Its IP packet's ECN codepoint.
+    pub ecn: Ecn,
     /// UDP payload.
     pub bytes: Vec<u8>,
 }
@@ -95,6 +115,8 @@ pub struct NetStats {
     pub duplicated: u64,
     /// Bits flipped in.
     pub corrupted: u64,
+    /// Marked as having met congestion.
+    pub marked: u64,
 }
 
 #[derive(Default)]
@@ -156,14 +178,16 @@ impl Net {
     }
 
     /// Takes a datagram; what comes out of the far end, and when, is decided here.
-    pub fn send(&mut self, datagram: Datagram, now: Time) {
+    pub fn send(&mut self, mut datagram: Datagram, now: Time) {
         self.stats.sent += 1;
         let config = self.link(datagram.src, datagram.dst).clone();
         let len = datagram.bytes.len();
-        if !config.up || len > config.mtu || self.chance(config.loss_ppm) {
+        let is_dropped = config.ecn == EcnTreatment::Drop && datagram.ecn != Ecn::NotEct;
+        if !config.up || len > config.mtu || is_dropped || self.chance(config.loss_ppm) {
             self.stats.lost += 1;
             return;
         }
+        self.mark(&config, &mut datagram, now);
         let Some(departs) = self.depart(&config, &datagram, now) else {
             self.stats.lost += 1;
             return;
@@ -214,15 +238,41 @@ impl Net {
     /// When the last byte of the datagram has left, or none if the queue is full.
     fn depart(&mut self, config: &LinkConfig, datagram: &Datagram, now: Time) -> Option<Time> {
         let Some(rate) = config.rate_bytes_per_s else { return Some(now) };
+        let waiting = self.waiting(config, datagram, now);
         let state = self.states.entry((datagram.src, datagram.dst)).or_default();
         let starts = state.free_at.max(now);
-        let waiting = starts.since(now).as_micros() as u64 * rate / 1_000_000;
         let len = datagram.bytes.len() as u64;
         if waiting + len > config.queue_bytes {
             return None;
         }
         state.free_at = starts + Duration::from_micros(len * 1_000_000 / rate.max(1));
         Some(state.free_at)
+    }
+
+    /// Bytes that wait for the link.
+    fn waiting(&self, config: &LinkConfig, datagram: &Datagram, now: Time) -> u64 {
+        let state = self.states.get(&(datagram.src, datagram.dst));
+        let wait = state.map_or(Duration::ZERO, |state| state.free_at.since(now));
+        wait.as_micros() as u64 * config.rate_bytes_per_s.unwrap_or(0) / 1_000_000
+    }
+
+    fn mark(&mut self, config: &LinkConfig, datagram: &mut Datagram, now: Time) {
+        if datagram.ecn == Ecn::NotEct {
+            return;
+        }
+        let is_full = match config.ecn {
+            EcnTreatment::Pass | EcnTreatment::Drop => return,
+            EcnTreatment::Clear => {
+                datagram.ecn = Ecn::NotEct;
+                return;
+            }
+            EcnTreatment::MarkAbove(bytes) => self.waiting(config, datagram, now) > bytes,
+            EcnTreatment::MarkAll => true,
+        };
+        if is_full {
+            self.stats.marked += 1;
+            datagram.ecn = Ecn::Ce;
+        }
     }
 
     fn maybe_corrupt(&mut self, ppm: u32, mut datagram: Datagram) -> Datagram {
@@ -267,7 +317,7 @@ mod tests {
     fn datagram(n: u32, len: usize) -> Datagram {
         let mut bytes = vec![0; len.max(4)];
         bytes[..4].copy_from_slice(&n.to_be_bytes());
-        Datagram { src: Path::v4(A, 1), dst: Path::v4(B, 2), bytes }
+        Datagram { src: Path::v4(A, 1), dst: Path::v4(B, 2), ecn: Ecn::NotEct, bytes }
     }
 
     fn drain(net: &mut Net) -> Vec<(Time, Vec<u8>)> {

@@ -8,7 +8,7 @@
 
 use super::app::App;
 use super::net::{Datagram, LinkConfig, Net};
-use rit_core::base::{Path, PublicKey, Rng, Time};
+use rit_core::base::{Ecn, Path, PublicKey, Rng, Time};
 use rit_core::broker::{Answer, AskId, BrokerEvent, Query, code_hash};
 use rit_core::crypto::{self, Ed25519Signer};
 use rit_core::node::{BrokerAddress, BrokerNode, Config, ConfigError, Event, Node};
@@ -374,7 +374,8 @@ impl World {
 
     /// Puts a datagram before a host as if it had come from `src`.
     pub fn inject(&mut self, src: Path, dst: HostId, bytes: &[u8]) {
-        let datagram = Datagram { src, dst: self.path(dst), bytes: bytes.to_vec() };
+        let (dst, bytes) = (self.path(dst), bytes.to_vec());
+        let datagram = Datagram { src, dst, ecn: Ecn::NotEct, bytes };
         self.net.inject(datagram, self.now);
     }
 
@@ -420,7 +421,9 @@ impl World {
             return;
         }
         match &mut self.hosts[i].machine {
-            Machine::Node(node, _) => node.handle_datagram(datagram.src, &mut datagram.bytes, now),
+            Machine::Node(node, _) => {
+                node.handle_datagram(datagram.src, datagram.ecn, &mut datagram.bytes, now);
+            }
             Machine::Broker(broker, _) => {
                 broker.handle_datagram(datagram.src, &mut datagram.bytes, now);
             }
@@ -483,7 +486,8 @@ impl World {
             is_busy = true;
             host.sent += 1;
             let bytes = buf[..transmit.len].to_vec();
-            let datagram = Datagram { src: host.path, dst: transmit.path, bytes };
+            let Transmit { path: dst, ecn, .. } = transmit;
+            let datagram = Datagram { src: host.path, dst, ecn, bytes };
             if host.is_running {
                 self.trace.add(&datagram, now);
                 if let Some(capture) = &mut self.capture {
@@ -559,6 +563,7 @@ impl Fnv {
             self.bytes(&path.ip);
             self.bytes(&path.port.to_le_bytes());
         }
+        self.bytes(&[datagram.ecn as u8]);
         self.bytes(&(datagram.bytes.len() as u64).to_le_bytes());
         self.bytes(&datagram.bytes);
     }

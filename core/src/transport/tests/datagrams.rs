@@ -247,7 +247,7 @@ fn inject(pair: &mut Pair, frames: &[u8]) {
     let mut buf = [0; MAX_DATAGRAM];
     let sent = &mut pair.a.spaces[DATA].sent;
     let pn = sent.next_pn();
-    sent.push_packet(pair.now, 0, false);
+    sent.push_packet(pair.now, 0, false, false);
     let mut w = Writer::new(&mut buf);
     let short = TruncatedPn { value: pn as u32, len: 4 };
     write_short(&mut w, pair.a.control.cids.remote(), short, false).unwrap();
@@ -256,5 +256,5 @@ fn inject(pair: &mut Pair, frames: &[u8]) {
     let len = w.len() + 16;
     let keys = &pair.a.spaces[DATA].keys.as_ref().unwrap().local;
     assert!(protect::seal(keys, &mut buf[..len], pn_offset, 4, pn));
-    pair.b.as_mut().unwrap().handle_datagram(path(1), &mut buf[..len], pair.now);
+    pair.b.as_mut().unwrap().handle_datagram(path(1), Ecn::NotEct, &mut buf[..len], pair.now);
 }

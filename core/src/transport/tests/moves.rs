@@ -118,8 +118,8 @@ fn an_address_that_is_not_the_peers_is_left_again() {
     let len = pair.a.poll_transmit(&mut buf, pair.now).unwrap().len;
     let mut now = pair.now;
     let b = b_of(&mut pair);
-    b.handle_datagram(path(9), &mut buf[..len].to_vec(), now);
-    b.handle_datagram(path(1), &mut buf[..len].to_vec(), now);
+    b.handle_datagram(path(9), Ecn::NotEct, &mut buf[..len].to_vec(), now);
+    b.handle_datagram(path(1), Ecn::NotEct, &mut buf[..len].to_vec(), now);
     assert_eq!(b.path(), path(9));
     b.stream_write(id, &[7; 50_000]).unwrap();
     let mut sent = 0;
@@ -137,12 +137,12 @@ fn an_address_that_is_not_the_peers_is_left_again() {
     pair.a.stream_write(id, b"y").unwrap();
     let len = pair.a.poll_transmit(&mut buf, pair.now).unwrap().len;
     let now = pair.now;
-    b_of(&mut pair).handle_datagram(path(9), &mut buf[..len], now);
+    b_of(&mut pair).handle_datagram(path(9), Ecn::NotEct, &mut buf[..len], now);
     assert_eq!(b_of(&mut pair).path(), path(9));
     pair.a.stream_write(id, b"z").unwrap();
     let len = pair.a.poll_transmit(&mut buf, pair.now).unwrap().len;
     let b = b_of(&mut pair);
-    b.handle_datagram(path(1), &mut buf[..len], now);
+    b.handle_datagram(path(1), Ecn::NotEct, &mut buf[..len], now);
     assert_eq!((b.path(), b.paths.is_validated()), (path(1), true));
     assert_eq!(b.stream_read(id, &mut buf), Ok(3));
     transfer(&mut pair, id, 50_000);
@@ -156,7 +156,7 @@ fn a_full_window_does_not_keep_the_question_back() {
     let b = b_of(&mut pair);
     b.recovery.in_flight = b.recovery.controller.window();
     // The same host behind another port: nothing says that the path is another one.
-    b.handle_datagram(Path { port: 9, ..path(1) }, &mut packet, now);
+    b.handle_datagram(Path { port: 9, ..path(1) }, Ecn::NotEct, &mut packet, now);
     let mut buf = [0; MAX_DATAGRAM];
     b.poll_transmit(&mut buf, now).unwrap();
     assert!(b.paths.asked().is_some() && !b.paths.is_challenge_due(), "asked");
@@ -175,14 +175,14 @@ fn a_question_about_a_path_is_answered_there_and_moves_nobody() {
     });
     let now = pair.now;
     let b = b_of(&mut pair);
-    b.handle_datagram(path(9), &mut packet, now);
+    b.handle_datagram(path(9), Ecn::NotEct, &mut packet, now);
     let mut buf = [0; MAX_DATAGRAM];
     let sent = b.poll_transmit(&mut buf, now).unwrap();
     assert_eq!((sent.path, sent.len, b.path()), (path(9), BASE_DATAGRAM, path(1)));
     // Asked in few bytes, answered in few.
     let mut packet = packet_of(&mut pair.a, |w| frame::write_path_challenge(w, &[6; 8]).unwrap());
     let b = b_of(&mut pair);
-    b.handle_datagram(path(9), &mut packet, now);
+    b.handle_datagram(path(9), Ecn::NotEct, &mut packet, now);
     let sent = b.poll_transmit(&mut buf, now).unwrap();
     assert!(sent.path == path(9) && sent.len <= 3 * packet.len(), "{}", sent.len);
 }
@@ -198,7 +198,7 @@ fn too_many_connection_ids_close_the_connection() {
         }
     });
     let now = pair.now;
-    b_of(&mut pair).handle_datagram(path(1), &mut packet, now);
+    b_of(&mut pair).handle_datagram(path(1), Ecn::NotEct, &mut packet, now);
     pair.drain_events();
     let is_meant = |e: &Event| match e {
         Event::Closed(CloseReason::Violation { code, .. }) => {
