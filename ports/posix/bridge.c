@@ -54,6 +54,7 @@ struct ritp_conn {
     int is_finished, is_shut;                /* which was handed on */
     int is_blocked;                          /* the stream takes no bytes now */
     int is_readable;                         /* the stream may have bytes */
+    int tcp_is_readable;                     /* and so may TCP */
     int has_hung_up;                         /* poll() would only say so again */
     struct buffer up, down;                  /* to the stream, to TCP */
 };
@@ -193,7 +194,12 @@ static int relay_up(struct rit_posix *port, struct ritp_conn *conn) {
         if (conn->is_blocked || conn->is_finished)
             return 0;
         if (buf->len == 0 && !conn->tcp_has_ended) {
-            ssize_t got = recv(conn->fd, buf->bytes, sizeof buf->bytes, 0);
+            ssize_t got;
+            if (!conn->tcp_is_readable)
+                return 0;
+            got = recv(conn->fd, buf->bytes, sizeof buf->bytes, 0);
+            /* Less than there is room for is all there was. */
+            conn->tcp_is_readable = got == (ssize_t)sizeof buf->bytes;
             if (got < 0)
                 return is_passing(errno) ? 0 : -1;
             conn->tcp_has_ended = got == 0;
@@ -550,6 +556,7 @@ static void run_conn(struct rit_posix *port, struct ritp_conn *conn, int found, 
                (found != 0 || conn->is_readable || (conn->up.len > 0 && !conn->is_blocked))) {
         int hangs = (found & POLLHUP) != 0 && (found & (POLLIN | POLLOUT)) == 0;
         rit_stream stream = conn->stream;
+        conn->tcp_is_readable |= (found & (POLLIN | POLLHUP)) != 0;
         relay(port, conn);
         conn = find(port, stream);
         if (conn != NULL && hangs)

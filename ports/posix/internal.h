@@ -17,7 +17,7 @@
 #define RITP_PATHS_MAX 8       /* addresses of a broker, and own ones told to it: rit.h's limit */
 #define RITP_ADDRESSES_MAX 4   /* addresses tried for one offered service */
 #define RITP_EVENTS_MAX 128    /* see rit_posix_next */
-#define RITP_BUFFER 32768      /* relayed at once in each direction of a connection */
+#define RITP_BUFFER 131072     /* relayed at once in each direction of a connection */
 #define RITP_HASH 4096         /* buckets; a power of two */
 #define RITP_NEVER UINT64_MAX
 
@@ -96,7 +96,8 @@ struct rit_posix {
     /* udp.c */
     int udp[2]; /* IPv4, IPv6; -1: none */
     uint16_t udp_port[2];
-    int udp_is_drained;
+    int udp_poll[2];     /* their places in the poll array */
+    int udp_is_ready[2]; /* may have datagrams */
     /* What the kernel refused. */
     int sends_no_trains, sends_one_by_one, sends_no_marks, receives_one_by_one;
     uint8_t *train_bytes;

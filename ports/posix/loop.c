@@ -502,16 +502,19 @@ static int is_fatal(int error) {
     return error <= FATAL && error >= FATAL_LAST;
 }
 
+static int has_datagrams(struct rit_posix *port) {
+    return ritp_udp_has_more(port) || port->udp_is_ready[0] || port->udp_is_ready[1];
+}
+
 /* Takes what arrived on the UDP sockets, and lets the node do what is due. */
-static int run_node(struct rit_posix *port, int has_datagrams) {
+static int run_node(struct rit_posix *port) {
     int count, failed = 0;
 
-    if (!has_datagrams) {
+    if (!has_datagrams(port)) {
         failed = rit_node_deadline(port->node) <= ritp_now_us() ? rit_node_timeout(port->node) : 0;
         return is_fatal(failed) ? failed : 0;
     }
-    port->udp_is_drained = 0;
-    for (count = 0; count < RECEIVES_MAX && !port->udp_is_drained && !is_fatal(failed); count++)
+    for (count = 0; count < RECEIVES_MAX && has_datagrams(port) && !is_fatal(failed); count++)
         failed = rit_node_poll(port->node);
     return is_fatal(failed) ? failed : 0;
 }
@@ -520,16 +523,25 @@ static int add_udp(struct rit_posix *port) {
     int i;
 
     for (i = 0; i < 2; i++) {
-        if (port->udp[i] >= 0 && ritp_poll_add(port, port->udp[i], POLLIN) < 0)
+        port->udp_poll[i] = port->udp[i] >= 0 ? ritp_poll_add(port, port->udp[i], POLLIN) : -1;
+        if (port->udp[i] >= 0 && port->udp_poll[i] < 0)
             return RIT_ERR_NOMEM;
     }
     return 0;
 }
 
+static void look_at_udp(struct rit_posix *port) {
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        if (port->udp_poll[i] >= 0 && port->polls[port->udp_poll[i]].revents != 0)
+            port->udp_is_ready[i] = 1;
+    }
+}
+
 int rit_posix_step(rit_posix *port, int timeout_ms) {
     uint64_t now_us = ritp_now_us(), wake_us, deadline_us;
-    size_t i, udp_count;
-    int failed, has_datagrams = 0;
+    int failed;
 
     if (port == NULL)
         return RIT_ERR_NULL;
@@ -543,15 +555,13 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
     failed = add_udp(port);
     if (failed != 0)
         return failed;
-    udp_count = port->poll_count;
     deadline_us = ritp_bridge_prepare(port, now_us);
     ritp_flow_prepare(port);
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
     deadline_us = rit_node_deadline(port->node);
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
     /* What is waiting to be fetched is not waited upon. */
-    has_datagrams = ritp_udp_has_more(port);
-    if (port->event_count > 0 || has_datagrams)
+    if (port->event_count > 0 || has_datagrams(port))
         port->has_more = 1;
     timeout_ms = wait_ms(port, wake_us, now_us, timeout_ms);
     if (poll(port->polls, (nfds_t)port->poll_count, timeout_ms) < 0) {
@@ -560,9 +570,8 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
         ritp_log(port, RIT_LOG_ERROR, "poll: %s", strerror(errno));
         return RIT_POSIX_ERR_SYSTEM;
     }
-    for (i = 0; i < udp_count; i++)
-        has_datagrams |= port->polls[i].revents != 0;
-    failed = run_node(port, has_datagrams);
+    look_at_udp(port);
+    failed = run_node(port);
     if (failed == 0) {
         ritp_bridge_run(port, ritp_now_us());
         ritp_flow_run(port);

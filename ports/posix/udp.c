@@ -435,14 +435,13 @@ static int32_t on_recv(void *ctx, struct rit_path *from, uint8_t *buf, size_t ca
             *from = train->from;
             return (int32_t)len;
         }
-        if (port->udp[which] < 0)
+        if (!port->udp_is_ready[which])
             which++;
-        else if (receive_trains(port, port->udp[which]) != 0 && errno != EINTR)
-            which++;
-        else
-            tries--; /* an empty datagram is not the end of them */
+        else if (receive_trains(port, port->udp[which]) != 0)
+            port->udp_is_ready[which] = errno == EINTR;
+        else if (tries--, port->train_count < RITP_TRAINS_MAX && !port->receives_one_by_one)
+            port->udp_is_ready[which] = 0; /* all there was; poll() tells of more */
     }
-    port->udp_is_drained = which == 2;
     return 0;
 }
 

@@ -24,7 +24,7 @@
 
 static const char *state_dir;
 static uint16_t web_port; /* of the service that is reached */
-static uint8_t pattern[4 * MEGABYTE];
+static uint8_t pattern[16 * MEGABYTE]; /* more than the buffers of TCP on both ends */
 
 /* ---- tools */
 

@@ -44,6 +44,8 @@ pub(super) struct SendStream {
     lost: RangeSet,
     /// The peer's limit.
     max_data: u64,
+    /// The limit that the peer was told to be in our way.
+    blocked_told: Option<u64>,
     fin: Fin,
     reset: Reset,
     stopped: Option<u64>,
@@ -62,6 +64,7 @@ impl SendStream {
             acked: RangeSet::new(),
             lost: RangeSet::new(),
             max_data,
+            blocked_told: None,
             fin: Fin::Open,
             reset: Reset::None,
             stopped: None,
@@ -189,10 +192,17 @@ impl SendStream {
         grew
     }
 
-    /// The stream's limit, if it is what holds new data back.
-    pub(super) fn blocked_at(&self) -> Option<u64> {
-        (self.reset == Reset::None && self.next == self.max_data && self.end > self.next)
-            .then_some(self.max_data)
+    /// The stream's limit, if it is what holds new data back. Each is told once: it is a hint,
+    /// whose loss does no harm (RFC 9000 §4.1).
+    pub(super) fn take_blocked(&mut self) -> Option<u64> {
+        let is_blocked =
+            self.reset == Reset::None && self.next == self.max_data && self.end > self.next;
+        let is_told = self.blocked_told == Some(self.max_data);
+        if !is_blocked || is_told {
+            return None;
+        }
+        self.blocked_told = Some(self.max_data);
+        self.blocked_told
     }
 
     /// Whether data could go out if the connection had credit.
@@ -296,10 +306,14 @@ mod tests {
         assert_eq!(tx.take(5, 100), Some(Chunk { range: 0..5, fin: false, fresh: 5 }));
         assert_eq!(tx.take(5, 1), Some(Chunk { range: 5..6, fin: false, fresh: 1 }));
         assert_eq!(tx.take(5, 100), Some(Chunk { range: 6..8, fin: false, fresh: 2 }));
-        assert_eq!((tx.take(5, 100), tx.blocked_at()), (None, Some(8)));
+        assert_eq!((tx.take(5, 100), tx.take_blocked()), (None, Some(8)));
+        assert_eq!(tx.take_blocked(), None, "told already");
+        assert!(tx.on_max_data(9));
+        assert_eq!((tx.take_blocked(), tx.take(5, 100).map(|c| c.range)), (None, Some(8..9)));
+        assert_eq!((tx.take_blocked(), tx.take_blocked()), (Some(9), None));
         tx.finish().unwrap();
         assert!(tx.on_max_data(20));
-        assert_eq!(tx.take(5, 100), Some(Chunk { range: 8..10, fin: true, fresh: 2 }));
+        assert_eq!(tx.take(5, 100), Some(Chunk { range: 9..10, fin: true, fresh: 1 }));
         tx.on_acked(3..6, false);
         tx.on_lost(0..5, false);
         tx.on_lost(8..10, true);

@@ -42,6 +42,18 @@ struct Stream {
     is_in_control_line: bool,
     is_notified: bool,
     is_released: bool,
+    /// Memory of its rings when it was looked at last.
+    memory: usize,
+}
+
+impl Stream {
+    /// By how much its rings grew since they were looked at.
+    fn look_at_memory(&mut self) -> usize {
+        let now = self.send.memory() + self.recv.memory();
+        let grown = now.saturating_sub(self.memory);
+        self.memory += grown;
+        grown
+    }
 }
 
 pub(super) struct Streams {
@@ -67,6 +79,8 @@ pub(super) struct Streams {
     consumed: u64,
     window: u64,
     buffered: u64,
+    /// Memory of all rings, or more than that: each stream's when it was looked at last.
+    memory: usize,
     schedule: Schedule,
     deadlines: Deadlines,
     /// Writers told to wait because the connection's send buffer is full.
@@ -99,6 +113,7 @@ impl Streams {
             consumed: 0,
             window: config.session_window,
             buffered: 0,
+            memory: 0,
             schedule: Schedule::default(),
             deadlines: Deadlines::default(),
             waiting: BTreeSet::new(),
@@ -139,6 +154,7 @@ impl Streams {
         let total_room = total_room.max(FIRST_WRITE.saturating_sub(stream.send.end()));
         let len = stream.send.write(data, room.min(total_room));
         self.buffered += len as u64;
+        self.memory += stream.look_at_memory();
         if len < data.len() {
             if !stream.send.wants_room && total_room < room {
                 self.waiting.insert(id);
@@ -304,6 +320,8 @@ impl Streams {
         let used = stream.recv.on_data(frame.offset, frame.data, frame.fin, credit)?;
         let is_dropped = stream.recv.stop_code().is_some() || stream.recv.reset_code().is_some();
         let is_readable = stream.recv.is_readable();
+        let grown = stream.look_at_memory();
+        self.memory += grown;
         self.arrived += used;
         if is_dropped {
             self.consume(used);
@@ -377,6 +395,7 @@ impl Streams {
             is_in_control_line: false,
             is_notified: false,
             is_released: false,
+            memory: 0,
         };
         self.table.insert(id, stream);
     }
@@ -428,13 +447,16 @@ impl Streams {
         }
     }
 
-    /// Rings give back what they do not need once full rings of all streams would be more than the
-    /// connection's windows ask for.
+    /// Rings give back what they do not need once all of them have more memory than the
+    /// connection's windows, of both directions, ask for.
     fn trim(&mut self, id: StreamId) {
-        let is_crowded = self.table.len() as u64 * self.stream_window > self.window;
+        let is_crowded = self.memory as u64 > self.window * 2;
         if let Some(stream) = self.table.get_mut(&id).filter(|_| is_crowded) {
             stream.send.compact();
             stream.recv.compact();
+            self.memory -= stream.memory;
+            stream.memory = 0;
+            self.memory += stream.look_at_memory();
         }
     }
 
@@ -444,7 +466,7 @@ impl Streams {
             stream.is_released && stream.send.is_terminal() && stream.recv.is_terminal()
         });
         if is_over {
-            self.table.remove(&id);
+            self.memory -= self.table.remove(&id).map_or(0, |stream| stream.memory);
             self.deadlines.remove(id);
             self.waiting.remove(&id);
             if id.0 & 1 != first_bit(self.side) {

@@ -216,7 +216,7 @@ fn write_data(
     w: &mut Writer<'_>,
     sent: &mut impl FnMut(SentFrame),
 ) -> u64 {
-    if let Some(limit) = stream.send.blocked_at() {
+    if let Some(limit) = stream.send.take_blocked() {
         let _ = frame::write_stream_data_blocked(w, id.0, limit);
     }
     let header = frame::stream_header_len(id.0, stream.send.next_offset(), w.remaining());
