@@ -91,9 +91,18 @@ const char *rit_posix_strerror(int error) {
 
 /* ---- making and freeing */
 
+/* Those of a system with memory to spare: a connection may have in flight what 80 Mbit/s make in
+ * 100 ms, and datagrams are as large as the path carries, to jumbo frames. */
+static void set_limits(struct rit_config *limits) {
+    rit_config_init(limits);
+    limits->max_datagram = 9000;
+    limits->stream_window = limits->stream_send_buffer = 1 << 20;
+    limits->session_window = 16 << 20;
+}
+
 rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
     struct rit_posix *port = NULL;
-    struct rit_config defaults;
+    struct rit_config limits;
     struct rit_io io;
     int32_t failed = RIT_ERR_NULL;
 
@@ -110,10 +119,10 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
         if (failed == 0)
             failed = ritp_udp_open(port, config->udp_port);
         if (failed == 0) {
-            rit_config_init(&defaults);
+            set_limits(&limits);
             ritp_system_io(port, &io);
             ritp_udp_io(&io);
-            port->node = rit_node_new(config->node != NULL ? config->node : &defaults, &io,
+            port->node = rit_node_new(config->node != NULL ? config->node : &limits, &io,
                                       &failed);
         }
         if (port->node == NULL) {
