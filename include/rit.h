@@ -275,7 +275,7 @@ typedef struct rit_node rit_node;
 /**
  * Datagrams in one call of rit_io.send_batch at the most.
  */
-#define RIT_BATCH_MAX 32
+#define RIT_BATCH_MAX 64
 
 /**
  * Bytes in one call of rit_io.send_batch at the most.
@@ -1017,6 +1017,21 @@ int32_t rit_node_receive(struct rit_node *node,
                          const struct rit_path *from,
                          const uint8_t *pkt,
                          size_t len);
+
+/**
+ * Hands in several UDP datagrams of one source, as a system gives them that receives many in one
+ * call (UDP_GRO of Linux): the same as rit_node_receive for each, with less work and no copy.
+ *
+ * from: the source; its ecn is that of all. pkts: datagrams of size bytes each, end to end, len
+ * bytes in all; the last may be shorter. They are decrypted in place: what is in pkts afterwards
+ * is of no use. Datagrams longer than max_datagram are dropped. Errors: NULL, ARG (from; size 0),
+ * SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_receive_batch(struct rit_node *node,
+                               const struct rit_path *from,
+                               uint8_t *pkts,
+                               size_t len,
+                               size_t size);
 
 /**
  * Does what is due. Call it at or after the deadline; earlier is harmless.

@@ -105,7 +105,7 @@ pub struct rit_io {
 }
 
 /// Datagrams in one call of rit_io.send_batch at the most.
-pub const RIT_BATCH_MAX: usize = 32;
+pub const RIT_BATCH_MAX: usize = 64;
 /// Bytes in one call of rit_io.send_batch at the most.
 pub const RIT_BATCH_LEN_MAX: usize = 65000;
 

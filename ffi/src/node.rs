@@ -391,6 +391,40 @@ pub unsafe extern "C" fn rit_node_receive(
     }
 }
 
+/// Hands in several UDP datagrams of one source, as a system gives them that receives many in one
+/// call (UDP_GRO of Linux): the same as rit_node_receive for each, with less work and no copy.
+///
+/// from: the source; its ecn is that of all. pkts: datagrams of size bytes each, end to end, len
+/// bytes in all; the last may be shorter. They are decrypted in place: what is in pkts afterwards
+/// is of no use. Datagrams longer than max_datagram are dropped. Errors: NULL, ARG (from; size 0),
+/// SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_node_receive_batch(
+    node: *mut rit_node,
+    from: *const rit_path,
+    pkts: *mut u8,
+    len: usize,
+    size: usize,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let from = args::read(from)?;
+            let (path, ecn) = (from.path()?, from.ecn());
+            let datagrams = args::bytes_mut(pkts, len, "pkts")?;
+            if size == 0 {
+                return Err(Error::Argument("size"));
+            }
+            if size.min(len) > inner.max_datagram {
+                inner.oversized += len.div_ceil(size) as u64;
+                return Ok(());
+            }
+            inner.node.handle_datagrams(path, ecn, datagrams, size, now);
+            Ok(())
+        })
+    }
+}
+
 /// Does what is due. Call it at or after the deadline; earlier is harmless.
 ///
 /// Errors: NULL, REENTRY, INTERNAL. Not in a callback (not in set_timer either), not in an ISR.

@@ -71,7 +71,7 @@ struct ritp_session {
 /* Datagrams that came coalesced into one, end to end. */
 struct ritp_train {
     uint8_t *bytes;
-    size_t len, at;
+    size_t len;
     size_t size; /* of each but the last */
     struct rit_path from;
 };
@@ -102,7 +102,6 @@ struct rit_posix {
     int sends_no_trains, sends_one_by_one, sends_no_marks, receives_one_by_one;
     uint8_t *train_bytes;
     struct ritp_train trains[RITP_TRAINS_MAX];
-    size_t train_at, train_count;
 
     /* loop.c */
     int is_online;
@@ -163,8 +162,8 @@ socklen_t ritp_address_from_path(struct sockaddr_storage *out, const struct rit_
 int ritp_udp_open(struct rit_posix *port, uint16_t number);
 void ritp_udp_close(struct rit_posix *port);
 void ritp_udp_io(struct rit_io *io);
-/* Whether received datagrams wait for the core to take them. */
-int ritp_udp_has_more(struct rit_posix *port);
+/* Gives the node what arrived, up to a limit; answers as the node does. */
+int ritp_udp_receive(struct rit_posix *port);
 
 /* ---- loop.c */
 
@@ -172,6 +171,8 @@ void ritp_tell(struct rit_posix *port, enum rit_posix_event_type type, int error
                const uint8_t *peer, const char *service);
 void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want, uint16_t kind,
                          const uint8_t address[4], uint16_t number);
+/* Whether the node is unusable. */
+int ritp_is_fatal(int error);
 /* A place in the poll array, or -1. */
 int ritp_poll_add(struct rit_posix *port, int fd, short events);
 

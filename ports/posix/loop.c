@@ -14,7 +14,6 @@
 
 #include "internal.h"
 
-#define RECEIVES_MAX 8           /* rit_node_poll calls in a step; each takes many datagrams */
 #define EVENTS_PER_STEP_MAX 8192 /* then the sockets have their turn again */
 #define BACKOFF_MIN_US 1000000u  /* before a session is opened again; doubles */
 #define BACKOFF_MAX_US 30000000u
@@ -507,25 +506,17 @@ static int wait_ms(struct rit_posix *port, uint64_t wake_us, uint64_t now_us, in
                                                         : (int)ms;
 }
 
-static int is_fatal(int error) {
+int ritp_is_fatal(int error) {
     return error <= FATAL && error >= FATAL_LAST;
-}
-
-static int has_datagrams(struct rit_posix *port) {
-    return ritp_udp_has_more(port) || port->udp_is_ready[0] || port->udp_is_ready[1];
 }
 
 /* Takes what arrived on the UDP sockets, and lets the node do what is due. */
 static int run_node(struct rit_posix *port) {
-    int count, failed = 0;
+    int failed = ritp_udp_receive(port);
 
-    if (!has_datagrams(port)) {
-        failed = rit_node_deadline(port->node) <= ritp_now_us() ? rit_node_timeout(port->node) : 0;
-        return is_fatal(failed) ? failed : 0;
-    }
-    for (count = 0; count < RECEIVES_MAX && has_datagrams(port) && !is_fatal(failed); count++)
-        failed = rit_node_poll(port->node);
-    return is_fatal(failed) ? failed : 0;
+    if (!ritp_is_fatal(failed) && rit_node_deadline(port->node) <= ritp_now_us())
+        failed = rit_node_timeout(port->node);
+    return ritp_is_fatal(failed) ? failed : 0;
 }
 
 static int add_udp(struct rit_posix *port) {
@@ -570,7 +561,7 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
     deadline_us = rit_node_deadline(port->node);
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
     /* What is waiting to be fetched is not waited upon. */
-    if (port->event_count > 0 || has_datagrams(port))
+    if (port->event_count > 0 || port->udp_is_ready[0] || port->udp_is_ready[1])
         port->has_more = 1;
     timeout_ms = wait_ms(port, wake_us, now_us, timeout_ms);
     if (poll(port->polls, (nfds_t)port->poll_count, timeout_ms) < 0) {

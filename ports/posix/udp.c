@@ -38,6 +38,7 @@
 
 /* A burst at 1 Gbit/s of about 30 ms; the system may give less. */
 #define SOCKET_BUFFER (4 << 20)
+#define TRAINS_IN_STEP 32 /* from each socket; then others have their turn */
 /* What the kernel hands over at once at the most: the longest IP packet. */
 #define TRAIN_MAX 65536
 
@@ -150,7 +151,6 @@ void ritp_udp_close(struct rit_posix *port) {
     }
     free(port->train_bytes);
     port->train_bytes = NULL;
-    port->train_at = port->train_count = 0;
 }
 
 /* ---- options of one datagram */
@@ -368,7 +368,6 @@ static void keep_train(struct rit_posix *port, size_t i, const struct envelope *
     struct cmsghdr *option;
 
     train->bytes = port->train_bytes + i * TRAIN_MAX;
-    train->at = 0;
     train->len = train->size = len;
     ritp_path_from_address(&train->from, &slot->at);
     for (option = CMSG_FIRSTHDR(message); option != NULL; option = CMSG_NXTHDR(message, option))
@@ -391,20 +390,17 @@ static int receive_many(struct rit_posix *port, int fd) {
 }
 #endif
 
-/* Receives datagrams or trains of them: -1 with errno if there was none. */
+/* Receives datagrams or trains of them: how many, -1 with errno if there was none. */
 static int receive_trains(struct rit_posix *port, int fd) {
     struct envelope slot;
     struct msghdr message;
     ssize_t got;
 
-    port->train_at = port->train_count = 0;
 #if defined(HAS_MMSG)
     if (!port->receives_one_by_one) {
         int count = receive_many(port, fd);
-        if (count > 0)
-            port->train_count = (size_t)count;
         if (count > 0 || !is_refusal(errno))
-            return count > 0 ? 0 : -1;
+            return count > 0 ? count : -1;
         port->receives_one_by_one = 1;
         ritp_log(port, RIT_LOG_INFO, "no recvmmsg: %s", strerror(errno));
     }
@@ -414,46 +410,32 @@ static int receive_trains(struct rit_posix *port, int fd) {
     if (got < 0)
         return -1;
     keep_train(port, 0, &slot, &message, (size_t)got);
-    port->train_count = 1;
-    return 0;
+    return 1;
 }
 
-static int32_t on_recv(void *ctx, struct rit_path *from, uint8_t *buf, size_t cap) {
-    struct rit_posix *port = ctx;
-    int which = 0, tries = 16;
+int ritp_udp_receive(struct rit_posix *port) {
+    int which, failed = RIT_OK;
 
-    while (which < 2 && tries > 0) {
-        if (ritp_udp_has_more(port)) {
-            struct ritp_train *train = &port->trains[port->train_at];
-            size_t left = train->len - train->at;
-            size_t len = left < train->size ? left : train->size;
-            const uint8_t *datagram = train->bytes + train->at;
-            train->at += len;
-            if (len > cap)
-                continue; /* nobody here said that it takes as long a one */
-            memcpy(buf, datagram, len);
-            *from = train->from;
-            return (int32_t)len;
+    for (which = 0; which < 2; which++) {
+        int left = TRAINS_IN_STEP;
+        while (left > 0 && port->udp_is_ready[which]) {
+            int i, count = receive_trains(port, port->udp[which]);
+            left -= count > 0 ? count : 1;
+            /* Fewer than could be are all there were; poll() tells of more. */
+            if (count < 0 ? errno != EINTR : count < RITP_TRAINS_MAX && !port->receives_one_by_one)
+                port->udp_is_ready[which] = 0;
+            for (i = 0; i < count && !ritp_is_fatal(failed); i++) {
+                struct ritp_train *train = &port->trains[i];
+                if (train->len > 0)
+                    failed = rit_node_receive_batch(port->node, &train->from, train->bytes,
+                                                    train->len, train->size);
+            }
         }
-        if (!port->udp_is_ready[which])
-            which++;
-        else if (receive_trains(port, port->udp[which]) != 0)
-            port->udp_is_ready[which] = errno == EINTR;
-        else if (tries--, port->train_count < RITP_TRAINS_MAX && !port->receives_one_by_one)
-            port->udp_is_ready[which] = 0; /* all there was; poll() tells of more */
     }
-    return 0;
-}
-
-int ritp_udp_has_more(struct rit_posix *port) {
-    while (port->train_at < port->train_count &&
-           port->trains[port->train_at].at >= port->trains[port->train_at].len)
-        port->train_at++;
-    return port->train_at < port->train_count;
+    return failed;
 }
 
 void ritp_udp_io(struct rit_io *io) {
     io->send = on_send;
     io->send_batch = on_send_batch;
-    io->recv = on_recv;
 }

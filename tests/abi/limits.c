@@ -173,6 +173,15 @@ static void network(void) {
     ANSWERS(RIT_OK, rit_node_stats(fake.node, &stats));
     CHECK(stats.datagrams_received == 3 && stats.datagrams_dropped == 3);
 
+    /* Several at once: 1452 and 548 of these 2000 bytes; as one they are too long. */
+    ANSWERS(RIT_ERR_ARG, rit_node_receive_batch(fake.node, &paths[0], large, 2000, 0));
+    ANSWERS(RIT_OK, rit_node_receive_batch(fake.node, &paths[0], large, 2000, 1452));
+    ANSWERS(RIT_OK, rit_node_receive_batch(fake.node, &paths[0], large, 2000, 1453));
+    ANSWERS(RIT_OK, rit_node_receive_batch(fake.node, &paths[0], large, 1452, SIZE_MAX));
+    ANSWERS(RIT_ERR_ARG, rit_node_receive_batch(fake.node, &paths[0], large, SIZE_MAX, 1));
+    ANSWERS(RIT_OK, rit_node_stats(fake.node, &stats));
+    CHECK(stats.datagrams_received == 8 && stats.datagrams_dropped == 8);
+
     /* The same through a polled stack; and one that claims more than there was room for. */
     fake.inbox = large;
     fake.inbox_len = 1452;

@@ -23,6 +23,7 @@ static void node_is_null(void) {
     rit_node_free(NULL);
     rit_config_init(NULL);
     ANSWERS(RIT_ERR_NULL, rit_node_receive(NULL, &path, bytes, 4));
+    ANSWERS(RIT_ERR_NULL, rit_node_receive_batch(NULL, &path, bytes, 4, 2));
     ANSWERS(RIT_ERR_NULL, rit_node_timeout(NULL));
     ANSWERS(RIT_ERR_NULL, rit_node_poll(NULL));
     CHECK(rit_node_deadline(NULL) == UINT64_MAX);
@@ -72,6 +73,9 @@ static void argument_is_null(rit_node *node) {
     ANSWERS(RIT_ERR_NULL, rit_node_receive(node, NULL, bytes, 4));
     ANSWERS(RIT_ERR_NULL, rit_node_receive(node, &path, NULL, 4));
     ANSWERS(RIT_OK, rit_node_receive(node, &path, NULL, 0));
+    ANSWERS(RIT_ERR_NULL, rit_node_receive_batch(node, NULL, bytes, 4, 2));
+    ANSWERS(RIT_ERR_NULL, rit_node_receive_batch(node, &path, NULL, 4, 2));
+    ANSWERS(RIT_OK, rit_node_receive_batch(node, &path, NULL, 0, 2));
     ANSWERS(RIT_ERR_NULL, rit_node_next_event(node, NULL));
     ANSWERS(RIT_ERR_NULL, rit_node_public_key(node, NULL));
     ANSWERS(RIT_ERR_NULL, rit_node_last_error(node, NULL, 10));

@@ -82,6 +82,7 @@ static void inputs(rit_node *node) {
     for (i = 0; i < WILD; i++) {
         path.struct_size = wild[i];
         ANSWERS(RIT_ERR_SIZE, rit_node_receive(node, &path, bytes, 4));
+        ANSWERS(RIT_ERR_SIZE, rit_node_receive_batch(node, &path, bytes, 4, 2));
         ANSWERS(RIT_ERR_SIZE, rit_node_set_local_paths(node, &path, 1));
         broker.known = fake_broker(&path);
         ANSWERS(RIT_ERR_SIZE, rit_broker_connect(node, &broker.known));

@@ -172,18 +172,13 @@ static void on_datagram(const struct rit_path *from, const uint8_t *pkt, size_t 
     fake.last_len = len;
 }
 
-int32_t rit_node_poll(rit_node *node) {
-    uint8_t bytes[2048];
-    struct rit_path from;
-    int count;
+int32_t rit_node_receive_batch(rit_node *node, const struct rit_path *from, uint8_t *pkts,
+                               size_t len, size_t size) {
+    size_t at;
 
     (void)node;
-    for (count = 0; count < 64; count++) {
-        int32_t len = fake.io.recv(fake.io.ctx, &from, bytes, sizeof bytes);
-        if (len <= 0)
-            break;
-        on_datagram(&from, bytes, (size_t)len);
-    }
+    for (at = 0; at < len; at += size)
+        on_datagram(from, pkts + at, len - at < size ? len - at : size);
     return RIT_OK;
 }
 

@@ -184,7 +184,6 @@ impl Link {
             self.control.flush(connection);
             endpoint.keep_cids(connection, Owner::Broker);
             endpoint.touch(Owner::Broker);
-            endpoint.set_deadline(Owner::Broker, connection.poll_timeout());
         }
     }
 

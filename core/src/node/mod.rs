@@ -336,17 +336,50 @@ impl Node {
     /// Takes a datagram that came from `path`, its IP packet marked with `ecn`; it is decrypted in
     /// place. One that belongs to nothing known here is dropped without an answer.
     pub fn handle_datagram(&mut self, path: Path, ecn: Ecn, datagram: &mut [u8], now: Time) {
+        let mut touched = None;
+        self.take(path, ecn, datagram, &mut touched, now);
+        self.process(touched, now);
+    }
+
+    /// Takes datagrams of `size` bytes each, end to end, the last perhaps shorter: as one after the
+    /// other, at less cost.
+    pub fn handle_datagrams(
+        &mut self,
+        path: Path,
+        ecn: Ecn,
+        datagrams: &mut [u8],
+        size: usize,
+        now: Time,
+    ) {
+        let mut touched = None;
+        for datagram in datagrams.chunks_mut(size.max(1)) {
+            self.take(path, ecn, datagram, &mut touched, now);
+        }
+        self.process(touched, now);
+    }
+
+    /// Hands a datagram to whom it belongs, who is then the one `touched`, to be processed once
+    /// others are.
+    fn take(
+        &mut self,
+        path: Path,
+        ecn: Ecn,
+        datagram: &mut [u8],
+        touched: &mut Option<Owner>,
+        now: Time,
+    ) {
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += datagram.len() as u64;
-        match self.endpoint.route(path, datagram, now) {
-            Route::Known(Owner::Broker) => {
-                self.link.handle_datagram(path, ecn, datagram, now);
-                self.process_link(now);
-            }
+        let route = self.endpoint.route(path, datagram, now);
+        let owner = if let Route::Known(owner) = route { Some(owner) } else { None };
+        if owner != *touched {
+            self.process(core::mem::replace(touched, owner), now);
+        }
+        match route {
+            Route::Known(Owner::Broker) => self.link.handle_datagram(path, ecn, datagram, now),
             Route::Known(Owner::Session(handle)) => {
                 if let Some(session) = self.sessions.get_mut(handle) {
                     session.handle_datagram(path, ecn, datagram, now);
-                    self.process_session(handle);
                 }
             }
             Route::Reset(owner) => self.handle_reset(owner, now),
@@ -355,36 +388,39 @@ impl Node {
         }
     }
 
+    /// Looks at what happened on a connection.
+    fn process(&mut self, owner: Option<Owner>, now: Time) {
+        match owner {
+            Some(Owner::Broker) => self.process_link(now),
+            Some(Owner::Session(handle)) => self.process_session(handle),
+            None => {}
+        }
+    }
+
     fn handle_reset(&mut self, owner: Owner, now: Time) {
         match owner {
-            Owner::Broker => {
-                self.link.handle_reset(now);
-                self.process_link(now);
-            }
+            Owner::Broker => self.link.handle_reset(now),
             Owner::Session(handle) => {
                 if let Some(session) = self.sessions.get_mut(handle) {
                     session.handle_reset(now);
-                    self.process_session(handle);
                 }
             }
         }
+        self.process(Some(owner), now);
     }
 
     /// Does what is due; early calls are harmless.
     pub fn handle_timeout(&mut self, now: Time) {
         while let Some(owner) = self.endpoint.pop_due(now) {
             match owner {
-                Owner::Broker => {
-                    self.link.handle_timeout(now);
-                    self.process_link(now);
-                }
+                Owner::Broker => self.link.handle_timeout(now),
                 Owner::Session(handle) => {
                     if let Some(session) = self.sessions.get_mut(handle) {
                         session.handle_timeout(now);
-                        self.process_session(handle);
                     }
                 }
             }
+            self.process(Some(owner), now);
         }
         self.link.retry_if_due(&mut self.endpoint, now);
         self.endpoint.expire_contacts(now);

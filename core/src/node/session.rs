@@ -372,8 +372,8 @@ impl Node {
             self.sessions.remove(handle);
             return;
         }
+        // Its deadline is looked at once it has had its turn to send.
         self.endpoint.touch(owner);
-        self.endpoint.set_deadline(owner, tunnel.poll_timeout());
     }
 
     fn next_tunnel_event(&mut self, handle: Handle) -> Option<TunnelEvent> {

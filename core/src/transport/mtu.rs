@@ -9,6 +9,8 @@ use core::time::Duration;
 
 /// Lost probes of one size before it counts as too large (MAX_PROBES, RFC 8899 §5.1.2).
 const MAX_PROBES: u8 = 3;
+/// What Ethernet carries under IPv6: passes most often, so it is tried before anything larger.
+const USUAL: usize = 1452;
 /// Search ends when no more than this can be gained.
 const GRAIN: usize = 16;
 /// Large packets lost, while small ones sent after them arrive, before the path counts as changed.
@@ -90,7 +92,10 @@ impl MtuDiscovery {
             self.raise_at = None;
             self.too_large = self.max + 1;
         }
-        // What both ends wish for passes most often: try that first.
+        if self.current < USUAL && USUAL < self.max.min(self.too_large) {
+            return Some(USUAL);
+        }
+        // Then what both ends wish for.
         if self.too_large > self.max {
             return (self.max > self.current).then_some(self.max);
         }
@@ -205,6 +210,21 @@ mod tests {
         let mut mtu = MtuDiscovery::new(1200);
         mtu.start(600);
         assert_eq!((mtu.current(), search(&mut mtu, 9000, &mut 0, Time::ZERO)), (600, 0));
+    }
+
+    #[test]
+    fn the_usual_size_comes_first_and_the_largest_next() {
+        let mut mtu = MtuDiscovery::new(1200);
+        mtu.start(9000);
+        mtu.on_sent(1200);
+        assert_eq!(mtu.next_probe(Time::ZERO), Some(USUAL));
+        mtu.on_probe_sent(0, USUAL);
+        assert!(mtu.on_acked(0, USUAL));
+        mtu.on_sent(USUAL);
+        assert_eq!(mtu.next_probe(Time::ZERO), Some(9000));
+        mtu.start(USUAL - 1);
+        mtu.on_sent(1200);
+        assert_eq!(mtu.next_probe(Time::ZERO), Some(USUAL - 1));
     }
 
     #[test]
