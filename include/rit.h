@@ -1006,6 +1006,39 @@ struct rit_node *rit_node_new(const struct rit_config *cfg, const struct rit_io 
 void rit_node_free(struct rit_node *node);
 
 /**
+ * Who this node is: writes its public key, 32 bytes, to out.
+ *
+ * Errors: NULL, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_public_key(const struct rit_node *node, uint8_t out[RIT_KEY_LEN]);
+
+/**
+ * The detail of the last call on this node that failed, as English text for a log; empty if none
+ * did.
+ *
+ * out: cap bytes, of which the text takes what fits, always with a NUL at its end; null if cap is
+ * 0. Returns the length of the whole text without the NUL, so a result of cap or more means that
+ * it was cut. Errors: NULL, REENTRY. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_last_error(const struct rit_node *node, char *out, size_t cap);
+
+/**
+ * Tells the node its own addresses, for peers that can reach it directly; replaces the former
+ * ones. Not needed to be reachable at the address that the broker sees.
+ *
+ * paths: count addresses with the UDP port the node receives at; copied. At most 8.
+ * Errors: NULL, ARG (port 0), SIZE, LIMIT, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_set_local_paths(struct rit_node *node, const struct rit_path *paths, size_t count);
+
+/**
+ * Counters. The caller sets out->struct_size.
+ *
+ * Errors: NULL, SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_stats(const struct rit_node *node, struct rit_stats *out);
+
+/**
  * Hands in one UDP datagram as it came from the network. What belongs to nothing known is dropped
  * without an answer, and RIT_OK: strangers are no error.
  *
@@ -1055,39 +1088,6 @@ int32_t rit_node_poll(struct rit_node *node);
  * rit_io.set_timer is told. In a callback the answer is UINT64_MAX; not in an ISR.
  */
 uint64_t rit_node_deadline(const struct rit_node *node);
-
-/**
- * Who this node is: writes its public key, 32 bytes, to out.
- *
- * Errors: NULL, REENTRY, INTERNAL. Not in a callback, not in an ISR.
- */
-int32_t rit_node_public_key(const struct rit_node *node, uint8_t out[RIT_KEY_LEN]);
-
-/**
- * The detail of the last call on this node that failed, as English text for a log; empty if none
- * did.
- *
- * out: cap bytes, of which the text takes what fits, always with a NUL at its end; null if cap is
- * 0. Returns the length of the whole text without the NUL, so a result of cap or more means that
- * it was cut. Errors: NULL, REENTRY. Not in a callback, not in an ISR.
- */
-int32_t rit_node_last_error(const struct rit_node *node, char *out, size_t cap);
-
-/**
- * Tells the node its own addresses, for peers that can reach it directly; replaces the former
- * ones. Not needed to be reachable at the address that the broker sees.
- *
- * paths: count addresses with the UDP port the node receives at; copied. At most 8.
- * Errors: NULL, ARG (port 0), SIZE, LIMIT, REENTRY, INTERNAL. Not in a callback, not in an ISR.
- */
-int32_t rit_node_set_local_paths(struct rit_node *node, const struct rit_path *paths, size_t count);
-
-/**
- * Counters. The caller sets out->struct_size.
- *
- * Errors: NULL, SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
- */
-int32_t rit_node_stats(const struct rit_node *node, struct rit_stats *out);
 
 /**
  * Takes the next event. Call it until RIT_ERR_AGAIN, after every call or every turn of the main

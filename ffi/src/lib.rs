@@ -16,6 +16,7 @@ pub mod error;
 pub mod io;
 pub mod config;
 pub mod node;
+pub mod drive;
 pub mod event;
 pub mod broker;
 pub mod service;

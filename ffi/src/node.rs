@@ -1,4 +1,4 @@
-//! The node: made, driven, asked, freed; and how every call on it runs.
+//! The node: made, asked, freed; and how every call on it runs.
 //!
 //! Owns the entropy contract, the identity's loading and storing, the drain after each call, and
 //! the mark that keeps a callback from re-entering. A call goes: mark busy, read the clock, do it,
@@ -30,14 +30,12 @@ use zeroize::Zeroizing;
 
 /// Host candidates that a node announces; those of a larger list would not reach the peer.
 const LOCAL_PATHS_MAX: usize = 8;
-/// Datagrams one `rit_node_poll` takes, so that a flood leaves the main loop its turn.
-const POLL_DATAGRAMS_MAX: usize = 64;
 /// Blocks of 32 bytes drawn at creation: more than the seed needs, to tell a stuck source.
 const ENTROPY_BLOCKS: usize = 4;
 /// Unit in which the drawn bytes are compared.
 const ENTROPY_PIECE: usize = 16;
 /// No deadline.
-const NEVER: u64 = u64::MAX;
+pub(crate) const NEVER: u64 = u64::MAX;
 
 /// A node: a device, a user, or both. One thread at a time; nodes are independent of each other.
 pub struct rit_node {
@@ -49,15 +47,15 @@ pub(crate) struct Inner {
     pub(crate) node: Node,
     pub(crate) io: Io,
     /// One datagram on its way in, or as many as are sent at once on their way out.
-    buf: Vec<u8>,
-    max_datagram: usize,
+    pub(crate) buf: Vec<u8>,
+    pub(crate) max_datagram: usize,
     now_us: u64,
     /// What the timer was last set to.
     timer_us: u64,
     last_error: Option<Error>,
     /// A call panicked: nothing here is to be relied on.
     is_broken: bool,
-    oversized: u64,
+    pub(crate) oversized: u64,
 }
 
 /// Counters of a node. They start at 0 with it and do not go back, but for those marked "now".
@@ -175,7 +173,7 @@ impl Inner {
         }
     }
 
-    fn deadline(&self) -> u64 {
+    pub(crate) fn deadline(&self) -> u64 {
         self.node.poll_timeout().map_or(NEVER, Time::as_micros)
     }
 }
@@ -355,127 +353,6 @@ pub unsafe extern "C" fn rit_node_free(node: *mut rit_node) {
         // SAFETY: the pointer came from Box::into_raw, and nobody is inside.
         guard::run(|| drop(unsafe { Box::from_raw(node) }));
     }
-}
-
-// ---- driving
-
-/// Hands in one UDP datagram as it came from the network. What belongs to nothing known is dropped
-/// without an answer, and RIT_OK: strangers are no error.
-///
-/// from: the source. pkt: len bytes, not kept; an empty one, or one longer than max_datagram, is
-/// dropped. Errors: NULL, ARG (from), SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR:
-/// queue datagrams there and hand them in from the main loop.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rit_node_receive(
-    node: *mut rit_node,
-    from: *const rit_path,
-    pkt: *const u8,
-    len: usize,
-) -> i32 {
-    // SAFETY: as the header asks of the caller.
-    unsafe {
-        command(node, |inner, now| {
-            let from = args::read(from)?;
-            let (path, ecn) = (from.path()?, from.ecn());
-            let datagram = args::bytes(pkt, len, "pkt")?;
-            let room = inner.buf.get_mut(..inner.max_datagram).unwrap_or_default();
-            match room.get_mut(..datagram.len()) {
-                Some(copy) if !copy.is_empty() => {
-                    copy.copy_from_slice(datagram);
-                    inner.node.handle_datagram(path, ecn, copy, now);
-                }
-                _ => inner.oversized += 1,
-            }
-            Ok(())
-        })
-    }
-}
-
-/// Hands in several UDP datagrams of one source, as a system gives them that receives many in one
-/// call (UDP_GRO of Linux): the same as rit_node_receive for each, with less work and no copy.
-///
-/// from: the source; its ecn is that of all. pkts: datagrams of size bytes each, end to end, len
-/// bytes in all; the last may be shorter. They are decrypted in place: what is in pkts afterwards
-/// is of no use. Datagrams longer than max_datagram are dropped. Errors: NULL, ARG (from; size 0),
-/// SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rit_node_receive_batch(
-    node: *mut rit_node,
-    from: *const rit_path,
-    pkts: *mut u8,
-    len: usize,
-    size: usize,
-) -> i32 {
-    // SAFETY: as the header asks of the caller.
-    unsafe {
-        command(node, |inner, now| {
-            let from = args::read(from)?;
-            let (path, ecn) = (from.path()?, from.ecn());
-            let datagrams = args::bytes_mut(pkts, len, "pkts")?;
-            if size == 0 {
-                return Err(Error::Argument("size"));
-            }
-            if size.min(len) > inner.max_datagram {
-                inner.oversized += len.div_ceil(size) as u64;
-                return Ok(());
-            }
-            inner.node.handle_datagrams(path, ecn, datagrams, size, now);
-            Ok(())
-        })
-    }
-}
-
-/// Does what is due. Call it at or after the deadline; earlier is harmless.
-///
-/// Errors: NULL, REENTRY, INTERNAL. Not in a callback (not in set_timer either), not in an ISR.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rit_node_timeout(node: *mut rit_node) -> i32 {
-    // SAFETY: as the header asks of the caller.
-    unsafe {
-        command(node, |inner, now| {
-            inner.node.handle_timeout(now);
-            Ok(())
-        })
-    }
-}
-
-/// For polled stacks, one turn of the main loop: takes datagrams through rit_io.recv until there
-/// are none, at most 64, then does what is due.
-///
-/// Errors: NULL, STATE (there is no rit_io.recv), ARG (recv returned more than cap, or no valid
-/// path), REENTRY, INTERNAL. Not in a callback, not in an ISR.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rit_node_poll(node: *mut rit_node) -> i32 {
-    // SAFETY: as the header asks of the caller.
-    unsafe {
-        command(node, |inner, now| {
-            for _ in 0..POLL_DATAGRAMS_MAX {
-                let room = inner.buf.get_mut(..inner.max_datagram).unwrap_or_default();
-                let Some((path, ecn, len)) = inner.io.recv(room)? else { break };
-                if let Some(datagram) = room.get_mut(..len) {
-                    inner.node.handle_datagram(path, ecn, datagram, now);
-                }
-            }
-            inner.node.handle_timeout(now);
-            Ok(())
-        })
-    }
-}
-
-/// When rit_node_timeout is to be called next: microseconds on the clock of rit_io.now_us,
-/// UINT64_MAX if never; also UINT64_MAX for null. May lie in the past. It is the same that
-/// rit_io.set_timer is told. In a callback the answer is UINT64_MAX; not in an ISR.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rit_node_deadline(node: *const rit_node) -> u64 {
-    let mut deadline = NEVER;
-    // SAFETY: as the header asks of the caller.
-    unsafe {
-        query(node, |inner| {
-            deadline = inner.deadline();
-            Ok(())
-        })
-    };
-    deadline
 }
 
 // ---- asking

@@ -6,6 +6,7 @@ use rit::error::{RIT_ERR_ARG, RIT_ERR_OFFLINE, RIT_ERR_TIMEOUT, RIT_ERR_UNKNOWN}
 use rit::error::{RIT_ERR_CODE, RIT_ERR_REFUSED, RIT_ERR_RESET, RIT_ERR_STATE, RIT_OK};
 use rit::event::*;
 use rit::io::{RIT_BATCH_LEN_MAX, RIT_BATCH_MAX, RIT_LOG_WARN, rit_io, rit_path};
+use rit::drive::*;
 use rit::node::*;
 use rit::service::*;
 use rit::session::*;
