@@ -1,12 +1,12 @@
 //! A device and a user driven through the C functions alone, with core's broker between them, on a
 //! loss-free wire in virtual time: each event and each stream function does what the header says.
 
+use rit::drive::*;
 use rit::error::{RIT_ERR_AGAIN, RIT_ERR_CLOSED, RIT_ERR_DENIED, RIT_ERR_HANDLE, RIT_ERR_LIMIT};
 use rit::error::{RIT_ERR_ARG, RIT_ERR_OFFLINE, RIT_ERR_TIMEOUT, RIT_ERR_UNKNOWN};
 use rit::error::{RIT_ERR_CODE, RIT_ERR_REFUSED, RIT_ERR_RESET, RIT_ERR_STATE, RIT_OK};
 use rit::event::*;
 use rit::io::{RIT_BATCH_LEN_MAX, RIT_BATCH_MAX, RIT_LOG_WARN, rit_io, rit_path};
-use rit::drive::*;
 use rit::node::*;
 use rit::service::*;
 use rit::session::*;

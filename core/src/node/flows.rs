@@ -1,9 +1,9 @@
 //! Flow handles of a node: messages of UDP services by handle, and events coalesced per flow.
 //!
-//! As with streams, a flow stands in the event queue at most once, and what is no longer true when
-//! fetched is not told. Owns handles, the limit on flows and which service a flow is of; `tunnel`
+//! What is no longer true when fetched is not told. Owns handles, the limit on flows and which service a flow is of; `tunnel`
 //! owns what they carry.
 
+use super::news::{News, Newsworthy};
 use super::{Event, FlowHandle, Node, NodeError, Owner, Reason, ServiceId, SessionId};
 use crate::base::{Handle, Time};
 use crate::transport::StreamId;
@@ -26,10 +26,15 @@ pub(super) struct FlowEntry {
     session: Handle,
     id: StreamId,
     service: ServiceId,
-    pending: u8,
-    is_queued: bool,
+    news: News,
     refusal: Option<Refusal>,
     has_told_closed: bool,
+}
+
+impl Newsworthy for FlowEntry {
+    fn news(&mut self) -> &mut News {
+        &mut self.news
+    }
 }
 
 impl Node {
@@ -166,8 +171,7 @@ impl Node {
             session: owner,
             id,
             service,
-            pending: 0,
-            is_queued: false,
+            news: News::default(),
             refusal: None,
             has_told_closed: false,
         };
@@ -246,28 +250,13 @@ impl Node {
     }
 
     fn tell_of_flow(&mut self, handle: Handle, bits: u8) {
-        let Some(entry) = self.flows.get_mut(handle) else { return };
-        entry.pending |= bits;
-        if entry.pending != 0 && !core::mem::replace(&mut entry.is_queued, true) {
-            self.ready_flows.push_back(handle);
-        }
+        self.flow_news.tell(&mut self.flows, handle, bits);
     }
 
     // ---- events
 
     pub(super) fn poll_flow_event(&mut self) -> Option<Event> {
-        while let Some(handle) = self.ready_flows.front().copied() {
-            let Some(entry) = self.flows.get_mut(handle) else {
-                self.ready_flows.pop_front();
-                continue;
-            };
-            if entry.pending == 0 {
-                entry.is_queued = false;
-                self.ready_flows.pop_front();
-                continue;
-            }
-            let bit = 1 << entry.pending.trailing_zeros();
-            entry.pending &= !bit;
+        while let Some((handle, bit)) = self.flow_news.next(&mut self.flows) {
             if let Some(event) = self.flow_event(handle, bit) {
                 return Some(event);
             }

@@ -12,6 +12,7 @@ mod endpoint;
 mod error;
 mod flows;
 mod link;
+mod news;
 mod reset;
 mod session;
 mod streams;
@@ -27,6 +28,7 @@ pub use session::SessionInfo;
 use self::endpoint::{Endpoint, Route};
 use self::flows::FlowEntry;
 use self::link::Link;
+use self::news::NewsLine;
 use self::session::Session;
 use self::streams::StreamEntry;
 use crate::base::{Ecn, Handle, Path, PublicKey, Rng, Slab, Time};
@@ -284,10 +286,8 @@ pub struct Node {
     streams: Slab<StreamEntry>,
     flows: Slab<FlowEntry>,
     max_flows: usize,
-    /// Streams with events to fetch; each is in it once at most.
-    ready: VecDeque<Handle>,
-    /// The same of flows.
-    ready_flows: VecDeque<Handle>,
+    stream_news: NewsLine,
+    flow_news: NewsLine,
     events: VecDeque<Event>,
     next_request: u32,
     stats: NodeStats,
@@ -318,8 +318,8 @@ impl Node {
                 (config.max_flows * flows::WITH_THOSE_OVER).saturating_mul(config.max_sessions),
             ),
             max_flows: config.max_flows,
-            ready: VecDeque::new(),
-            ready_flows: VecDeque::new(),
+            stream_news: NewsLine::default(),
+            flow_news: NewsLine::default(),
             events: VecDeque::new(),
             next_request: 0,
             stats: NodeStats::default(),

@@ -1,8 +1,8 @@
 //! Stream handles of a node: commands by handle, and events coalesced per stream.
 //!
-//! A stream stands in the event queue at most once, with a bit for each thing to tell, so the queue
-//! is bounded by the number of streams. What is no longer true when fetched is not told.
+//! What is no longer true when fetched is not told.
 
+use super::news::{News, Newsworthy};
 use super::{Event, Node, NodeError, Owner, ServiceId, SessionId, StreamHandle};
 use crate::base::{Handle, Time};
 use crate::transport::{Priority, StreamId, StreamState};
@@ -23,8 +23,7 @@ pub(super) struct StreamEntry {
     session: Handle,
     id: StreamId,
     service: ServiceId,
-    pending: u8,
-    is_queued: bool,
+    news: News,
     /// The last write took less than it was given.
     is_blocked: bool,
     refusal: Option<Refusal>,
@@ -40,14 +39,19 @@ impl StreamEntry {
             session,
             id,
             service,
-            pending: 0,
-            is_queued: false,
+            news: News::default(),
             is_blocked: false,
             refusal: None,
             has_told_reset: false,
             has_told_stopped: false,
             has_told_expired: false,
         }
+    }
+}
+
+impl Newsworthy for StreamEntry {
+    fn news(&mut self) -> &mut News {
+        &mut self.news
     }
 }
 
@@ -284,28 +288,13 @@ impl Node {
     }
 
     fn tell(&mut self, handle: Handle, bits: u8) {
-        let Some(entry) = self.streams.get_mut(handle) else { return };
-        entry.pending |= bits;
-        if entry.pending != 0 && !core::mem::replace(&mut entry.is_queued, true) {
-            self.ready.push_back(handle);
-        }
+        self.stream_news.tell(&mut self.streams, handle, bits);
     }
 
     // ---- events
 
     pub(super) fn poll_stream_event(&mut self) -> Option<Event> {
-        while let Some(handle) = self.ready.front().copied() {
-            let Some(entry) = self.streams.get_mut(handle) else {
-                self.ready.pop_front();
-                continue;
-            };
-            if entry.pending == 0 {
-                entry.is_queued = false;
-                self.ready.pop_front();
-                continue;
-            }
-            let bit = 1 << entry.pending.trailing_zeros();
-            entry.pending &= !bit;
+        while let Some((handle, bit)) = self.stream_news.next(&mut self.streams) {
             if let Some(event) = self.stream_event(handle, bit) {
                 return Some(event);
             }
