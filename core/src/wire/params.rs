@@ -162,13 +162,14 @@ impl TransportParams {
     }
 
     fn check(&self) -> Result<(), ParamsError> {
+        let max_ack_delay_us = self.max_ack_delay_ms.saturating_mul(1000);
         let bad = [
             (0x03, self.max_udp_payload_size < MIN_UDP_PAYLOAD),
             (0x08, self.initial_max_streams_bidi > 1 << 60),
             (0x0a, self.ack_delay_exponent > 20),
             (0x0b, self.max_ack_delay_ms >= 1 << 14),
             (0x0e, self.active_connection_id_limit < 2),
-            (MIN_ACK_DELAY, self.min_ack_delay_us > self.max_ack_delay_ms * 1000),
+            (MIN_ACK_DELAY, self.min_ack_delay_us > max_ack_delay_us),
         ];
         match bad.iter().find(|(_, is_bad)| *is_bad) {
             Some((id, _)) => Err(ParamsError::Range(*id)),
@@ -222,6 +223,8 @@ mod tests {
             token.resize(2 + usize::from(len), 7);
             assert_eq!(TransportParams::read(&token), Err(ParamsError::Malformed));
         }
+        let largest_varint = [0x0b, 8, 255, 255, 255, 255, 255, 255, 255, 255];
+        assert_eq!(TransportParams::read(&largest_varint), Err(ParamsError::Range(0x0b)));
         assert_eq!(TransportParams::read(&[0x0e, 1, 1]), Err(ParamsError::Range(0x0e)));
         assert_eq!(TransportParams::read(&[0x0a, 1, 20]).unwrap().ack_delay_exponent, 20);
     }
