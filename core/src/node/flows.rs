@@ -1,7 +1,7 @@
 //! Flow handles of a node: messages of UDP services by handle, and events coalesced per flow.
 //!
-//! What is no longer true when fetched is not told. Owns handles, the limit on flows and which service a flow is of; `tunnel`
-//! owns what they carry.
+//! What is no longer true when fetched is not told. Owns handles, the limit on flows and which
+//! service a flow is of; `tunnel` owns what they carry.
 
 use super::news::{News, Newsworthy};
 use super::{Event, FlowHandle, Node, NodeError, Owner, Reason, ServiceId, SessionId};

@@ -64,9 +64,7 @@ mod tests {
     #[test]
     fn each_thing_is_told_once_and_of_those_that_are_still_there() {
         let mut slab = Slab::new(3);
-        let mut handles = core::iter::repeat_with(|| slab.insert(News::default()).ok().unwrap());
-        let (a, b, c) = (handles.next().unwrap(), handles.next().unwrap(), handles.next().unwrap());
-        drop(handles);
+        let [a, b, c] = [(); 3].map(|()| slab.insert(News::default()).ok().unwrap());
         let mut line = NewsLine::default();
         line.tell(&mut slab, c, 0);
         line.tell(&mut slab, b, 4);
