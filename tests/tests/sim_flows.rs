@@ -121,6 +121,37 @@ fn what_comes_over_bad_links_is_whole_and_comes_once() {
 }
 
 #[test]
+fn a_flow_goes_on_while_the_path_changes() {
+    for seed in 0..24 {
+        let mut stage = Stage::new(seed, clean(), Config::default());
+        let flow = stage.open().expect("it can be opened");
+        let (user, device, session) = (stage.trio.user, stage.trio.device, stage.session);
+        for (step, number) in (0..6).zip((1..).step_by(20)) {
+            match (seed + step) % 4 {
+                0 => stage.trio.world.move_host(device),
+                1 => stage.trio.world.move_host(user),
+                2 => stage.trio.world.net.set_default(LinkConfig { mtu: 1200, ..clean() }),
+                _ => stage
+                    .trio
+                    .world
+                    .with(user, |node, _, _| node.session_update_keys(session))
+                    .expect("it is up"),
+            }
+            // Longer than a keep-alive: who moved has been heard of.
+            stage.run(SECOND * 15);
+            for number in number..number + 20 {
+                stage.send(flow, number, 8 + number as usize * 7).expect("it can be sent");
+                stage.run(Duration::from_millis(10));
+            }
+            stage.run(SECOND);
+            let received = stage.flow(flow).received;
+            let missing = (number..number + 20).filter(|n| !received.contains(n)).count();
+            assert_eq!(missing, 0, "seed {seed}, step {step}");
+        }
+    }
+}
+
+#[test]
 fn a_message_too_late_to_send_is_not_sent() {
     let slow = LinkConfig { rate_bytes_per_s: Some(125_000), ..clean() };
     let mut stage = Stage::new(3, slow, Config::default());
