@@ -512,7 +512,8 @@ struct rit_config {
      */
     uint32_t max_streams;
     /**
-     * Bytes received and not read yet of one stream, 256 to session_window; default 262144.
+     * Bytes received and not read yet of one stream, 256 to session_window; default 262144. More
+     * than that only a stream has whose reader keeps up.
      */
     uint32_t stream_window;
     /**

@@ -24,7 +24,8 @@ pub struct rit_config {
     pub max_peers: u32,
     /// Streams of one session, for each end that opens them, at most 2^30; default 1024.
     pub max_streams: u32,
-    /// Bytes received and not read yet of one stream, 256 to session_window; default 262144.
+    /// Bytes received and not read yet of one stream, 256 to session_window; default 262144. More
+    /// than that only a stream has whose reader keeps up.
     pub stream_window: u32,
     /// Bytes received and not read yet of all streams of one session; default 4194304.
     pub session_window: u32,

@@ -96,7 +96,7 @@ static void set_limits(struct rit_config *limits) {
     rit_config_init(limits);
     limits->max_datagram = 9000;
     limits->stream_window = limits->stream_send_buffer = 1 << 20;
-    limits->session_window = 16 << 20;
+    limits->session_window = 32 << 20;
 }
 
 rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {

@@ -62,7 +62,7 @@ struct rit_posix_config {
     /* UDP port for IPv4 and IPv6; 0: any. */
     uint16_t udp_port;
     /* Limits of the node; NULL: those of rit_config_init but for larger buffers (stream_window and
-     * stream_send_buffer 1 MiB, session_window 16 MiB) and datagrams (max_datagram 9000). */
+     * stream_send_buffer 1 MiB, session_window 32 MiB) and datagrams (max_datagram 9000). */
     const struct rit_config *node;
     /* The most to log: RIT_LOG_ERROR .. RIT_LOG_DEBUG; 0: warnings and errors. */
     int32_t log_level;

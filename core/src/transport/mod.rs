@@ -51,6 +51,7 @@ pub use rtt::RttEstimator;
 use acks::MIN_ACK_DELAY;
 use cids::ACTIVE_CIDS;
 use core::time::Duration;
+use recv_stream::RecvStream;
 
 use crate::base::{Ecn, Path};
 use crate::wire::params::TransportParams;
@@ -67,7 +68,7 @@ pub const BASE_DATAGRAM: usize = 1200;
 pub struct Config {
     /// Bytes of UDP payload taken from the peer; [`MIN_DATAGRAM`] to [`MAX_DATAGRAM`].
     pub max_datagram: usize,
-    /// Unread bytes one stream may hold.
+    /// Unread bytes one stream may hold. Above 256 KiB only one whose reader keeps up may.
     pub stream_window: u64,
     /// Unread bytes all streams may hold together; the same bound holds for unacknowledged ones.
     pub session_window: u64,
@@ -114,8 +115,8 @@ impl Config {
             max_idle_timeout_ms: self.idle_timeout.as_millis() as u64,
             max_udp_payload_size: self.max_datagram as u64,
             initial_max_data: self.session_window,
-            initial_max_stream_data_bidi_local: self.stream_window,
-            initial_max_stream_data_bidi_remote: self.stream_window,
+            initial_max_stream_data_bidi_local: RecvStream::first_window(self.stream_window),
+            initial_max_stream_data_bidi_remote: RecvStream::first_window(self.stream_window),
             initial_max_streams_bidi: self.max_streams,
             active_connection_id_limit: ACTIVE_CIDS,
             min_ack_delay_us: MIN_ACK_DELAY.as_micros() as u64,

@@ -12,6 +12,9 @@ use core::ops::Range;
 /// as [`PIECE_LEN`] bytes of the stream.
 const MIN_PIECES: u64 = 64;
 const PIECE_LEN: u64 = 16;
+/// The window of a stream whose reader has not shown yet that it keeps up. A stalled one holds no
+/// more than this of the connection's window.
+const FIRST_WINDOW: u64 = 256 * 1024;
 
 pub(super) struct RecvStream {
     /// Unread bytes; its base is what the application has read.
@@ -22,6 +25,9 @@ pub(super) struct RecvStream {
     /// The limit announced.
     max_data: u64,
     window: u64,
+    window_max: u64,
+    /// What must be read before the window may grow again.
+    grows_at: u64,
     final_size: Option<u64>,
     reset: Option<u64>,
     /// The application wants no more.
@@ -32,13 +38,21 @@ pub(super) struct RecvStream {
 }
 
 impl RecvStream {
-    pub(super) fn new(window: u64) -> Self {
+    /// The window that a stream begins with, of at most `window_max`.
+    pub(super) fn first_window(window_max: u64) -> u64 {
+        window_max.min(FIRST_WINDOW)
+    }
+
+    pub(super) fn new(window_max: u64) -> Self {
+        let window = Self::first_window(window_max);
         RecvStream {
             ring: ByteRing::new(),
             received: RangeSet::new(),
             end: 0,
             max_data: window,
             window,
+            window_max,
+            grows_at: window,
             final_size: None,
             reset: None,
             stop: None,
@@ -159,12 +173,24 @@ impl RecvStream {
         }
         self.ring.read_at(base, &mut out[..len]);
         self.ring.advance(base + len as u64);
+        self.grow_window();
         if self.final_size.is_none()
             && self.ring.base() + self.window - self.max_data >= self.window / 4
         {
             self.pending_max_data = true;
         }
         Ok(len)
+    }
+
+    /// A reader who took a whole window, and has left little of it unread, is not what the sender
+    /// waits for: the window may be.
+    fn grow_window(&mut self) {
+        let base = self.ring.base();
+        let keeps_up = self.end - base < self.window / 4;
+        if self.window < self.window_max && base >= self.grows_at && keeps_up {
+            self.window = (self.window * 2).min(self.window_max);
+            self.grows_at = base + self.window;
+        }
     }
 
     /// The limit to announce now.
@@ -217,6 +243,35 @@ mod tests {
     fn read(rx: &mut RecvStream) -> Result<std::vec::Vec<u8>, StreamError> {
         let mut out = [0; 100];
         rx.read(&mut out).map(|len| out[..len].to_vec())
+    }
+
+    #[test]
+    fn the_window_grows_for_a_reader_that_keeps_up() {
+        let mut rx = RecvStream::new(FIRST_WINDOW * 3);
+        let (mut at, mut out) = (0, std::vec![0; FIRST_WINDOW as usize]);
+        let mut pass = |rx: &mut RecvStream, len: u64, leave: u64| {
+            rx.on_data(at, &out[..len as usize].to_vec(), false, u64::MAX).unwrap();
+            at += len;
+            let read = rx.read(&mut out[..(len - leave) as usize]).unwrap();
+            assert_eq!(read as u64, len - leave);
+            rx.announce_max_data() - rx.ring.base()
+        };
+        let quarter = FIRST_WINDOW / 4;
+        for _ in 0..3 {
+            assert_eq!(pass(&mut rx, quarter, 0), FIRST_WINDOW);
+        }
+        // A window has been read, but this reader is late.
+        assert_eq!(pass(&mut rx, quarter * 2, quarter), FIRST_WINDOW);
+        assert_eq!(pass(&mut rx, quarter, 0), FIRST_WINDOW);
+        assert_eq!(rx.read(&mut std::vec![0; quarter as usize]), Ok(quarter as usize));
+        assert_eq!(rx.announce_max_data() - rx.ring.base(), FIRST_WINDOW * 2);
+        for _ in 0..7 {
+            assert_eq!(pass(&mut rx, quarter, 0), FIRST_WINDOW * 2);
+        }
+        assert_eq!(pass(&mut rx, quarter, 0), FIRST_WINDOW * 3);
+        for _ in 0..20 {
+            assert_eq!(pass(&mut rx, quarter, 0), FIRST_WINDOW * 3);
+        }
     }
 
     #[test]

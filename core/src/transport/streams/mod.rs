@@ -19,6 +19,9 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use deadlines::Deadlines;
 use schedule::Schedule;
 
+#[cfg(test)]
+pub(super) use schedule::MAX_TURN;
+
 /// Bytes at the start of each stream that are taken even when the connection's send buffer is full:
 /// a service's header and answer must not wait for other streams' peers to read. Not less than the
 /// least `stream_send_buffer`.

@@ -3,9 +3,17 @@
 //! Owns the queues of streams by number. Does not own what a stream has to send, nor credit. A
 //! stream stands in the data queues once at most, and in the queue for control frames once at most.
 //! The queues keep their memory, so that steady traffic allocates nothing.
+//!
+//! A turn of an incremental stream is several packets where the window is large: one stream's bytes
+//! in a row are cheaper for both ends than a piece of each.
 
 use crate::transport::{Priority, StreamId};
 use alloc::collections::VecDeque;
+
+/// Bytes of the longest turn.
+pub(in crate::transport) const MAX_TURN: u64 = 32 * 1024;
+/// Rounds of turns in a window, at least: so often each stream moves on in a round trip.
+const ROUNDS: u64 = 2;
 
 /// Streams of one urgency with data to send.
 #[derive(Default)]
@@ -31,6 +39,8 @@ pub(super) struct Schedule {
     /// RESET_STREAM, STOP_SENDING, MAX_STREAM_DATA: sent ahead of all data, whatever the urgency. A
     /// stream that waits for its level must not keep the peer waiting for these.
     control: VecDeque<StreamId>,
+    /// Whose turn it was last, and the bytes it has had.
+    turn: Option<(StreamId, u64)>,
 }
 
 impl Schedule {
@@ -62,10 +72,18 @@ impl Schedule {
         level.ordered.pop_front().or_else(|| level.turns.pop_front())
     }
 
-    /// The front has had its turn and wants another.
-    pub(super) fn rotate(&mut self) {
+    /// The front has sent so many bytes and has more. Ends its turn if that is long enough where
+    /// all share `window` bytes.
+    pub(super) fn on_sent(&mut self, bytes: u64, window: u64) {
         let level = self.levels.iter_mut().find(|level| level.front().is_some());
-        if let Some(level) = level.filter(|level| level.ordered.is_empty()) {
+        let Some(level) = level.filter(|level| level.ordered.is_empty()) else { return };
+        let Some(front) = level.turns.front().copied() else { return };
+        let before = self.turn.filter(|turn| turn.0 == front).map_or(0, |turn| turn.1);
+        let share = window / (level.turns.len() as u64 * ROUNDS);
+        if before + bytes < share.min(MAX_TURN) {
+            self.turn = Some((front, before + bytes));
+        } else {
+            self.turn = None;
             level.turns.rotate_left(1);
         }
     }
@@ -140,7 +158,7 @@ mod tests {
         let mut served = Vec::new();
         for _ in 0..count {
             served.extend(schedule.front().map(|id| id.0));
-            schedule.rotate();
+            schedule.on_sent(1000, 0);
         }
         served
     }
@@ -171,5 +189,31 @@ mod tests {
         // A lower number comes in between and is first.
         schedule.push(StreamId(20), priority(3, false));
         assert_eq!(schedule.front(), Some(StreamId(20)));
+    }
+
+    #[test]
+    fn turns_are_long_where_the_window_is_large() {
+        let mut schedule = Schedule::default();
+        (0..4).for_each(|n| schedule.push(StreamId(n * 4), priority(3, true)));
+        let mut bytes_of_turn = |window: u64| {
+            let (front, mut bytes) = (schedule.front(), 0);
+            while schedule.front() == front {
+                schedule.on_sent(1000, window);
+                bytes += 1000;
+            }
+            bytes
+        };
+        assert_eq!(bytes_of_turn(8_000), 1_000);
+        assert_eq!(bytes_of_turn(8_008), 2_000);
+        assert_eq!(bytes_of_turn(160_000), 20_000);
+        assert_eq!(bytes_of_turn(u64::MAX), 33_000);
+        // Who comes in between ends another's turn at the most.
+        schedule.on_sent(19_000, 160_000);
+        let front = schedule.front();
+        schedule.push(StreamId(20), priority(2, true));
+        schedule.on_sent(1_000, 160_000);
+        assert_eq!(schedule.pop(), Some(StreamId(20)));
+        schedule.on_sent(1_000, 160_000);
+        assert_eq!(schedule.front(), front);
     }
 }
