@@ -3,18 +3,23 @@
 #
 #   sh tests/bench.sh [AREA...] [--json FILE]
 #
-# Areas: core handshake memory; all of them by default. Rows go to stdout as a table for each
-# area, and to FILE as one JSON object a line: name, unit, ours, peer, peer_name, ratio = ours/peer.
-# RIT_BENCH_MIB, RIT_BENCH_ROUNDS and RIT_BENCH_HANDSHAKES say how much is measured. The exit
-# status is 2 for a wrong call, 1 if an area failed. core/PERFORMANCE.md says what the figures are.
+# Areas: core handshake memory, and of whole processes: process latency; all of them by default.
+# Rows go to stdout as a table for each area, and to FILE as one JSON object a line: name, unit,
+# ours, peer, peer_name, ratio = ours/peer. RIT_BENCH_MIB, RIT_BENCH_ROUNDS and
+# RIT_BENCH_HANDSHAKES say how much is measured. The exit status is 2 for a wrong call, 1 if an
+# area failed, 3 if all that is missing cannot be had on this machine, which is said, with the
+# reason. A peer that is not here is left out, with a word. core/PERFORMANCE.md says what the
+# figures are.
 set -u
 
 # An area is a name here and a case in run_area.
-AREAS="core handshake memory"
+AREAS="core handshake memory process latency"
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # Of its own, so that the default build's lock file and target directory stay as they are.
 BIN=${CARGO_TARGET_DIR:-$ROOT/tests/bench/target}/release
+# Where the programs go that are measured as they are shipped.
+TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 
 die() {
     printf '%s\n' "error: $2" >&2
@@ -26,7 +31,18 @@ run_area() {
     case $1 in
     core | handshake) "$BIN/rit-bench" "$1" --json "$2" ;;
     memory) "$BIN/memory" --json "$2" ;;
+    process | latency) whole_processes "$1" "$2" ;;
     esac
+}
+
+# Exit status 3: it cannot be had here, or not all of it.
+whole_processes() {
+    command -v python3 >/dev/null || {
+        printf '%s\n' "unavailable: area $1: there is no python3 here" >&2
+        return 3
+    }
+    PATH=$PATH:$TARGET/peers/bin python3 -B "$ROOT/tests/bench/process.py" "$1" --json "$2" \
+        --bin "$TARGET/bench-programs" --server "$TARGET/release/rit-server" --tools "$BIN"
 }
 
 # Prints what quiche's BoringSSL needs and is not here; nothing if all is.
@@ -77,15 +93,29 @@ if [ -z "$missing" ]; then
 else
     printf '%s\n' "quiche is left out: it needs$missing" >&2
 fi
+case " $wanted " in
+*" process "* | *" latency "*)
+    set -- "$@" --features quinn-forward
+    {
+        cargo build --release --locked --manifest-path "$ROOT/Cargo.toml" -p rit-server &&
+            sh "$ROOT/examples-c/build.sh" "$TARGET/bench-programs"
+    } >&2 || die 1 "the build failed"
+    ;;
+esac
 "$@" >&2 || die 1 "the build failed"
 
 status=0
 for area in $wanted; do
-    if run_area "$area" "$rows/$area"; then
-        [ -z "$json" ] || cat "$rows/$area" >>"$json" || status=1
-    else
+    run_area "$area" "$rows/$area"
+    case $? in
+    0) ;;
+    3) [ "$status" -ne 0 ] || status=3 ;;
+    *)
         printf '%s\n' "error: area '$area' failed" >&2
         status=1
-    fi
+        continue
+        ;;
+    esac
+    [ -z "$json" ] || [ ! -e "$rows/$area" ] || cat "$rows/$area" >>"$json" || status=1
 done
 exit "$status"
