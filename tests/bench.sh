@@ -3,17 +3,17 @@
 #
 #   sh tests/bench.sh [AREA...] [--json FILE]
 #
-# Areas: core handshake memory, and of whole processes: process latency; all of them by default.
-# Rows go to stdout as a table for each area, and to FILE as one JSON object a line: name, unit,
-# ours, peer, peer_name, ratio = ours/peer. RIT_BENCH_MIB, RIT_BENCH_ROUNDS and
-# RIT_BENCH_HANDSHAKES say how much is measured. The exit status is 2 for a wrong call, 1 if an
-# area failed, 3 if all that is missing cannot be had on this machine, which is said, with the
-# reason. A peer that is not here is left out, with a word. core/PERFORMANCE.md says what the
-# figures are.
+# Areas: core handshake memory; on simulated links: links fairness; of whole processes: process
+# latency; all of them by default. Rows go to stdout as a table for each area, and to FILE as one
+# JSON object a line: name, unit, ours, peer, peer_name, ratio = ours/peer. RIT_BENCH_MIB,
+# RIT_BENCH_ROUNDS, RIT_BENCH_HANDSHAKES and RIT_BENCH_LINKS say how much is measured. The exit
+# status is 2 for a wrong call, 1 if an area failed, 3 if all that is missing cannot be had on this
+# machine, which is said, with the reason. A peer that is not here is left out, with a word.
+# core/PERFORMANCE.md says what the figures are.
 set -u
 
 # An area is a name here and a case in run_area.
-AREAS="core handshake memory process latency"
+AREAS="core handshake memory links fairness process latency"
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # Of its own, so that the default build's lock file and target directory stay as they are.
@@ -29,7 +29,7 @@ die() {
 # run_area AREA FILE: prints the area's table and writes its rows to FILE.
 run_area() {
     case $1 in
-    core | handshake) "$BIN/rit-bench" "$1" --json "$2" ;;
+    core | handshake | links | fairness) "$BIN/rit-bench" "$1" --json "$2" ;;
     memory) "$BIN/memory" --json "$2" ;;
     process | latency) whole_processes "$1" "$2" ;;
     esac

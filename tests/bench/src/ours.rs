@@ -28,11 +28,16 @@ pub struct Ends {
 impl Ends {
     /// Two ends that wish for datagrams of `datagram` bytes.
     pub fn new(datagram: usize) -> Ends {
+        Ends::with_window(datagram, WINDOW)
+    }
+
+    /// The same with other windows and send buffers.
+    pub(crate) fn with_window(datagram: usize, window: u64) -> Ends {
         let config = Config {
             max_datagram: datagram,
-            stream_window: WINDOW,
-            session_window: WINDOW,
-            stream_send_buffer: WINDOW,
+            stream_window: window,
+            session_window: window,
+            stream_send_buffer: window,
             ..Config::default()
         };
         let [(a, a_key), (b, b_key)] = [1, 2].map(|seed| {
@@ -72,7 +77,8 @@ impl Ends {
         (a, b.expect("established"))
     }
 
-    fn open(&mut self, now: Time) -> Connection {
+    /// The initiator, which has sent nothing yet.
+    pub(crate) fn open(&mut self, now: Time) -> Connection {
         let mut dcid = [0; 16];
         dcid[..8].copy_from_slice(&CONTACT);
         self.rng.fill(&mut dcid[8..]);
@@ -87,7 +93,8 @@ impl Ends {
         Connection::open(self.a.clone(), open, cid, &mut self.rng, now).expect("it opens")
     }
 
-    fn accept(&mut self, datagram: &mut [u8], now: Time) -> Connection {
+    /// The responder to a first datagram.
+    pub(crate) fn accept(&mut self, datagram: &mut [u8], now: Time) -> Connection {
         let header = Header::parse(datagram).expect("a first packet");
         let keys = Connection::first_packet_keys(self.b.provider, &self.contact, &header.dcid);
         let packet = &mut datagram[..header.len];
@@ -108,11 +115,11 @@ impl Ends {
     }
 }
 
-fn a_path() -> Path {
+pub(crate) fn a_path() -> Path {
     Path::v4([127, 0, 0, 1], 7001)
 }
 
-fn b_path() -> Path {
+pub(crate) fn b_path() -> Path {
     Path::v4([127, 0, 0, 2], 7002)
 }
 

@@ -9,7 +9,7 @@ use quinn_proto::congestion::CubicConfig;
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn_proto::{
     ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
-    ServerConfig, StreamId, TransportConfig, VarInt,
+    Event, ServerConfig, StreamId, TransportConfig, VarInt,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -24,10 +24,10 @@ const LATER: Duration = Duration::from_secs(3600);
 type Batch = (BytesMut, usize);
 
 /// An endpoint with one connection at most.
-struct End {
-    endpoint: Endpoint,
-    address: SocketAddr,
-    open: Option<(ConnectionHandle, Connection)>,
+pub(crate) struct End {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) address: SocketAddr,
+    pub(crate) open: Option<(ConnectionHandle, Connection)>,
     datagram: usize,
     /// A buffer that nothing was written to.
     spare: Vec<u8>,
@@ -42,7 +42,7 @@ impl End {
         End { endpoint, address, open: None, datagram, spare: Vec::new() }
     }
 
-    fn connection(&mut self) -> &mut Connection {
+    pub(crate) fn connection(&mut self) -> &mut Connection {
         &mut self.open.as_mut().expect("it is connected").1
     }
 
@@ -85,8 +85,8 @@ impl End {
         self.settle(now);
     }
 
-    /// What whoever drives a connection does after each batch.
-    fn settle(&mut self, now: Instant) {
+    /// What whoever drives a connection does after each batch. Returns what happened.
+    pub(crate) fn settle(&mut self, now: Instant) -> Vec<Event> {
         let (handle, connection) = self.open.as_mut().expect("it is connected");
         if connection.poll_timeout().is_some_and(|at| at <= now) {
             connection.handle_timeout(now);
@@ -96,7 +96,7 @@ impl End {
                 connection.handle_event(event);
             }
         }
-        while connection.poll().is_some() {}
+        std::iter::from_fn(|| connection.poll()).collect()
     }
 
     /// Lets the connection go, so that the endpoint forgets it.
@@ -110,16 +110,24 @@ impl End {
 
 /// Two endpoints.
 pub struct Ends {
-    a: End,
-    b: End,
+    pub(crate) a: End,
+    pub(crate) b: End,
     client: ClientConfig,
 }
 
 impl Ends {
     /// Two ends that send datagrams of `datagram` bytes from the start.
     pub fn new(datagram: usize) -> Ends {
+        // Ten datagrams (RFC 9002 §7.2): by default it takes them to have 1200 bytes, and a window
+        // that holds one datagram waits for delayed acknowledgements alone.
+        let initial = Some(10 * datagram as u64);
+        Ends::with_transport(datagram, transport(datagram, WINDOW, initial))
+    }
+
+    /// The same with another transport configuration.
+    pub(crate) fn with_transport(datagram: usize, transport: TransportConfig) -> Ends {
         let configs = Configs::new();
-        let transport = Arc::new(transport(datagram));
+        let transport = Arc::new(transport);
         let mut config = EndpointConfig::default();
         config.max_udp_payload_size(datagram as u16).expect("1200 at least");
         let config = Arc::new(config);
@@ -142,10 +150,16 @@ impl Ends {
         self.b.let_go(now);
     }
 
-    fn connect(&mut self, now: Instant, responder: &mut Duration) {
+    /// The initiator, which has sent nothing yet.
+    pub(crate) fn open(&mut self, now: Instant) {
         let Ends { a, b, client } = self;
         let opened = a.endpoint.connect(now, client.clone(), b.address, NAME);
         a.open = Some(opened.expect("it opens"));
+    }
+
+    fn connect(&mut self, now: Instant, responder: &mut Duration) {
+        self.open(now);
+        let Ends { a, b, .. } = self;
         loop {
             let sent = a.collect(now);
             timed(responder, || b.handle(a.address, sent, now));
@@ -159,17 +173,20 @@ impl Ends {
     }
 }
 
-fn transport(datagram: usize) -> TransportConfig {
-    let window = VarInt::try_from(WINDOW).expect("below 2^62");
-    // Ten datagrams (RFC 9002 §7.2): by default it takes them to have 1200 bytes, and a window
-    // that holds one datagram waits for delayed acknowledgements alone.
+/// CUBIC, datagrams of one size without discovery, these flow control windows and send buffers;
+/// an initial congestion window other than quinn's own.
+pub(crate) fn transport(datagram: usize, window: u64, initial: Option<u64>) -> TransportConfig {
+    let send_window = window;
+    let window = VarInt::try_from(window).expect("below 2^62");
     let mut cubic = CubicConfig::default();
-    cubic.initial_window(10 * datagram as u64);
+    if let Some(initial) = initial {
+        cubic.initial_window(initial);
+    }
     let mut transport = TransportConfig::default();
     transport
         .stream_receive_window(window)
         .receive_window(window)
-        .send_window(WINDOW)
+        .send_window(send_window)
         .initial_mtu(datagram as u16)
         .min_mtu(datagram as u16)
         .mtu_discovery_config(None)

@@ -11,6 +11,8 @@ pub struct Settings {
     pub rounds: usize,
     /// Handshakes of one run (`RIT_BENCH_HANDSHAKES`).
     pub handshakes: usize,
+    /// All simulated links, rather than a choice of them (`RIT_BENCH_LINKS=all`).
+    pub all_links: bool,
 }
 
 impl Settings {
@@ -20,6 +22,7 @@ impl Settings {
             bytes: number("RIT_BENCH_MIB", 1024)? << 20,
             rounds: number("RIT_BENCH_ROUNDS", 5)? as usize,
             handshakes: number("RIT_BENCH_HANDSHAKES", 1000)? as usize,
+            all_links: env::var_os("RIT_BENCH_LINKS").is_some_and(|text| text == "all"),
         })
     }
 }
