@@ -104,7 +104,7 @@ impl Recovery {
         // Without a round-trip time there is no pace; the initial window is a burst anyway.
         self.paced_until = if self.rtt.has_sample() {
             let (window, rtt) = (self.controller.window(), self.rtt.smoothed());
-            self.pacer.delay(window, rtt, self.mtu.current(), now)
+            self.pacer.delay(window, rtt, self.mtu.current(), self.in_flight == 0, now)
         } else {
             None
         };

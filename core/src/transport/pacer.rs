@@ -2,7 +2,9 @@
 //! round trip, and a little faster, instead of all at once.
 //!
 //! A bucket of bytes. What it holds at most is what two milliseconds of that rate make, so that a
-//! timer of a millisecond is fine enough, but never less than the initial window.
+//! timer of a millisecond is fine enough, but never less than a few packets. A sender that had
+//! nothing in flight begins with a burst of the initial window, as a new one does; one that has is
+//! no burstier than its timer makes it, or a full queue would drop more of it than of others.
 
 use crate::base::Time;
 use core::time::Duration;
@@ -11,8 +13,10 @@ use core::time::Duration;
 const GAIN: (u64, u64) = (5, 4);
 const BURST_TIME_US: u64 = 2_000;
 /// Packets the bucket holds at least and at most.
-const MIN_BURST: u64 = 10;
+const MIN_BURST: u64 = 4;
 const MAX_BURST: u64 = 256;
+/// Packets it holds at least for a sender that had nothing in flight (RFC 9002 §7.7).
+const FIRST_BURST: u64 = 10;
 
 #[derive(Debug, Default)]
 pub(super) struct Pacer {
@@ -21,12 +25,14 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    /// When the next packet of up to `mtu` bytes may leave; `None`: now.
+    /// When the next packet of up to `mtu` bytes may leave; `None`: now. `is_idle`: nothing is in
+    /// flight.
     pub(super) fn delay(
         &mut self,
         window: u64,
         rtt: Duration,
         mtu: usize,
+        is_idle: bool,
         now: Time,
     ) -> Option<Time> {
         let mtu = mtu as u64;
@@ -39,18 +45,18 @@ impl Pacer {
             let bytes = u128::from(window) * u128::from(us) * u128::from(GAIN.0);
             (bytes / u128::from(rtt_us * GAIN.1)) as u64
         };
-        let capacity = in_us(BURST_TIME_US).clamp(MIN_BURST * mtu, MAX_BURST * mtu);
+        let least = if is_idle { FIRST_BURST } else { MIN_BURST };
+        let capacity = in_us(BURST_TIME_US).clamp(least * mtu, MAX_BURST * mtu);
         let Some(filled_at) = self.filled_at else {
-            (self.tokens, self.filled_at) = (capacity, Some(now));
+            (self.tokens, self.filled_at) = (capacity.max(FIRST_BURST * mtu), Some(now));
             return None;
         };
         let gained = in_us(now.since(filled_at).as_micros() as u64);
-        // Too little time for a byte is kept for later.
+        // Too little time for a byte is kept for later, and so is what is left of a first burst.
         if gained > 0 {
-            self.tokens = self.tokens.saturating_add(gained);
+            self.tokens = self.tokens.saturating_add(gained).min(capacity.max(self.tokens));
             self.filled_at = Some(now);
         }
-        self.tokens = self.tokens.min(capacity);
         if self.tokens >= mtu {
             return None;
         }
@@ -78,7 +84,7 @@ mod tests {
         let (mut pacer, mut now, mut sent) = (Pacer::default(), Time::ZERO, 0);
         let end = Time::ZERO + rtt * 10;
         while now < end {
-            match pacer.delay(window, rtt, MTU, now) {
+            match pacer.delay(window, rtt, MTU, false, now) {
                 None => {
                     pacer.on_sent(MTU as u64);
                     sent += MTU as u64;
@@ -98,16 +104,47 @@ mod tests {
         let mut pacer = Pacer::default();
         let rtt = Duration::from_millis(50);
         let now = Time::from_micros(5);
-        assert_eq!(pacer.delay(20_000, rtt, MTU, now), None);
+        assert_eq!(pacer.delay(20_000, rtt, MTU, false, now), None);
         pacer.on_sent(12_000);
-        let at = pacer.delay(20_000, rtt, MTU, now).expect("the bucket is empty");
-        assert_eq!(pacer.delay(20_000, rtt, MTU, at), None);
-        for _ in 0..4 {
-            assert_eq!(pacer.delay(20_000, rtt, MTU, at), None);
+        let at = pacer.delay(20_000, rtt, MTU, false, now).expect("the bucket is empty");
+        assert_eq!(pacer.delay(20_000, rtt, MTU, false, at), None);
+        for _ in 0..2 {
+            assert_eq!(pacer.delay(20_000, rtt, MTU, false, at), None);
             pacer.on_sent(MTU as u64);
         }
         // A clock that stands still, and a round trip of nothing.
         pacer.on_sent(u64::MAX);
-        assert!(pacer.delay(20_000, Duration::ZERO, MTU, at).is_some_and(|next| next > at));
+        assert!(pacer.delay(20_000, Duration::ZERO, MTU, false, at).is_some_and(|next| next > at));
+    }
+
+    #[test]
+    fn bursts_are_short_unless_nothing_was_in_flight() {
+        let rtt = Duration::from_millis(50);
+        let (mut pacer, mut now) = (Pacer::default(), Time::ZERO);
+        let mut burst = |is_idle: bool| {
+            now = now + Duration::from_secs(1);
+            let mut is_first = is_idle;
+            let mut count = 0;
+            while pacer.delay(20_000, rtt, MTU, core::mem::take(&mut is_first), now).is_none() {
+                pacer.on_sent(MTU as u64);
+                count += 1;
+            }
+            count
+        };
+        assert_eq!([true, false, true, false].map(&mut burst), [10, 4, 10, 4]);
+    }
+
+    #[test]
+    fn what_is_left_of_a_first_burst_is_not_taken_away() {
+        let rtt = Duration::from_millis(50);
+        let (mut pacer, now) = (Pacer::default(), Time::ZERO);
+        assert_eq!(pacer.delay(20_000, rtt, MTU, true, now), None);
+        pacer.on_sent(MTU as u64);
+        let later = now + Duration::from_millis(1);
+        for _ in 0..9 {
+            assert_eq!(pacer.delay(20_000, rtt, MTU, false, later), None);
+            pacer.on_sent(MTU as u64);
+        }
+        assert!(pacer.delay(20_000, rtt, MTU, false, later).is_some());
     }
 }
