@@ -317,6 +317,11 @@ impl Connection {
         &self.recovery.rtt
     }
 
+    /// Bytes that congestion control lets be in flight (RFC 9002 §7).
+    pub fn congestion_window(&self) -> u64 {
+        self.recovery.controller.window()
+    }
+
     /// Counters.
     pub fn stats(&self) -> Stats {
         let (unread, unacked) = self.streams.buffered();

@@ -9,6 +9,10 @@ pub const SECOND: Nanos = 1_000_000_000;
 /// A stream that is not open after so long counts as one that carries nothing.
 const MAX_HANDSHAKE: Nanos = 60 * SECOND;
 
+/// Streams that bear more gaps together than one of quinn-proto's does: that closes the connection
+/// where more than 1024 parts of it wait for what was lost between them.
+pub const MANY: usize = 64;
+
 /// Whose ends a flow has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
@@ -16,6 +20,8 @@ pub enum Who {
     Ours,
     /// quinn-proto's.
     Quinn,
+    /// quinn-proto's, with the transfer spread over [`MANY`] streams.
+    QuinnOverMany,
 }
 
 impl Who {
@@ -23,7 +29,8 @@ impl Who {
     pub fn flow(self, config: &LinkConfig) -> Box<dyn Flow> {
         match self {
             Who::Ours => Box::new(OurFlow::new(config)),
-            Who::Quinn => Box::new(QuinnFlow::new(config)),
+            Who::Quinn => Box::new(QuinnFlow::new(config, 1)),
+            Who::QuinnOverMany => Box::new(QuinnFlow::new(config, MANY)),
         }
     }
 }
@@ -66,7 +73,7 @@ mod tests {
         let rtt = SECOND / 50;
         let clean = LinkConfig { rate: 10_000_000, rtt, buffer: 50_000, loss_ppm: 0 };
         let lossy = LinkConfig { loss_ppm: 20_000, ..clean };
-        for who in [Who::Ours, Who::Quinn] {
+        for who in [Who::Ours, Who::Quinn, Who::QuinnOverMany] {
             let run = |config| goodput(who, config, (5 * SECOND, 1), 4, |_, _| {}).share;
             assert!(run(&clean) > 0.9 && run(&clean) < 1.0, "{who:?}");
             assert!(run(&lossy) < run(&clean), "{who:?}");

@@ -126,6 +126,8 @@ impl Flow for OurFlow {
     }
 
     fn describe(&self) -> String {
-        self.a.as_ref().map_or(String::new(), |a| format!("{:?} {:?}", a.stats(), a.rtt()))
+        let Some(a) = &self.a else { return String::new() };
+        let (window, lost) = (a.congestion_window(), a.stats().packets_lost);
+        format!("window {window}, {:.3} ms, {lost} lost", a.rtt().smoothed().as_secs_f64() * 1e3)
     }
 }

@@ -15,26 +15,31 @@ pub struct QuinnFlow {
     ends: Ends,
     /// When the virtual clock says zero.
     base: Instant,
-    stream: Option<(StreamId, Nanos)>,
-    /// The stream as the receiver knows it.
-    incoming: Option<StreamId>,
+    /// How many share the transfer.
+    count: usize,
+    streams: Vec<StreamId>,
+    opened_at: Option<Nanos>,
+    /// The streams as the receiver knows them.
+    incoming: Vec<StreamId>,
     block: Bytes,
     delivered: u64,
     ended: Option<String>,
 }
 
 impl QuinnFlow {
-    /// A flow for this link.
-    pub fn new(config: &LinkConfig) -> QuinnFlow {
+    /// A flow for this link, over so many streams.
+    pub fn new(config: &LinkConfig, count: usize) -> QuinnFlow {
         QuinnFlow {
             ends: Ends::with_transport(
                 DATAGRAM,
                 quinn_peer::transport(DATAGRAM, window(config), None),
             ),
             base: Instant::now(),
-            stream: None,
-            incoming: None,
-            block: Bytes::from(vec![7; BLOCK]),
+            count,
+            streams: Vec::new(),
+            opened_at: None,
+            incoming: Vec::new(),
+            block: Bytes::from(vec![7; BLOCK / count]),
             delivered: 0,
             ended: None,
         }
@@ -61,7 +66,8 @@ impl QuinnFlow {
         for event in events {
             match event {
                 Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => {
-                    self.incoming = self.ends.b.connection().streams().accept(Dir::Bi);
+                    let mut streams = self.ends.b.connection().streams();
+                    self.incoming.extend(std::iter::from_fn(|| streams.accept(Dir::Bi)));
                 }
                 Event::ConnectionLost { reason } if self.ended.is_none() => {
                     self.ended = Some(format!("{end:?} at {:.3} s: {reason}", now as f64 / 1e9));
@@ -76,27 +82,35 @@ impl QuinnFlow {
             return;
         }
         let a = self.ends.a.connection();
-        if self.stream.is_none() {
-            self.stream = a.streams().open(Dir::Bi).map(|id| (id, now));
+        if self.opened_at.is_none() {
+            let open = || a.streams().open(Dir::Bi);
+            self.streams = std::iter::from_fn(open).take(self.count).collect();
+            self.opened_at = Some(now);
         }
-        let Some((stream, _)) = self.stream else { return };
+        // In turn, so that each has as much to say.
         loop {
-            let mut chunks = [self.block.clone()];
-            match a.send_stream(stream).write_chunks(&mut chunks) {
-                Ok(written) if written.bytes > 0 => {}
-                _ => break,
+            let mut written = 0;
+            for stream in &self.streams {
+                let mut chunks = [self.block.clone()];
+                let result = a.send_stream(*stream).write_chunks(&mut chunks);
+                written += result.map_or(0, |written| written.bytes);
+            }
+            if written == 0 {
+                return;
             }
         }
     }
 
     fn read(&mut self) {
-        let Some(stream) = self.incoming else { return };
-        let mut stream = self.ends.b.connection().recv_stream(stream);
-        let Ok(mut chunks) = stream.read(true) else { return };
-        while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
-            self.delivered += chunk.bytes.len() as u64;
+        for stream in &self.incoming {
+            let mut stream = self.ends.b.connection().recv_stream(*stream);
+            let Ok(mut chunks) = stream.read(true) else { continue };
+            while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
+                self.delivered += chunk.bytes.len() as u64;
+            }
+            // What it asks for is sent with what else there is.
+            let _ = chunks.finalize();
         }
-        let _ = chunks.finalize();
     }
 }
 
@@ -170,7 +184,7 @@ impl Flow for QuinnFlow {
     }
 
     fn opened_at(&self) -> Option<Nanos> {
-        self.stream.map(|(_, at)| at)
+        self.opened_at
     }
 
     fn delivered(&self) -> u64 {
@@ -182,7 +196,9 @@ impl Flow for QuinnFlow {
     }
 
     fn describe(&self) -> String {
-        let open = self.ends.a.open.as_ref();
-        open.map_or(String::new(), |(_, a)| format!("{:?} {:?}", a.stats().path, a.rtt()))
+        let Some((_, a)) = &self.ends.a.open else { return String::new() };
+        let path = a.stats().path;
+        let (window, lost) = (path.cwnd, path.lost_packets);
+        format!("window {window}, {:.3} ms, {lost} lost", a.rtt().as_secs_f64() * 1e3)
     }
 }
