@@ -250,7 +250,7 @@ mod tests {
         let mut rx = RecvStream::new(FIRST_WINDOW * 3);
         let (mut at, mut out) = (0, std::vec![0; FIRST_WINDOW as usize]);
         let mut pass = |rx: &mut RecvStream, len: u64, leave: u64| {
-            rx.on_data(at, &out[..len as usize].to_vec(), false, u64::MAX).unwrap();
+            rx.on_data(at, &out[..len as usize], false, u64::MAX).unwrap();
             at += len;
             let read = rx.read(&mut out[..(len - leave) as usize]).unwrap();
             assert_eq!(read as u64, len - leave);
