@@ -25,7 +25,6 @@ pub(super) struct RecvStream {
     /// The limit announced.
     max_data: u64,
     window: u64,
-    window_max: u64,
     /// What must be read before the window may grow again.
     grows_at: u64,
     final_size: Option<u64>,
@@ -51,7 +50,6 @@ impl RecvStream {
             end: 0,
             max_data: window,
             window,
-            window_max,
             grows_at: window,
             final_size: None,
             reset: None,
@@ -157,8 +155,9 @@ impl RecvStream {
         self.reset
     }
 
-    /// Copies out what is there, in order. 0 bytes are the end of the stream, told once.
-    pub(super) fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
+    /// Copies out what is there, in order. 0 bytes are the end of the stream, told once. The window
+    /// may grow to `window_max`.
+    pub(super) fn read(&mut self, out: &mut [u8], window_max: u64) -> Result<usize, StreamError> {
         if let Some(code) = self.reset {
             return Err(StreamError::Reset(code));
         }
@@ -173,7 +172,7 @@ impl RecvStream {
         }
         self.ring.read_at(base, &mut out[..len]);
         self.ring.advance(base + len as u64);
-        self.grow_window();
+        self.grow_window(window_max);
         if self.final_size.is_none()
             && self.ring.base() + self.window - self.max_data >= self.window / 4
         {
@@ -184,11 +183,11 @@ impl RecvStream {
 
     /// A reader who took a whole window, and has left little of it unread, is not what the sender
     /// waits for: the window may be.
-    fn grow_window(&mut self) {
+    fn grow_window(&mut self, window_max: u64) {
         let base = self.ring.base();
         let keeps_up = self.end - base < self.window / 4;
-        if self.window < self.window_max && base >= self.grows_at && keeps_up {
-            self.window = (self.window * 2).min(self.window_max);
+        if self.window < window_max && base >= self.grows_at && keeps_up {
+            self.window = (self.window * 2).min(window_max);
             self.grows_at = base + self.window;
         }
     }
@@ -242,17 +241,18 @@ mod tests {
 
     fn read(rx: &mut RecvStream) -> Result<std::vec::Vec<u8>, StreamError> {
         let mut out = [0; 100];
-        rx.read(&mut out).map(|len| out[..len].to_vec())
+        rx.read(&mut out, 0).map(|len| out[..len].to_vec())
     }
 
     #[test]
     fn the_window_grows_for_a_reader_that_keeps_up() {
-        let mut rx = RecvStream::new(FIRST_WINDOW * 3);
+        const MAX: u64 = FIRST_WINDOW * 3;
+        let mut rx = RecvStream::new(MAX);
         let (mut at, mut out) = (0, std::vec![0; FIRST_WINDOW as usize]);
         let mut pass = |rx: &mut RecvStream, len: u64, leave: u64| {
             rx.on_data(at, &out[..len as usize], false, u64::MAX).unwrap();
             at += len;
-            let read = rx.read(&mut out[..(len - leave) as usize]).unwrap();
+            let read = rx.read(&mut out[..(len - leave) as usize], MAX).unwrap();
             assert_eq!(read as u64, len - leave);
             rx.announce_max_data() - rx.ring.base()
         };
@@ -263,7 +263,7 @@ mod tests {
         // A window has been read, but this reader is late.
         assert_eq!(pass(&mut rx, quarter * 2, quarter), FIRST_WINDOW);
         assert_eq!(pass(&mut rx, quarter, 0), FIRST_WINDOW);
-        assert_eq!(rx.read(&mut std::vec![0; quarter as usize]), Ok(quarter as usize));
+        assert_eq!(rx.read(&mut std::vec![0; quarter as usize], MAX), Ok(quarter as usize));
         assert_eq!(rx.announce_max_data() - rx.ring.base(), FIRST_WINDOW * 2);
         for _ in 0..7 {
             assert_eq!(pass(&mut rx, quarter, 0), FIRST_WINDOW * 2);
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(rx.on_data(0, b"abcd", false, 100), Ok(0));
         assert_eq!(read(&mut rx), Ok(b"abcdef".to_vec()));
         assert!(rx.is_readable() && !rx.is_terminal(), "the end is still to be read");
-        assert_eq!(rx.read(&mut []), Err(StreamError::Blocked));
+        assert_eq!(rx.read(&mut [], 0), Err(StreamError::Blocked));
         assert_eq!(read(&mut rx), Ok(std::vec![]));
         assert!(!rx.is_readable() && rx.is_terminal());
         assert_eq!(read(&mut rx), Err(StreamError::Finished));

@@ -44,8 +44,8 @@ pub(super) struct SendStream {
     lost: RangeSet,
     /// The peer's limit.
     max_data: u64,
-    /// The limit that the peer was told to be in our way.
-    blocked_told: Option<u64>,
+    /// The peer was told that its limit is in our way.
+    is_blocked_told: bool,
     fin: Fin,
     reset: Reset,
     stopped: Option<u64>,
@@ -64,7 +64,7 @@ impl SendStream {
             acked: RangeSet::new(),
             lost: RangeSet::new(),
             max_data,
-            blocked_told: None,
+            is_blocked_told: false,
             fin: Fin::Open,
             reset: Reset::None,
             stopped: None,
@@ -188,6 +188,7 @@ impl SendStream {
 
     pub(super) fn on_max_data(&mut self, max: u64) -> bool {
         let grew = max > self.max_data;
+        self.is_blocked_told &= !grew;
         self.max_data = self.max_data.max(max);
         grew
     }
@@ -197,12 +198,8 @@ impl SendStream {
     pub(super) fn take_blocked(&mut self) -> Option<u64> {
         let is_blocked =
             self.reset == Reset::None && self.next == self.max_data && self.end > self.next;
-        let is_told = self.blocked_told == Some(self.max_data);
-        if !is_blocked || is_told {
-            return None;
-        }
-        self.blocked_told = Some(self.max_data);
-        self.blocked_told
+        (is_blocked && !core::mem::replace(&mut self.is_blocked_told, true))
+            .then_some(self.max_data)
     }
 
     /// Whether data could go out if the connection had credit.

@@ -182,7 +182,7 @@ impl Streams {
 
     pub(super) fn read(&mut self, id: StreamId, out: &mut [u8]) -> Result<usize, StreamError> {
         let stream = self.table.get_mut(&id).ok_or(StreamError::Unknown)?;
-        let len = stream.recv.read(out)?;
+        let len = stream.recv.read(out, self.stream_window)?;
         if stream.recv.pending_max_data {
             self.queue_control(id);
         }
