@@ -76,7 +76,8 @@ fn many_datagrams_leave_in_one_call() {
     assert!(got.iter().enumerate().all(|(i, byte)| *byte == (i * 7 % 251) as u8));
     assert!(world.peers[DEVICE].port().batches > 5, "{}", world.peers[DEVICE].port().batches);
     assert_eq!(world.peers[USER].port().batches, 0);
-    assert!(world.longest_train >= 10, "{}", world.longest_train);
+    // The pacer lets four go at once.
+    assert!(world.longest_train >= 4, "{}", world.longest_train);
     // Far more than are marked before a report of them came back.
     assert!(world.marked > 100, "{}", world.marked);
 }
