@@ -24,6 +24,9 @@ const MAX_PTO_SHIFT: u32 = 12;
 /// outage that the idle timeout bears, traffic goes on within seconds.
 const MAX_PTO: Duration = Duration::from_secs(4);
 
+/// How long a stream may wait for its turn where the round trip is shorter.
+const ROUND: Duration = Duration::from_millis(10);
+
 /// The longest time in which all that was sent was lost.
 #[derive(Default)]
 struct LostRun {
@@ -97,6 +100,13 @@ impl Recovery {
     /// The window in full packets.
     pub(super) fn window_packets(&self) -> u64 {
         self.controller.window() / self.mtu.current() as u64
+    }
+
+    /// Bytes in which each of the streams that share is to have a turn: what leaves in half a round
+    /// trip, or in [`ROUND`] where that is more.
+    pub(super) fn round(&self) -> u64 {
+        let (window, rtt) = (self.controller.window(), self.rtt.smoothed().as_micros() as u64);
+        (window / 2).max(window.saturating_mul(ROUND.as_micros() as u64) / rtt.max(1))
     }
 
     /// Whether a packet may leave now, as far as its pace is concerned.

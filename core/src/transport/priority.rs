@@ -7,7 +7,7 @@
 /// as there is some: strict, as RFC 9218 §10 suggests, so a lower level starves while higher ones
 /// keep the path full. Only data waits; resets, requests to stop and limits are sent ahead of it.
 /// Within a level the streams that are not incremental go first, the lowest number to its end; the
-/// incremental ones then take turns: of a packet, or of several where the window holds many.
+/// incremental ones then take turns: of a packet, or of several where the path is fast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Priority {
     urgency: u8,

@@ -253,8 +253,8 @@ impl Connection {
         // Full: what does not fit goes into the next packet.
         let _ = self.write_control(w);
         let sent = &mut self.spaces[SpaceId::Data as usize].sent;
-        let window = self.recovery.controller.window();
-        self.streams.write_frames(w, window, |frame| sent.push_frame(frame));
+        let round = self.recovery.round();
+        self.streams.write_frames(w, round, |frame| sent.push_frame(frame));
         if is_streams_turn {
             self.write_datagrams(w);
         }

@@ -4,16 +4,14 @@
 //! stream stands in the data queues once at most, and in the queue for control frames once at most.
 //! The queues keep their memory, so that steady traffic allocates nothing.
 //!
-//! A turn of an incremental stream is several packets where the window is large: one stream's bytes
+//! A turn of an incremental stream is several packets where the path is fast: one stream's bytes
 //! in a row are cheaper for both ends than a piece of each.
 
 use crate::transport::{Priority, StreamId};
 use alloc::collections::VecDeque;
 
 /// Bytes of the longest turn.
-pub(in crate::transport) const MAX_TURN: u64 = 32 * 1024;
-/// Rounds of turns in a window, at least: so often each stream moves on in a round trip.
-const ROUNDS: u64 = 2;
+pub(in crate::transport) const MAX_TURN: u64 = 64 * 1024;
 
 /// Streams of one urgency with data to send.
 #[derive(Default)]
@@ -73,13 +71,13 @@ impl Schedule {
     }
 
     /// The front has sent so many bytes and has more. Ends its turn if that is long enough where
-    /// all share `window` bytes.
-    pub(super) fn on_sent(&mut self, bytes: u64, window: u64) {
+    /// all have one in `round` bytes.
+    pub(super) fn on_sent(&mut self, bytes: u64, round: u64) {
         let level = self.levels.iter_mut().find(|level| level.front().is_some());
         let Some(level) = level.filter(|level| level.ordered.is_empty()) else { return };
         let Some(front) = level.turns.front().copied() else { return };
         let before = self.turn.filter(|turn| turn.0 == front).map_or(0, |turn| turn.1);
-        let share = window / (level.turns.len() as u64 * ROUNDS);
+        let share = round / level.turns.len() as u64;
         if before + bytes < share.min(MAX_TURN) {
             self.turn = Some((front, before + bytes));
         } else {
@@ -192,28 +190,28 @@ mod tests {
     }
 
     #[test]
-    fn turns_are_long_where_the_window_is_large() {
+    fn turns_are_long_where_a_round_is() {
         let mut schedule = Schedule::default();
         (0..4).for_each(|n| schedule.push(StreamId(n * 4), priority(3, true)));
-        let mut bytes_of_turn = |window: u64| {
+        let mut bytes_of_turn = |round: u64| {
             let (front, mut bytes) = (schedule.front(), 0);
             while schedule.front() == front {
-                schedule.on_sent(1000, window);
+                schedule.on_sent(1000, round);
                 bytes += 1000;
             }
             bytes
         };
-        assert_eq!(bytes_of_turn(8_000), 1_000);
-        assert_eq!(bytes_of_turn(8_008), 2_000);
-        assert_eq!(bytes_of_turn(160_000), 20_000);
-        assert_eq!(bytes_of_turn(u64::MAX), 33_000);
+        assert_eq!(bytes_of_turn(4_000), 1_000);
+        assert_eq!(bytes_of_turn(4_004), 2_000);
+        assert_eq!(bytes_of_turn(80_000), 20_000);
+        assert_eq!(bytes_of_turn(u64::MAX), 66_000);
         // Who comes in between ends another's turn at the most.
-        schedule.on_sent(19_000, 160_000);
+        schedule.on_sent(19_000, 80_000);
         let front = schedule.front();
         schedule.push(StreamId(20), priority(2, true));
-        schedule.on_sent(1_000, 160_000);
+        schedule.on_sent(1_000, 80_000);
         assert_eq!(schedule.pop(), Some(StreamId(20)));
-        schedule.on_sent(1_000, 160_000);
+        schedule.on_sent(1_000, 80_000);
         assert_eq!(schedule.front(), front);
     }
 }

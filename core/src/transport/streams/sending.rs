@@ -17,12 +17,12 @@ impl Streams {
         self.pending_max_data || self.pending_max_streams || !self.schedule.is_empty()
     }
 
-    /// Writes what the streams have to say, until the packet is full. `window` bytes may be in
-    /// flight.
+    /// Writes what the streams have to say, until the packet is full. Each that shares has a turn in
+    /// `round` bytes.
     pub(in crate::transport) fn write_frames(
         &mut self,
         w: &mut Writer<'_>,
-        window: u64,
+        round: u64,
         mut sent: impl FnMut(SentFrame),
     ) {
         // Full: what does not fit goes into the next packet.
@@ -32,7 +32,7 @@ impl Streams {
             let Some((id, credit, stream)) = self.begin_turn() else { return };
             let before = w.len();
             let fresh = write_data(id, credit, stream, w, &mut sent);
-            let wants_more = self.end_turn(fresh, (w.len() - before) as u64, window);
+            let wants_more = self.end_turn(fresh, (w.len() - before) as u64, round);
             if w.len() == before && wants_more {
                 return; // it needs more room than is left
             }
@@ -90,14 +90,14 @@ impl Streams {
 
     /// The stream at the front sent `bytes`, of them `fresh` ones never sent before. Tells whether
     /// it still stands in line.
-    fn end_turn(&mut self, fresh: u64, bytes: u64, window: u64) -> bool {
+    fn end_turn(&mut self, fresh: u64, bytes: u64, round: u64) -> bool {
         self.sent += fresh;
         let has_credit = self.send_max > self.sent;
         let Some(id) = self.schedule.front() else { return false };
         let Some(stream) = self.table.get_mut(&id) else { return false };
         let has_pending = stream.send.has_pending();
         if stream.send.has_pending_without_credit() || has_pending && has_credit {
-            self.schedule.on_sent(bytes, window);
+            self.schedule.on_sent(bytes, round);
             return true;
         }
         self.schedule.pop();

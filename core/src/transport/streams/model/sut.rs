@@ -18,9 +18,9 @@ use std::vec::Vec;
 pub(super) const SIDES: [Side; 2] = [Side::Initiator, Side::Responder];
 /// No packet is larger.
 pub(super) const PACKET_MAX: usize = 400;
-/// Shared by all turns; the frames of a turn have four bytes at least, and a round is half of it.
-const TURN_WINDOW: u64 = 400;
-const FRAMES_IN_ROUND: usize = TURN_WINDOW as usize / 2 / 4;
+/// All have their turn in so many bytes; each frame has four at least.
+const ROUND: u64 = 200;
+const FRAMES_IN_ROUND: usize = ROUND as usize / 4;
 
 /// Whether an end has a stream in its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,7 +336,7 @@ impl Sut {
         let mut buf = [0; PACKET_MAX];
         let mut w = Writer::new(&mut buf[..room]);
         let mut sent = Vec::new();
-        self.ends[end].write_frames(&mut w, TURN_WINDOW, |frame| sent.push(frame));
+        self.ends[end].write_frames(&mut w, ROUND, |frame| sent.push(frame));
         let len = w.len();
         let written = buf[..len].to_vec();
         let mut reader = Reader::new(&written);
