@@ -151,7 +151,7 @@ impl rit_path {
 
     /// Nothing yet, for somebody to fill in.
     pub(crate) fn empty() -> Self {
-        rit_path::new(&Path { ip: [0; 16], port: 0, ifindex: 0 }, Ecn::NotEct)
+        rit_path::new(&Path { ip: [0; 16], port: 0, via: 0, ifindex: 0 }, Ecn::NotEct)
     }
 
     /// The path in core's form.
@@ -159,7 +159,7 @@ impl rit_path {
         if self.port == 0 || self.ecn > 0b11 || self.reserved != 0 {
             return Err(Error::Argument("rit_path"));
         }
-        Ok(Path { ip: self.ip, port: self.port, ifindex: self.ifindex })
+        Ok(Path { ip: self.ip, port: self.port, via: 0, ifindex: self.ifindex })
     }
 
     /// The codepoint in core's form.

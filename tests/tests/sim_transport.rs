@@ -75,7 +75,7 @@ impl Pair {
                 Event::Opened(id) => {
                     self.moved[i].insert(id, (0, 0, false));
                 }
-                Event::Stream(_) | Event::Moved | Event::Datagrams => {}
+                Event::Stream(_) | Event::Path(_) | Event::Datagrams => {}
                 Event::Closed(reason) => panic!("end {i} closed: {reason}"),
             }
         }

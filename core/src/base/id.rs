@@ -44,6 +44,9 @@ pub struct Path {
     pub ip: [u8; 16],
     /// UDP port, host order.
     pub port: u16,
+    /// The relay channel of this node that it leads through, to whom address and port are the
+    /// relay's; 0: none, the address is the peer's.
+    pub via: u16,
     /// The port's number of the interface; 0: whichever routing chooses.
     pub ifindex: u32,
 }
@@ -51,7 +54,7 @@ pub struct Path {
 impl Path {
     /// A path to an IPv4 address.
     pub fn v4(ip: [u8; 4], port: u16) -> Self {
-        Path { ip: Ipv4Addr::from(ip).to_ipv6_mapped().octets(), port, ifindex: 0 }
+        Path { ip: Ipv4Addr::from(ip).to_ipv6_mapped().octets(), port, via: 0, ifindex: 0 }
     }
 
     /// The address in the standard library's form.
@@ -68,7 +71,7 @@ impl From<SocketAddr> for Path {
             IpAddr::V4(v4) => v4.to_ipv6_mapped(),
             IpAddr::V6(v6) => v6,
         };
-        Path { ip: ip.octets(), port: addr.port(), ifindex: 0 }
+        Path { ip: ip.octets(), port: addr.port(), via: 0, ifindex: 0 }
     }
 }
 
@@ -101,6 +104,7 @@ impl Ecn {
 
 impl fmt::Debug for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.socket_addr())
+        write!(f, "{}", self.socket_addr())?;
+        if self.via == 0 { Ok(()) } else { write!(f, " via {}", self.via) }
     }
 }

@@ -11,7 +11,7 @@ use crate::base::{Ecn, Path, PublicKey, Rng, Time};
 use crate::broker::{Answer, AskId, Broker, BrokerEvent, Limits, LinkId, Output, Query};
 use crate::crypto::{Provider, Signer, broker_contact};
 use crate::handshake::{Contact, PeerPolicy};
-use crate::transport::{self, Connection, Event, Local, Transmit};
+use crate::transport::{self, Connection, Event, Local, PathEvent, Transmit};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -198,7 +198,7 @@ impl BrokerNode {
         while let Some(event) = self.links.get_mut(&id).and_then(|l| l.connection.poll_event()) {
             match event {
                 Event::Connected => self.on_connected(id, now),
-                Event::Moved => self.on_moved(id, now),
+                Event::Path(PathEvent::Moved) => self.on_moved(id, now),
                 Event::Closed(_) => self.broker.on_disconnected(id, now),
                 Event::Opened(CONTROL_STREAM) => {
                     if let Some(link) = self.links.get_mut(&id) {
@@ -214,7 +214,7 @@ impl BrokerNode {
                         let _ = link.connection.stream_release(stream, CODE_CONTROL);
                     }
                 }
-                Event::Stream(_) | Event::Datagrams => {}
+                Event::Stream(_) | Event::Datagrams | Event::Path(_) => {}
             }
         }
         self.drain_broker(now);

@@ -176,7 +176,7 @@ impl Link {
                 // The broker opens no streams.
                 ConnectionEvent::Opened(_)
                 | ConnectionEvent::Stream(_)
-                | ConnectionEvent::Moved
+                | ConnectionEvent::Path(_)
                 | ConnectionEvent::Datagrams => {}
             }
         }

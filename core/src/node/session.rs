@@ -345,6 +345,7 @@ impl Node {
                 TunnelEvent::Incoming { id, service, .. } => {
                     self.on_stream_incoming(handle, id, &service);
                 }
+                TunnelEvent::Path(_) => {}
                 // What is no stream's is a flow's, and the other way round.
                 TunnelEvent::Accepted(id) => {
                     self.on_stream_accepted(handle, id);

@@ -4,9 +4,9 @@
 //! known by its keys. The address is asked before more than three times what came from it is sent.
 
 use super::connection::{Connection, State};
-use super::paths::Response;
+use super::probes::Response;
 use super::space::SpaceId;
-use super::{BASE_DATAGRAM, Event};
+use super::{BASE_DATAGRAM, Event, PathEvent};
 use crate::base::{Path, Side, Time};
 use core::time::Duration;
 
@@ -15,8 +15,9 @@ const MIN_CHALLENGE_INTERVAL: Duration = Duration::from_millis(333);
 
 impl Connection {
     /// Our own network changed, or the peer is to be reached at another of its addresses: goes on
-    /// from here, or there, with another connection ID, and asks whether the peer is there. If it
-    /// does not answer, an address that did is taken again.
+    /// from here, or there, with another connection ID. Unless it answered there not long ago
+    /// ([`Self::probe_path`]), asks whether the peer is there; if it does not answer, an address
+    /// that did is taken again.
     pub fn migrate(&mut self, path: Path, now: Time) {
         self.clamp(now);
         if self.state != State::Established || !self.is_confirmed {
@@ -25,7 +26,19 @@ impl Connection {
         self.control.cids.change();
         self.paths.migrate(path);
         self.on_path_change();
-        self.challenge();
+        self.challenge_unless_known();
+    }
+
+    /// Asks the peer whether it is at `path` too, without going there: one PATH_CHALLENGE, which
+    /// [`PathEvent::Answered`] follows if it is. Nothing is sent before the handshake is confirmed.
+    pub fn probe_path(&mut self, path: Path) {
+        self.paths.probes().ask(path);
+    }
+
+    /// How often in a row what was sent was not acknowledged in time (RFC 9002 §6.2): 0 on a path
+    /// that works.
+    pub fn unanswered(&self) -> u32 {
+        self.recovery.pto_count
     }
 
     /// While contact packets come, the peer is where the newest came from: whoever sends a copy of
@@ -57,15 +70,27 @@ impl Connection {
             self.on_path_change();
         }
         if !self.paths.is_validated() {
-            self.challenge();
+            self.challenge_unless_known();
         }
-        self.events.push_back(Event::Moved);
+        self.events.push_back(Event::Path(PathEvent::Moved));
     }
 
     /// Another path: what was learnt of the one before says nothing of it.
     pub(super) fn on_path_change(&mut self) {
         let base = BASE_DATAGRAM.min(self.config.max_datagram);
         self.recovery.on_path_change(base, self.now);
+    }
+
+    fn challenge_unless_known(&mut self) {
+        let Some(rtt) = self.paths.known(&self.paths.active, self.now) else {
+            return self.challenge();
+        };
+        self.paths.is_known();
+        if !self.recovery.rtt.has_sample() {
+            self.recovery.rtt.on_sample(rtt, Duration::ZERO);
+        }
+        // What was lost on the way here is to be found out soon.
+        self.probe();
     }
 
     fn challenge(&mut self) {
@@ -82,9 +107,21 @@ impl Connection {
     }
 
     /// The peer asks whether we are here: it is answered on the path it asked on
-    /// (RFC 9000 §8.2.2). Only the newest question is.
+    /// (RFC 9000 §8.2.2).
     pub(super) fn on_path_challenge(&mut self, data: [u8; 8]) {
-        let (path, len) = self.paths.from;
-        self.paths.response = Some(Response { path, data, room: len * 3 });
+        let (path, asked_in) = self.paths.from;
+        self.paths.probes().respond(Response { path, data, asked_in });
+        if path != self.paths.active {
+            self.events.push_back(Event::Path(PathEvent::Asked(path)));
+        }
+    }
+
+    pub(super) fn on_path_response(&mut self, data: [u8; 8]) {
+        self.paths.on_response(data);
+        if self.paths.any_probes().is_some() {
+            if let Some((path, rtt)) = self.paths.probes().on_response(data, self.now) {
+                self.events.push_back(Event::Path(PathEvent::Answered { path, rtt }));
+            }
+        }
     }
 }

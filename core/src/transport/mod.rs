@@ -26,6 +26,7 @@ mod mtu;
 mod pacer;
 mod paths;
 mod priority;
+mod probes;
 pub mod protect;
 mod receive;
 mod recv_stream;
@@ -154,14 +155,30 @@ pub enum Event {
     Connected,
     /// The peer opened a stream.
     Opened(StreamId),
-    /// The peer is at another address: [`Connection::path`].
-    Moved,
+    /// Something about where the peer is.
+    Path(PathEvent),
     /// Something about a stream changed: look at [`Connection::stream_state`].
     Stream(StreamId),
     /// Datagrams came: see [`Connection::datagram_sort`].
     Datagrams,
     /// The connection is over. The last event.
     Closed(CloseReason),
+}
+
+/// What became known of where the peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathEvent {
+    /// It is at another address: [`Connection::path`].
+    Moved,
+    /// It is at a path that it was asked about: [`Connection::probe_path`].
+    Answered {
+        /// Which.
+        path: Path,
+        /// The time between question and answer.
+        rtt: Duration,
+    },
+    /// It asked from a path that is not in use, and may be reached there.
+    Asked(Path),
 }
 
 /// What a stream's owner may want to know, all at once.

@@ -4,7 +4,9 @@
 //! Either end may move. Owns addresses and what may be sent to them. Does not own what a move does
 //! to congestion control and connection IDs; that is the connection's.
 
+use super::probes::Probes;
 use crate::base::{Ecn, Path, Time};
+use alloc::boxed::Box;
 use core::time::Duration;
 
 /// Bytes that may go to an address we chose to try before anything came from it: three probes.
@@ -20,16 +22,6 @@ struct Challenge {
     interval: Duration,
 }
 
-/// A PATH_RESPONSE owed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Response {
-    /// Where it goes: where the challenge came from.
-    pub(super) path: Path,
-    pub(super) data: [u8; 8],
-    /// Bytes that may go there.
-    pub(super) room: usize,
-}
-
 pub(super) struct Paths {
     pub(super) active: Path,
     /// The peer answered on it; until then it is a guess.
@@ -38,7 +30,8 @@ pub(super) struct Paths {
     challenge: Option<Challenge>,
     /// Validated, and left for the active one.
     previous: Option<Path>,
-    pub(super) response: Option<Response>,
+    /// Questions about other paths, and answers; apart, for most connections need none.
+    probes: Option<Box<Probes>>,
     /// On the active path: what may be sent to an address not validated follows from it.
     pub(super) received: u64,
     pub(super) sent: u64,
@@ -56,12 +49,27 @@ impl Paths {
             is_validated,
             challenge: None,
             previous: None,
-            response: None,
+            probes: None,
             received: 0,
             sent: 0,
             from: (path, 0),
             from_ecn: Ecn::NotEct,
         }
+    }
+
+    /// Questions and answers; made when first needed.
+    pub(super) fn probes(&mut self) -> &mut Probes {
+        self.probes.get_or_insert_default()
+    }
+
+    /// The same, if there ever were any.
+    pub(super) fn any_probes(&self) -> Option<&Probes> {
+        self.probes.as_deref()
+    }
+
+    /// The round trip of `path`, if the peer answered there not long ago.
+    pub(super) fn known(&self, path: &Path, now: Time) -> Option<Duration> {
+        self.any_probes()?.known(path, now)
     }
 
     /// Bytes that may go to the active path (RFC 9000 §8.1).
@@ -120,6 +128,13 @@ impl Paths {
             self.is_validated = false;
             (self.received, self.sent) = (TRY_BYTES, 0);
         }
+    }
+
+    /// The active path answered before it became that.
+    pub(super) fn is_known(&mut self) {
+        self.is_validated = true;
+        self.challenge = None;
+        self.previous = None;
     }
 
     fn leave(&mut self) {
@@ -195,9 +210,9 @@ impl Paths {
 mod tests {
     use super::*;
 
-    const A: Path = Path { ip: [1; 16], port: 1, ifindex: 0 };
-    const B: Path = Path { ip: [2; 16], port: 2, ifindex: 0 };
-    const C: Path = Path { ip: [3; 16], port: 3, ifindex: 0 };
+    const A: Path = Path { ip: [1; 16], port: 1, via: 0, ifindex: 0 };
+    const B: Path = Path { ip: [2; 16], port: 2, via: 0, ifindex: 0 };
+    const C: Path = Path { ip: [3; 16], port: 3, via: 0, ifindex: 0 };
     const INTERVAL: Duration = Duration::from_millis(100);
 
     fn moved() -> Paths {

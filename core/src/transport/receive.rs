@@ -186,7 +186,7 @@ impl Connection {
             Frame::MaxStreams(max) => self.streams.on_max_streams(max),
             Frame::StreamDataBlocked { id, .. } => self.streams.on_stream_data_blocked(id)?,
             Frame::PathChallenge(data) => self.on_path_challenge(data),
-            Frame::PathResponse(data) => self.paths.on_response(data),
+            Frame::PathResponse(data) => self.on_path_response(data),
             Frame::Close(close) => self.move_to_draining(&close),
             Frame::HandshakeDone => self.on_handshake_done()?,
             Frame::NewConnectionId(new) => self.control.cids.on_new(&new)?,

@@ -6,7 +6,7 @@
 use super::connection::{Connection, State};
 use super::error::{TransportCode, Violation};
 use super::key_update::KeyUpdate;
-use super::paths::Response;
+use super::probes::{Probes, Response};
 use super::sent::SentFrame;
 use super::space::SpaceId;
 use super::{BASE_DATAGRAM, Transmit, protect};
@@ -21,6 +21,10 @@ use crate::wire::packet::{self, TAG_LEN, TruncatedPn};
 const MIN_PN_AND_PAYLOAD: usize = 4;
 /// Payload of a packet that fills a datagram of the least size, about.
 const PADDED_PAYLOAD: usize = BASE_DATAGRAM - 1 - LOCAL_CID_LEN - 4 - TAG_LEN;
+/// Bytes of a PATH_CHALLENGE or PATH_RESPONSE.
+const PATH_FRAME_LEN: usize = 9;
+/// A packet number of ours may be so much longer than the peer's.
+const PN_SLACK: usize = 3;
 /// Shift of the ACK delay field: the default of RFC 9000 §18.2.
 const ACK_DELAY_EXPONENT: u32 = 3;
 
@@ -30,14 +34,16 @@ enum Content {
     Frames,
     MtuProbe,
     /// To another path than the one in use.
-    PathResponse([u8; 8]),
+    PathChallenge([u8; 8]),
+    /// To another path than the one in use; so many bytes.
+    PathResponse([u8; 8], usize),
 }
 
 impl Connection {
     /// Writes the next datagram into `buf`; `None` when there is nothing to send now.
     pub fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
         self.clamp(now);
-        if let Some(transmit) = self.transmit_response(buf) {
+        if let Some(transmit) = self.transmit_elsewhere(buf) {
             return Some(transmit);
         }
         let room = buf.len().min(self.paths.room());
@@ -67,19 +73,35 @@ impl Connection {
         Some(Transmit { path: self.paths.active, len, ecn })
     }
 
-    /// A PATH_RESPONSE that goes elsewhere than all else does, in a datagram of its own.
-    fn transmit_response(&mut self, buf: &mut [u8]) -> Option<Transmit> {
-        let is_elsewhere = |response: &Response| response.path != self.paths.active;
-        let response = self.paths.response.filter(is_elsewhere)?;
-        self.paths.response = None;
-        if self.state != State::Established {
+    /// What goes elsewhere than all else does, in a datagram of its own: a PATH_RESPONSE, or a
+    /// PATH_CHALLENGE.
+    fn transmit_elsewhere(&mut self, buf: &mut [u8]) -> Option<Transmit> {
+        let has_pending = |probes: &Probes| probes.has_pending();
+        if self.state != State::Established || !self.paths.any_probes().is_some_and(has_pending) {
             return None;
         }
-        let room = buf.len().min(response.room).min(BASE_DATAGRAM.min(self.config.max_datagram));
-        let content = Content::PathResponse(response.data);
+        let (active, now) = (self.paths.active, self.now);
+        let (path, content) =
+            if let Some(response) = self.paths.probes().take_response(|path| *path != active) {
+                let Response { path, data, asked_in } = response;
+                (path, Content::PathResponse(data, asked_in))
+            } else if self.is_confirmed {
+                let data = self.rng.array();
+                let probes = self.paths.probes();
+                let path = probes.next_to_ask()?;
+                probes.on_asked(path, data, now);
+                (path, Content::PathChallenge(data))
+            } else {
+                return None;
+            };
+        let room = buf.len().min(BASE_DATAGRAM.min(self.config.max_datagram));
+        let room = match content {
+            Content::PathResponse(_, asked_in) => room.min(asked_in + PN_SLACK),
+            _ => room,
+        };
         let len = self.build_packet(SpaceId::Data, &mut buf[..room], content);
         self.bytes_sent += len as u64;
-        (len > 0).then_some(Transmit { path: response.path, len, ecn: Ecn::NotEct })
+        (len > 0).then_some(Transmit { path, len, ecn: Ecn::NotEct })
     }
 
     /// Writes one packet; returns its length, 0 if there is nothing to say or no room.
@@ -111,7 +133,8 @@ impl Connection {
         let is_eliciting = match content {
             Content::Frames => self.write_frames(id, &mut w),
             Content::MtuProbe => write_mtu_probe(&mut w),
-            Content::PathResponse(data) => write_padded_response(&mut w, &data),
+            Content::PathChallenge(data) => write_lone_challenge(&mut w, &data),
+            Content::PathResponse(data, _) => write_padded_response(&mut w, &data),
         };
         let Some(is_eliciting) = is_eliciting else { return 0 };
         while w.len() + short_pn.len < MIN_PN_AND_PAYLOAD {
@@ -138,9 +161,7 @@ impl Connection {
                 protect::seal(&keys.local, &mut buf[..len], pn_offset, short_pn.len, pn)
             });
         debug_assert!(is_sealed);
-        // To be marked, a packet must be one whose loss is noticed.
-        let is_noticed = is_eliciting && !matches!(content, Content::PathResponse(_));
-        let is_marked = is_noticed && self.recovery.ecn.mark();
+        let is_marked = is_eliciting && self.recovery.ecn.mark();
         space.sent.push_packet(self.now, len as u16, is_eliciting, is_marked);
         if content == Content::MtuProbe {
             self.recovery.mtu.on_probe_sent(pn, len);
@@ -207,7 +228,7 @@ impl Connection {
     fn has_stream_frames(&self) -> bool {
         self.control.has_pending()
             || self.paths.is_challenge_due()
-            || self.paths.response.is_some()
+            || self.paths.any_probes().is_some_and(|p| p.owes(|to| *to == self.paths.active))
             || self.streams.has_pending()
     }
 
@@ -282,19 +303,32 @@ impl Connection {
         if let Some(data) = self.paths.asked() {
             frame::write_path_challenge(w, &data)?;
         }
-        if let Some(response) = self.paths.response {
-            frame::write_path_response(w, &response.data)?;
-            self.paths.response = None;
+        let active = self.paths.active;
+        while self.paths.any_probes().is_some_and(|probes| probes.owes(|to| *to == active)) {
+            if w.remaining() < PATH_FRAME_LEN {
+                return Err(Full);
+            }
+            if let Some(response) = self.paths.probes().take_response(|to| *to == active) {
+                frame::write_path_response(w, &response.data)?;
+            }
         }
         Ok(())
     }
 }
 
-/// As much padding as there is room for (RFC 9000 §8.2.2).
+/// What is lost on a path not in use says nothing of the one that is: these count as packets that
+/// elicit no acknowledgement, though the peer sends one.
+fn write_lone_challenge(w: &mut Writer<'_>, data: &[u8; 8]) -> Option<bool> {
+    frame::write_path_challenge(w, data).ok()?;
+    Some(false)
+}
+
+/// As long as the question, so that it shows that the path carries as much both ways
+/// (RFC 9000 §8.2.2), and amplifies nothing.
 fn write_padded_response(w: &mut Writer<'_>, data: &[u8; 8]) -> Option<bool> {
     frame::write_path_response(w, data).ok()?;
     while w.u8(0).is_ok() {}
-    Some(true)
+    Some(false)
 }
 
 /// A probe carries nothing whose loss would matter.

@@ -14,7 +14,9 @@ pub use loopback::loopback_address;
 
 use self::flow::Flow;
 use crate::base::Time;
-use crate::transport::{CloseReason, Connection, Event, StreamError, StreamId, StreamState};
+use crate::transport::{
+    CloseReason, Connection, Event, PathEvent, StreamError, StreamId, StreamState,
+};
 use crate::wire::message::{SERVICE_NAME_LEN_MAX, SERVICE_TCP, SERVICE_UDP, is_service_name};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
@@ -87,6 +89,8 @@ pub enum TunnelEvent {
     Refused(StreamId, Refusal),
     /// Look at the stream's or the flow's state.
     Changed(StreamId),
+    /// Something about where the peer is.
+    Path(PathEvent),
     /// The connection is over. The last event.
     Closed(CloseReason),
 }
@@ -241,7 +245,7 @@ impl Tunnel {
                     self.on_changed(id)
                 }
                 Event::Stream(id) => self.on_changed(id),
-                Event::Moved => None,
+                Event::Path(event) => Some(TunnelEvent::Path(event)),
                 Event::Datagrams => {
                     self.sort_datagrams();
                     None

@@ -65,7 +65,10 @@ fn a_session_goes_on_when_a_nat_gives_it_another_address() {
     let b = pair.b.as_ref().unwrap();
     assert_eq!((b.path(), b.paths.is_validated()), (path(3), true));
     assert_eq!(*b.control.cids.remote(), used, "the peer did not change its own");
-    assert_eq!(pair.b_events.iter().filter(|event| **event == Event::Moved).count(), 1);
+    assert_eq!(
+        pair.b_events.iter().filter(|event| **event == Event::Path(PathEvent::Moved)).count(),
+        1
+    );
     // The other way round: the responder is the one that sends.
     pair.a_path = path(4);
     pair.a.stream_write(id, b"x").unwrap();
@@ -178,13 +181,77 @@ fn a_question_about_a_path_is_answered_there_and_moves_nobody() {
     b.handle_datagram(path(9), Ecn::NotEct, &mut packet, now);
     let mut buf = [0; MAX_DATAGRAM];
     let sent = b.poll_transmit(&mut buf, now).unwrap();
-    assert_eq!((sent.path, sent.len, b.path()), (path(9), BASE_DATAGRAM, path(1)));
+    assert_eq!((sent.path, sent.len, b.path()), (path(9), packet.len() + 3, path(1)));
     // Asked in few bytes, answered in few.
     let mut packet = packet_of(&mut pair.a, |w| frame::write_path_challenge(w, &[6; 8]).unwrap());
     let b = b_of(&mut pair);
     b.handle_datagram(path(9), Ecn::NotEct, &mut packet, now);
     let sent = b.poll_transmit(&mut buf, now).unwrap();
-    assert!(sent.path == path(9) && sent.len <= 3 * packet.len(), "{}", sent.len);
+    assert_eq!((sent.path, sent.len), (path(9), packet.len() + 3));
+}
+
+/// Hands on what `a` sends elsewhere than to its peer's usual address, and its peer's answer.
+fn ask(pair: &mut Pair, to: Path, from: Path) -> bool {
+    let mut buf = [0; MAX_DATAGRAM];
+    pair.a.probe_path(to);
+    let sent = pair.a.poll_transmit(&mut buf, pair.now).unwrap();
+    assert_eq!(sent.path, to);
+    pair.now = pair.now + Duration::from_millis(7);
+    let now = pair.now;
+    let b = b_of(pair);
+    b.handle_datagram(from, Ecn::NotEct, &mut buf[..sent.len], now);
+    let answer = b.poll_transmit(&mut buf, now).unwrap();
+    assert!(answer.path == from && answer.len <= sent.len + 3);
+    pair.a.handle_datagram(to, Ecn::NotEct, &mut buf[..answer.len], now);
+    let rtt = Duration::from_millis(7);
+    let answered = Event::Path(PathEvent::Answered { path: to, rtt });
+    let asked = Event::Path(PathEvent::Asked(from));
+    let has =
+        |c: &mut Connection, wanted| core::iter::from_fn(|| c.poll_event()).any(|e| e == wanted);
+    has(&mut pair.a, answered) && has(b_of(pair), asked)
+}
+
+#[test]
+fn a_path_that_answered_is_taken_without_another_question() {
+    let (mut pair, id) = settled();
+    pair.run_until(|p| p.wire.is_empty() && p.a.stats().buffered_bytes == 0);
+    let in_flight = pair.a.recovery.in_flight;
+    assert!(ask(&mut pair, path(22), path(33)));
+    assert_eq!(pair.a.recovery.in_flight, in_flight, "a question is not in flight");
+    assert_eq!((pair.a.path(), b_of(&mut pair).path()), (path(2), path(1)), "nobody moved");
+    let now = pair.now;
+    pair.a.migrate(path(22), now);
+    assert_eq!((pair.a.paths.is_validated(), pair.a.paths.asked()), (true, None));
+    assert_eq!(pair.a.rtt().smoothed(), Duration::from_millis(7));
+    // The other end did not ask; it does once it is moved to.
+    pair.a.stream_write(id, b"x").unwrap();
+    let mut buf = [0; MAX_DATAGRAM];
+    let sent = pair.a.poll_transmit(&mut buf, now).unwrap();
+    let b = b_of(&mut pair);
+    b.handle_datagram(path(33), Ecn::NotEct, &mut buf[..sent.len], now);
+    assert_eq!((b.path(), b.paths.is_validated()), (path(33), false));
+    // An answer of long ago proves nothing.
+    let (mut pair, _) = settled();
+    assert!(ask(&mut pair, path(22), path(33)));
+    let late = pair.now + Duration::from_secs(61);
+    pair.a.migrate(path(22), late);
+    assert!(!pair.a.paths.is_validated() && pair.a.paths.asked().is_some());
+}
+
+#[test]
+fn questions_about_dead_paths_cost_the_one_in_use_nothing() {
+    let (mut pair, id) = settled();
+    transfer(&mut pair, id, 100_000);
+    let (lost, window) = (pair.a.stats().packets_lost, pair.a.congestion_window());
+    let mut buf = [0; MAX_DATAGRAM];
+    for n in 0..50 {
+        pair.a.probe_path(path(100 + n));
+        let sent = pair.a.poll_transmit(&mut buf, pair.now).unwrap();
+        assert!(sent.path == path(100 + n) && sent.len < 64, "{}", sent.len);
+    }
+    transfer(&mut pair, id, 500_000);
+    assert_eq!((pair.a.stats().packets_lost, pair.a.unanswered()), (lost, 0));
+    assert!(pair.a.congestion_window() >= window);
 }
 
 #[test]

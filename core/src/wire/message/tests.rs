@@ -48,7 +48,9 @@ fn every_kind() -> Vec<Message> {
         Message::Enrol { code: "ABCD-EFGH".into() },
         hello(vec![service("web"), service("ssh-2_x.y")], vec![path]),
         Message::Connect { request: 7, device: PublicKey([9; 32]) },
-        Message::Candidates { candidates: vec![path, Path { ip: [1; 16], port: 1, ifindex: 0 }] },
+        Message::Candidates {
+            candidates: vec![path, Path { ip: [1; 16], port: 1, via: 0, ifindex: 0 }],
+        },
         Message::Welcome { observed: path, enrolled: true, time_unix_s: u64::MAX },
         Message::Enrolled,
         Message::Refused { request: 0, reason: RefuseReason::BadCode },
@@ -179,7 +181,7 @@ fn limit(at: &Message, over: &Message) {
 
 #[test]
 fn limits_of_lists_and_texts() {
-    let path = Path { ip: [255; 16], port: u16::MAX, ifindex: 0 };
+    let path = Path { ip: [255; 16], port: u16::MAX, via: 0, ifindex: 0 };
     let web = |n: usize| vec![service("web"); n];
     let paths = |n: usize| vec![path; n];
     let named = |len: usize| vec![service(&"a".repeat(len))];
@@ -204,8 +206,9 @@ fn limits_of_lists_and_texts() {
         &Message::Candidates { candidates: paths(CANDIDATES_MAX) },
         &Message::Candidates { candidates: paths(CANDIDATES_MAX + 1) },
     );
-    let to =
-        |port| Message::Candidates { candidates: vec![Path { ip: [0; 16], port, ifindex: 0 }] };
+    let to = |port| Message::Candidates {
+        candidates: vec![Path { ip: [0; 16], port, via: 0, ifindex: 0 }],
+    };
     limit(&to(1), &to(0));
     let connect = |request| Message::Connect { request, device: PublicKey([0; 32]) };
     limit(&connect(u32::MAX), &connect(0));
@@ -213,7 +216,7 @@ fn limits_of_lists_and_texts() {
 
 #[test]
 fn all_limits_at_once_fit() {
-    let path = Path { ip: [255; 16], port: u16::MAX, ifindex: 0 };
+    let path = Path { ip: [255; 16], port: u16::MAX, via: 0, ifindex: 0 };
     let longest = ServiceInfo { name: "a".repeat(63), kind: u8::MAX, port: u16::MAX };
     for message in [
         offer(vec![longest.clone(); SERVICES_MAX], vec![path; CANDIDATES_MAX]),

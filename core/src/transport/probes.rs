@@ -1,0 +1,167 @@
+//! Asking whether the peer is at other addresses than the one in use, and answering where it asks
+//! (RFC 9000 §§8.2, 9.1).
+//!
+//! Owns the questions and answers under way. Does not own which addresses are worth a question, nor
+//! when: that is `traverse`'s. Invariant: every list is bounded, and where it is full the oldest
+//! makes room.
+//!
+//! Unlike in QUIC a question is not padded, and neither is its answer: addresses are tried by the
+//! hundred, and what size a path carries is found out where it is used.
+
+use crate::base::{Path, Time};
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+/// Questions that wait to be sent, or for their answer.
+const MAX_ASKED: usize = 64;
+/// Answers owed.
+const MAX_RESPONSES: usize = 8;
+/// Paths that answered.
+const MAX_KNOWN: usize = 8;
+/// How long an answer proves that the peer is there.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+
+/// A PATH_RESPONSE owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Response {
+    /// Where it goes: where the challenge came from.
+    pub(super) path: Path,
+    pub(super) data: [u8; 8],
+    /// Bytes of the datagram that asked; the answer has no more than three times as many.
+    pub(super) asked_in: usize,
+}
+
+struct Asked {
+    path: Path,
+    data: [u8; 8],
+    at: Time,
+}
+
+struct Known {
+    path: Path,
+    at: Time,
+    rtt: Duration,
+}
+
+#[derive(Default)]
+pub(super) struct Probes {
+    to_ask: VecDeque<Path>,
+    asked: VecDeque<Asked>,
+    responses: VecDeque<Response>,
+    known: VecDeque<Known>,
+}
+
+impl Probes {
+    /// To be asked; once, however often it is wanted before that.
+    pub(super) fn ask(&mut self, path: Path) {
+        if !self.to_ask.contains(&path) {
+            push(&mut self.to_ask, path, MAX_ASKED);
+        }
+    }
+
+    pub(super) fn has_pending(&self) -> bool {
+        !self.to_ask.is_empty() || !self.responses.is_empty()
+    }
+
+    /// The next path to ask.
+    pub(super) fn next_to_ask(&mut self) -> Option<Path> {
+        self.to_ask.pop_front()
+    }
+
+    pub(super) fn on_asked(&mut self, path: Path, data: [u8; 8], at: Time) {
+        push(&mut self.asked, Asked { path, data, at }, MAX_ASKED);
+    }
+
+    /// PATH_RESPONSE: which path it proves, and the round trip. A late or foreign one is harmless.
+    pub(super) fn on_response(&mut self, data: [u8; 8], now: Time) -> Option<(Path, Duration)> {
+        let index = self.asked.iter().position(|asked| asked.data == data)?;
+        let asked = self.asked.remove(index)?;
+        let rtt = now.since(asked.at);
+        self.known.retain(|known| known.path != asked.path);
+        push(&mut self.known, Known { path: asked.path, at: now, rtt }, MAX_KNOWN);
+        Some((asked.path, rtt))
+    }
+
+    /// The round trip of a path, if the peer answered on it not long ago.
+    pub(super) fn known(&self, path: &Path, now: Time) -> Option<Duration> {
+        let known = self.known.iter().find(|known| known.path == *path)?;
+        (now.since(known.at) <= KNOWN_FOR).then_some(known.rtt)
+    }
+
+    /// The peer asks.
+    pub(super) fn respond(&mut self, response: Response) {
+        push(&mut self.responses, response, MAX_RESPONSES);
+    }
+
+    /// Takes an answer that goes to `active`, or, if there is none to say, elsewhere.
+    pub(super) fn take_response(&mut self, is_meant: impl Fn(&Path) -> bool) -> Option<Response> {
+        let index = self.responses.iter().position(|response| is_meant(&response.path))?;
+        self.responses.remove(index)
+    }
+
+    /// Whether an answer is owed there.
+    pub(super) fn owes(&self, is_meant: impl Fn(&Path) -> bool) -> bool {
+        self.responses.iter().any(|response| is_meant(&response.path))
+    }
+}
+
+fn push<T>(queue: &mut VecDeque<T>, item: T, max: usize) {
+    if queue.len() >= max {
+        queue.pop_front();
+    }
+    queue.push_back(item);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(n: u16) -> Path {
+        Path::v4([10, 0, 0, 1], n)
+    }
+
+    fn at(ms: u64) -> Time {
+        Time::ZERO + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn an_answer_proves_the_path_that_was_asked() {
+        let mut probes = Probes::default();
+        probes.ask(path(1));
+        probes.ask(path(2));
+        probes.ask(path(1));
+        assert!(probes.has_pending());
+        assert_eq!([probes.next_to_ask(), probes.next_to_ask()], [Some(path(1)), Some(path(2))]);
+        assert!(!probes.has_pending());
+        probes.on_asked(path(1), [1; 8], at(0));
+        probes.on_asked(path(2), [2; 8], at(10));
+        assert_eq!(probes.on_response([3; 8], at(20)), None);
+        assert_eq!(probes.on_response([2; 8], at(40)), Some((path(2), Duration::from_millis(30))));
+        assert_eq!(probes.on_response([2; 8], at(40)), None, "a copy");
+        assert_eq!(probes.known(&path(1), at(40)), None);
+        assert_eq!(probes.known(&path(2), at(60_040)), Some(Duration::from_millis(30)));
+        assert_eq!(probes.known(&path(2), at(60_041)), None);
+    }
+
+    #[test]
+    fn limits_at_and_over() {
+        let mut probes = Probes::default();
+        for n in 0..=MAX_ASKED as u16 {
+            probes.ask(path(n));
+            probes.on_asked(path(n), [n as u8; 8], at(0));
+        }
+        assert_eq!((probes.to_ask.len(), probes.asked.len()), (MAX_ASKED, MAX_ASKED));
+        assert_eq!(probes.next_to_ask(), Some(path(1)), "the oldest made room");
+        for n in 1..=MAX_KNOWN as u8 + 1 {
+            assert!(probes.on_response([n; 8], at(0)).is_some());
+        }
+        assert_eq!(probes.known.len(), MAX_KNOWN);
+        for n in 0..=MAX_RESPONSES as u16 {
+            probes.respond(Response { path: path(n), data: [0; 8], asked_in: 50 });
+        }
+        assert_eq!(probes.responses.len(), MAX_RESPONSES);
+        assert!(!probes.owes(|p| *p == path(0)) && probes.owes(|p| *p == path(1)));
+        assert!(probes.take_response(|p| *p == path(1)).is_some());
+        assert!(!probes.owes(|p| *p == path(1)));
+    }
+}
