@@ -428,6 +428,22 @@ typedef struct rit_node rit_node;
 #define RIT_EVENT_FLOW_CLOSED 19
 
 /**
+ * The session goes another way than before; streams and flows go on. session; code: RIT_PATH_*;
+ * rit_session_info tells the address and the round-trip time.
+ */
+#define RIT_EVENT_SESSION_PATH 20
+
+/**
+ * The peer is reached at its own address.
+ */
+#define RIT_PATH_DIRECT 0
+
+/**
+ * The peer is reached through a relay, which sees sealed packets.
+ */
+#define RIT_PATH_RELAY 1
+
+/**
  * rit_service.kind: a TCP service. Each stream is one connection.
  */
 #define RIT_SERVICE_TCP 0
@@ -924,9 +940,9 @@ struct rit_session_info {
      */
     struct rit_path path;
     /**
-     * 0.
+     * RIT_PATH_DIRECT or RIT_PATH_RELAY; path is the relay's then.
      */
-    uint32_t reserved0;
+    uint32_t path_kind;
     /**
      * Smoothed round-trip time in microseconds; 0 before it is known.
      */

@@ -13,7 +13,9 @@ use crate::service::rit_service_id;
 use crate::session::rit_session;
 use crate::stream::rit_stream;
 use alloc::format;
+use rit_core::base::Path;
 use rit_core::node::{Event, Reason};
+use rit_core::tunnel::Refusal;
 
 /// The broker answered and knows this node: sessions can be opened, peers can find it.
 pub const RIT_EVENT_BROKER_ONLINE: u32 = 1;
@@ -67,6 +69,15 @@ pub const RIT_EVENT_FLOW_READABLE: u32 = 18;
 /// The flow is over and all of it was received: rit_flow_close. flow; error: CLOSED (by the peer),
 /// TIMEOUT (no message either way for the service's flow_idle_ms).
 pub const RIT_EVENT_FLOW_CLOSED: u32 = 19;
+
+/// The session goes another way than before; streams and flows go on. session; code: RIT_PATH_*;
+/// rit_session_info tells the address and the round-trip time.
+pub const RIT_EVENT_SESSION_PATH: u32 = 20;
+
+/// The peer is reached at its own address.
+pub const RIT_PATH_DIRECT: u32 = 0;
+/// The peer is reached through a relay, which sees sealed packets.
+pub const RIT_PATH_RELAY: u32 = 1;
 
 /// What happened. Fields that the type's comment does not name are 0.
 #[repr(C)]
@@ -122,6 +133,10 @@ impl rit_event {
         let (error, code) = reason_code(reason);
         rit_event { error, code, ..self }
     }
+
+    fn refused(self, refusal: Refusal) -> Self {
+        rit_event { error: refusal_code(refusal), code: refusal.code().into(), ..self }
+    }
 }
 
 impl From<&Event> for rit_event {
@@ -141,6 +156,11 @@ impl From<&Event> for rit_event {
             Event::SessionDown { session, reason } => {
                 rit_event { session: session.0, ..new(RIT_EVENT_SESSION_DOWN).because(reason) }
             }
+            Event::SessionMoved { session, path } => rit_event {
+                session: session.0,
+                code: path_kind(&path).into(),
+                ..new(RIT_EVENT_SESSION_PATH)
+            },
             Event::StreamIncoming { stream, session, service } => rit_event {
                 stream: stream.0,
                 session: session.0,
@@ -150,12 +170,9 @@ impl From<&Event> for rit_event {
             Event::StreamOpened { stream } => {
                 rit_event { stream: stream.0, ..new(RIT_EVENT_STREAM_OPENED) }
             }
-            Event::StreamRefused { stream, refusal } => rit_event {
-                stream: stream.0,
-                error: refusal_code(refusal),
-                code: refusal.code().into(),
-                ..new(RIT_EVENT_STREAM_REFUSED)
-            },
+            Event::StreamRefused { stream, refusal } => {
+                rit_event { stream: stream.0, ..new(RIT_EVENT_STREAM_REFUSED) }.refused(refusal)
+            }
             Event::StreamReadable { stream } => {
                 rit_event { stream: stream.0, ..new(RIT_EVENT_STREAM_READABLE) }
             }
@@ -178,12 +195,9 @@ impl From<&Event> for rit_event {
                 ..new(RIT_EVENT_FLOW_INCOMING)
             },
             Event::FlowOpened { flow } => rit_event { flow: flow.0, ..new(RIT_EVENT_FLOW_OPENED) },
-            Event::FlowRefused { flow, refusal } => rit_event {
-                flow: flow.0,
-                error: refusal_code(refusal),
-                code: refusal.code().into(),
-                ..new(RIT_EVENT_FLOW_REFUSED)
-            },
+            Event::FlowRefused { flow, refusal } => {
+                rit_event { flow: flow.0, ..new(RIT_EVENT_FLOW_REFUSED) }.refused(refusal)
+            }
             Event::FlowReadable { flow } => {
                 rit_event { flow: flow.0, ..new(RIT_EVENT_FLOW_READABLE) }
             }
@@ -194,6 +208,11 @@ impl From<&Event> for rit_event {
     }
 }
 
+/// RIT_PATH_* of a path.
+pub(crate) fn path_kind(path: &Path) -> u32 {
+    if path.via == 0 { RIT_PATH_DIRECT } else { RIT_PATH_RELAY }
+}
+
 fn log(io: &Io, event: &Event) {
     match event {
         Event::BrokerOnline => io.log(RIT_LOG_INFO, || "broker: online".into()),
@@ -202,6 +221,9 @@ fn log(io: &Io, event: &Event) {
         Event::EnrolRefused(reason) => io.log(RIT_LOG_WARN, || format!("broker: {reason}")),
         Event::SessionUp { peer, .. } => {
             io.log(RIT_LOG_INFO, || format!("session with {peer:?}: up"));
+        }
+        Event::SessionMoved { path, .. } => {
+            io.log(RIT_LOG_INFO, || format!("session: peer at {path:?}"));
         }
         Event::SessionDown { reason, .. } => {
             io.log(RIT_LOG_INFO, || format!("session: {reason}"));

@@ -3,6 +3,7 @@
 use crate::RIT_KEY_LEN;
 use crate::args::{self, Answer, Versioned};
 use crate::error::Error;
+use crate::event::{RIT_PATH_DIRECT, path_kind};
 use crate::io::rit_path;
 use crate::node::{command, query, rit_node};
 use crate::service::rit_service_info;
@@ -43,8 +44,8 @@ pub struct rit_session_info {
     pub peer: [u8; RIT_KEY_LEN],
     /// Where the peer is; port 0 before it has answered.
     pub path: rit_path,
-    /// 0.
-    pub reserved0: u32,
+    /// RIT_PATH_DIRECT or RIT_PATH_RELAY; path is the relay's then.
+    pub path_kind: u32,
     /// Smoothed round-trip time in microseconds; 0 before it is known.
     pub rtt_us: u64,
     /// 0.
@@ -136,7 +137,7 @@ pub unsafe extern "C" fn rit_session_info(
                     .path
                     .as_ref()
                     .map_or_else(rit_path::empty, |path| rit_path::new(path, Ecn::NotEct)),
-                reserved0: 0,
+                path_kind: info.path.as_ref().map_or(RIT_PATH_DIRECT, path_kind),
                 rtt_us: info.rtt_us,
                 reserved: [0; 4],
             });

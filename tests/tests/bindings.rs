@@ -46,7 +46,7 @@ fn rust_layout() -> Layout {
         rit_service_info { struct_size kind port name }
         rit_target { struct_size reserved device }
         rit_session_info {
-            struct_size is_initiator is_up service_count peer path reserved0 rtt_us reserved
+            struct_size is_initiator is_up service_count peer path path_kind rtt_us reserved
         }
     }
     layout

@@ -119,7 +119,7 @@ impl BrokerNode {
                 }
             }
             Route::First(first) => self.accept(first, path, datagram, now),
-            Route::Nowhere => {}
+            Route::Probe(_) | Route::Nowhere => {}
         }
     }
 

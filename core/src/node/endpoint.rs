@@ -9,13 +9,16 @@ use crate::base::{ContactId, Ecn, Path, PublicKey, Rng, Time};
 use crate::crypto::Provider;
 use crate::handshake::{Contact, HandshakeError, PeerPolicy};
 use crate::transport::protect::{self, Opened};
-use crate::transport::{Accept, CidEvent, Connection, Local, Open, Transmit};
+use crate::transport::{Accept, CidEvent, Connection, Local, Open, Transmit, is_contact_probe};
 use crate::wire::cid::Cid;
 use crate::wire::packet::{FIRST_DCID_LEN, Header};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// First packets of a lasting contact remembered against replay.
 const RECENT_FIRST_PACKETS: usize = 4096;
+
+/// Probes taken under one contact.
+const MAX_PROBES: usize = 64;
 
 /// A contact held: who may come by it, and until when.
 pub(super) struct HeldContact {
@@ -25,10 +28,17 @@ pub(super) struct HeldContact {
     pub(super) expires: Option<Time>,
 }
 
+/// A contact whose holder may show itself by probes.
+struct Awaited<O> {
+    contact: Contact,
+    owner: O,
+    nonces: BTreeSet<Cid>,
+}
+
 /// A first packet that opened.
 pub(super) struct First {
     is_lasting: bool,
-    contact: Contact,
+    pub(super) contact: Contact,
     pub(super) peer: PeerPolicy,
     header: Header,
     opened: Opened,
@@ -40,6 +50,8 @@ pub(super) enum Route<O> {
     /// The owner's peer has forgotten its connection.
     Reset(O),
     First(First),
+    /// The end we look for shows where it is.
+    Probe(O),
     Nowhere,
 }
 
@@ -50,6 +62,8 @@ pub(super) struct Endpoint<O> {
     contacts: BTreeMap<ContactId, HeldContact>,
     recent: BTreeSet<Cid>,
     recent_order: VecDeque<Cid>,
+    /// Whose probes are awaited, and the nonces of those that came.
+    awaited: BTreeMap<ContactId, Awaited<O>>,
     /// Owners that may have something to send.
     pub(super) dirty: VecDeque<O>,
     is_dirty: BTreeSet<O>,
@@ -70,6 +84,7 @@ impl<O: Copy + Ord> Endpoint<O> {
             contacts: BTreeMap::new(),
             recent: BTreeSet::new(),
             recent_order: VecDeque::new(),
+            awaited: BTreeMap::new(),
             dirty: VecDeque::new(),
             is_dirty: BTreeSet::new(),
             deadlines: BTreeSet::new(),
@@ -94,6 +109,10 @@ impl<O: Copy + Ord> Endpoint<O> {
 
     pub(super) fn drop_contact(&mut self, id: ContactId) {
         self.contacts.remove(&id);
+    }
+
+    pub(super) fn holds(&self, id: &ContactId) -> bool {
+        self.contacts.contains_key(id)
     }
 
     pub(super) fn contact_count(&self) -> usize {
@@ -137,10 +156,37 @@ impl<O: Copy + Ord> Endpoint<O> {
         if header.dcid.len() != FIRST_DCID_LEN {
             return self.nowhere();
         }
-        match self.open_first(header, datagram) {
-            Some(first) => Route::First(first),
+        if let Some(first) = self.open_first(header, datagram) {
+            return Route::First(first);
+        }
+        match self.open_probe(&header, datagram) {
+            Some(owner) => Route::Probe(owner),
             None => self.nowhere(),
         }
+    }
+
+    /// The end that `owner` looks for may show itself by probes under `contact`.
+    pub(super) fn await_probes(&mut self, contact: &Contact, owner: O) {
+        let contact = Contact { id: contact.id, key: contact.key.clone() };
+        let awaited = Awaited { contact, owner, nonces: BTreeSet::new() };
+        self.awaited.insert(awaited.contact.id, awaited);
+    }
+
+    /// It was found, or is looked for no more.
+    pub(super) fn await_no_probes(&mut self, owner: O) {
+        self.awaited.retain(|_, awaited| awaited.owner != owner);
+    }
+
+    /// Each probe counts once: a copy from elsewhere shows nothing.
+    fn open_probe(&mut self, header: &Header, datagram: &mut [u8]) -> Option<O> {
+        let id = ContactId(*header.dcid.as_bytes().first_chunk()?);
+        let awaited = self.awaited.get_mut(&id)?;
+        let is_news = awaited.nonces.len() < MAX_PROBES && !awaited.nonces.contains(&header.dcid);
+        if !is_news || !is_contact_probe(self.local.provider, &awaited.contact, header, datagram) {
+            return None;
+        }
+        awaited.nonces.insert(header.dcid);
+        Some(awaited.owner)
     }
 
     fn nowhere(&mut self) -> Route<O> {
@@ -261,6 +307,7 @@ impl<O: Copy + Ord> Endpoint<O> {
         });
         self.routes.remove(&connection.original_dcid());
         self.resets.forget(owner);
+        self.await_no_probes(owner);
         self.set_deadline(owner, None);
     }
 

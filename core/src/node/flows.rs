@@ -60,7 +60,7 @@ impl Node {
         }
         let id = tunnel.flow_open(service, now)?;
         let handle = self.add_flow(owner, id, ServiceId(0)).ok_or(NodeError::Limit)?;
-        self.process_session(owner);
+        self.process_session(owner, now);
         Ok(FlowHandle(handle.0))
     }
 

@@ -11,7 +11,7 @@ use crate::base::{Ecn, Path, Time};
 use crate::crypto::broker_contact;
 use crate::handshake::Contact;
 use crate::transport::{CloseReason, Connection, Event as ConnectionEvent, Transmit};
-use crate::traverse::Candidates;
+use crate::traverse::FirstFlight;
 use crate::wire::VERSION;
 use crate::wire::message::{CANDIDATES_MAX, EnrolCode, Message, ServiceInfo};
 use alloc::collections::VecDeque;
@@ -41,7 +41,7 @@ pub(super) struct Link {
     code: Option<EnrolCode>,
     phase: Phase,
     connection: Option<Connection>,
-    candidates: Candidates,
+    first_flight: FirstFlight,
     control: Control,
     failures: u32,
     pub(super) services: Vec<ServiceInfo>,
@@ -59,7 +59,7 @@ impl Link {
             code: None,
             phase: Phase::Idle,
             connection: None,
-            candidates: Candidates::default(),
+            first_flight: FirstFlight::default(),
             control: Control::default(),
             failures: 0,
             services: Vec::new(),
@@ -99,7 +99,7 @@ impl Link {
     fn connect(&mut self, endpoint: &mut Endpoint<Owner>, now: Time) -> Result<(), NodeError> {
         let Some(address) = &self.address else { return Err(NodeError::State) };
         let (id, key) = broker_contact(endpoint.provider(), &address.key);
-        let (path, candidates) = Candidates::new(&address.paths).ok_or(NodeError::Argument)?;
+        let (path, candidates) = FirstFlight::new(&address.paths).ok_or(NodeError::Argument)?;
         if let Some(old) = self.connection.take() {
             endpoint.forget(&old, Owner::Broker);
         }
@@ -111,7 +111,7 @@ impl Link {
             .open_with(local, &contact, address.key, path, Owner::Broker, now)
             .map_err(|_| NodeError::Internal)?;
         self.connection = Some(connection);
-        self.candidates = candidates;
+        self.first_flight = candidates;
         self.control = Control::default();
         self.phase = Phase::Greeting;
         endpoint.touch(Owner::Broker);
@@ -124,7 +124,7 @@ impl Link {
         if let Some(connection) = &mut self.connection {
             connection.handle_datagram(path, ecn, datagram, now);
             if connection.is_path_latched() {
-                self.candidates.clear();
+                self.first_flight.clear();
             }
         }
     }
@@ -142,11 +142,11 @@ impl Link {
     }
 
     pub(super) fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
-        if let Some(copy) = self.candidates.poll_transmit(buf) {
+        if let Some(copy) = self.first_flight.poll_transmit(buf) {
             return Some(copy);
         }
         let transmit = self.connection.as_mut()?.poll_transmit(buf, now)?;
-        self.candidates.on_transmit(buf.get(..transmit.len)?);
+        self.first_flight.on_transmit(buf.get(..transmit.len)?);
         Some(transmit)
     }
 

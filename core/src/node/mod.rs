@@ -10,8 +10,10 @@ mod broker_node;
 mod control;
 mod endpoint;
 mod error;
+mod event;
 mod flows;
 mod link;
+mod meet;
 mod news;
 mod reset;
 mod session;
@@ -23,11 +25,13 @@ mod tests;
 #[cfg(feature = "broker")]
 pub use broker_node::BrokerNode;
 pub use error::{ConfigError, NodeError, Reason};
+pub use event::{Event, NodeStats};
 pub use session::SessionInfo;
 
 use self::endpoint::{Endpoint, Route};
 use self::flows::FlowEntry;
 use self::link::Link;
+use self::meet::Meetings;
 use self::news::NewsLine;
 use self::session::Session;
 use self::streams::StreamEntry;
@@ -35,7 +39,7 @@ use crate::base::{Ecn, Handle, Path, PublicKey, Rng, Slab, Time};
 use crate::crypto::{Provider, Signer};
 use crate::transport::{self, Connection, Local, Transmit};
 use crate::trust::AllowList;
-use crate::tunnel::{FLOW_IDLE_DEFAULT, Refusal};
+use crate::tunnel::FLOW_IDLE_DEFAULT;
 use crate::wire::message::{SERVICES_MAX, ServiceInfo, is_service_name};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -117,151 +121,6 @@ pub struct FlowHandle(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId(pub u64);
 
-/// What happened; fetched with [`Node::poll_event`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The broker answered and knows this node.
-    BrokerOnline,
-    /// The link to the broker is gone; the node tries again by itself.
-    BrokerOffline(Reason),
-    /// The enrol code was accepted.
-    Enrolled,
-    /// The broker will not have this node; it does not try again by itself.
-    EnrolRefused(Reason),
-    /// A session is up: the peer is authenticated.
-    SessionUp {
-        /// Which.
-        session: SessionId,
-        /// Who is at the other end.
-        peer: PublicKey,
-        /// Whether this node asked for it.
-        is_initiator: bool,
-    },
-    /// A session is over; its handle and those of its streams and flows are stale from now on.
-    SessionDown {
-        /// Which.
-        session: SessionId,
-        /// Why.
-        reason: Reason,
-    },
-    /// The peer asks for a service: accept or refuse.
-    StreamIncoming {
-        /// The new stream.
-        stream: StreamHandle,
-        /// Its session.
-        session: SessionId,
-        /// The service asked for.
-        service: ServiceId,
-    },
-    /// The peer's service accepted.
-    StreamOpened {
-        /// Which stream.
-        stream: StreamHandle,
-    },
-    /// The peer's service refused; release the stream.
-    StreamRefused {
-        /// Which stream.
-        stream: StreamHandle,
-        /// Why.
-        refusal: Refusal,
-    },
-    /// Bytes, or the end of the stream, can be read.
-    StreamReadable {
-        /// Which stream.
-        stream: StreamHandle,
-    },
-    /// There is room again after a write that took less than it was given.
-    StreamWritable {
-        /// Which stream.
-        stream: StreamHandle,
-    },
-    /// The peer gave up its side; what was not read is lost.
-    StreamReset {
-        /// Which stream.
-        stream: StreamHandle,
-        /// Its code.
-        code: u64,
-    },
-    /// The peer wants no more bytes.
-    StreamStopped {
-        /// Which stream.
-        stream: StreamHandle,
-        /// Its code.
-        code: u64,
-    },
-    /// The deadline of our side passed; what had not arrived is given up, writing is over.
-    StreamExpired {
-        /// Which stream.
-        stream: StreamHandle,
-    },
-    /// The peer asks for a UDP service: accept or refuse.
-    FlowIncoming {
-        /// The new flow.
-        flow: FlowHandle,
-        /// Its session.
-        session: SessionId,
-        /// The service asked for.
-        service: ServiceId,
-    },
-    /// The peer's UDP service accepted.
-    FlowOpened {
-        /// Which flow.
-        flow: FlowHandle,
-    },
-    /// The peer's UDP service refused; close the flow.
-    FlowRefused {
-        /// Which flow.
-        flow: FlowHandle,
-        /// Why.
-        refusal: Refusal,
-    },
-    /// A message can be received.
-    FlowReadable {
-        /// Which flow.
-        flow: FlowHandle,
-    },
-    /// The flow is over and all of it was received; close it.
-    FlowClosed {
-        /// Which flow.
-        flow: FlowHandle,
-        /// By the peer, or timed out for want of messages.
-        reason: Reason,
-    },
-}
-
-/// Counters of a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NodeStats {
-    /// Datagrams handed in.
-    pub datagrams_received: u64,
-    /// Datagrams handed out.
-    pub datagrams_sent: u64,
-    /// Their payload bytes.
-    pub bytes_received: u64,
-    /// Their payload bytes.
-    pub bytes_sent: u64,
-    /// Datagrams that belong to nothing known here; never answered.
-    pub datagrams_dropped: u64,
-    /// Packets declared lost, on the connections there are now.
-    pub packets_lost: u64,
-    /// Sessions there are now.
-    pub sessions: u64,
-    /// Stream handles there are now.
-    pub streams: u64,
-    /// Unread and unacknowledged stream bytes.
-    pub buffered_bytes: u64,
-    /// Memory of stream and datagram buffers.
-    pub buffer_memory: u64,
-    /// Flow handles there are now.
-    pub flows: u64,
-    /// Messages taken and never sent: expired, or outgrown by the path; on the connections there
-    /// are now.
-    pub messages_unsent: u64,
-    /// Messages that came as datagrams and were never received: too many waited, or their flow was
-    /// over; on the connections there are now.
-    pub messages_unread: u64,
-}
-
 /// Whose connection it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
@@ -283,6 +142,7 @@ pub struct Node {
     allowed: AllowList,
     services: Slab<Offered>,
     sessions: Slab<Session>,
+    meetings: Meetings,
     streams: Slab<StreamEntry>,
     flows: Slab<FlowEntry>,
     max_flows: usize,
@@ -312,6 +172,7 @@ impl Node {
             allowed: AllowList::new(config.max_peers),
             services: Slab::new(config.max_services),
             sessions: Slab::new(config.max_sessions),
+            meetings: Meetings::default(),
             // Each end of each session may open `max_streams`.
             streams: Slab::new(max_streams.saturating_mul(2).saturating_mul(config.max_sessions)),
             flows: Slab::new(
@@ -384,6 +245,7 @@ impl Node {
             }
             Route::Reset(owner) => self.handle_reset(owner, now),
             Route::First(first) => self.accept_session(first, path, datagram, now),
+            Route::Probe(owner) => self.on_peer_shown(owner, path),
             Route::Nowhere => {}
         }
     }
@@ -392,7 +254,7 @@ impl Node {
     fn process(&mut self, owner: Option<Owner>, now: Time) {
         match owner {
             Some(Owner::Broker) => self.process_link(now),
-            Some(Owner::Session(handle)) => self.process_session(handle),
+            Some(Owner::Session(handle)) => self.process_session(handle, now),
             None => {}
         }
     }
@@ -424,6 +286,7 @@ impl Node {
         }
         self.link.retry_if_due(&mut self.endpoint, now);
         self.endpoint.expire_contacts(now);
+        self.meetings.retain(|id| self.endpoint.holds(id));
         self.expire_requests(now);
     }
 
@@ -432,6 +295,12 @@ impl Node {
         if let Some(reset) = self.endpoint.poll_reset(buf) {
             self.count_sent(reset);
             return Some(reset);
+        }
+        let endpoint = &mut self.endpoint;
+        let provider = endpoint.provider();
+        if let Some(probe) = self.meetings.poll_transmit(buf, provider, &mut endpoint.rng, now) {
+            self.count_sent(probe);
+            return Some(probe);
         }
         while let Some(owner) = self.endpoint.turn() {
             let transmit = match owner {
@@ -462,6 +331,7 @@ impl Node {
             self.endpoint.next_expiry(),
             self.link.retry_at(),
             self.next_request_deadline(),
+            self.meetings.poll_timeout(),
         ];
         own.into_iter().flatten().min()
     }

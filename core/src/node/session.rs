@@ -8,8 +8,8 @@ use super::{Event, Node, NodeError, Owner, Reason, SessionId};
 use crate::base::{Ecn, Handle, Path, PublicKey, Side, Time};
 use crate::crypto::Secret;
 use crate::handshake::{Contact, PeerPolicy};
-use crate::transport::{Connection, StreamId, Transmit};
-use crate::traverse::Candidates;
+use crate::transport::{Connection, PathEvent, StreamId, Transmit};
+use crate::traverse::{FirstFlight, Search};
 use crate::tunnel::{Tunnel, TunnelEvent};
 use crate::wire::message::{Message, SERVICE_UDP, ServiceInfo};
 use alloc::boxed::Box;
@@ -50,7 +50,8 @@ enum Phase {
 
 pub(super) struct Session {
     phase: Phase,
-    candidates: Candidates,
+    first_flight: FirstFlight,
+    search: Search,
     peer: PublicKey,
     is_initiator: bool,
     is_up: bool,
@@ -63,9 +64,11 @@ pub(super) struct Session {
 
 impl Session {
     fn new(phase: Phase, peer: PublicKey, is_initiator: bool) -> Self {
+        let side = if is_initiator { Side::Initiator } else { Side::Responder };
         Session {
+            search: Search::new(side),
             phase,
-            candidates: Candidates::default(),
+            first_flight: FirstFlight::default(),
             peer,
             is_initiator,
             is_up: false,
@@ -95,7 +98,7 @@ impl Session {
         let Phase::Active(tunnel) = &mut self.phase else { return };
         tunnel.connection.handle_datagram(path, ecn, datagram, now);
         if tunnel.connection.is_path_latched() {
-            self.candidates.clear();
+            self.first_flight.clear();
         }
     }
 
@@ -113,18 +116,27 @@ impl Session {
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         match &self.phase {
+            Phase::Active(tunnel) if tunnel.connection.is_established() => {
+                let search = self.search.poll_timeout();
+                tunnel.poll_timeout().into_iter().chain(search).min()
+            }
             Phase::Active(tunnel) => tunnel.poll_timeout(),
             Phase::Asking { .. } => None,
         }
     }
 
     pub(super) fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
-        if let Some(copy) = self.candidates.poll_transmit(buf) {
+        if let Some(copy) = self.first_flight.poll_transmit(buf) {
             return Some(copy);
         }
         let Phase::Active(tunnel) = &mut self.phase else { return None };
+        if tunnel.connection.is_established() {
+            while let Some(path) = self.search.poll_probe(now) {
+                tunnel.connection.probe_path(path);
+            }
+        }
         let transmit = tunnel.connection.poll_transmit(buf, now)?;
-        self.candidates.on_transmit(buf.get(..transmit.len)?);
+        self.first_flight.on_transmit(buf.get(..transmit.len)?);
         Some(transmit)
     }
 }
@@ -208,7 +220,7 @@ impl Node {
         match &mut session.phase {
             Phase::Active(tunnel) => {
                 tunnel.close(code, now);
-                self.process_session(handle);
+                self.process_session(handle, now);
             }
             Phase::Asking { .. } => self.end_session(handle, Reason::Local),
         }
@@ -247,7 +259,7 @@ impl Node {
                     Side::Initiator => {
                         self.on_offer(request, &contact, peer, &candidates, services, now);
                     }
-                    Side::Responder => self.expect(contact, peer, lifetime_s, now),
+                    Side::Responder => self.expect(contact, peer, lifetime_s, &candidates, now),
                 }
             }
             _ => {}
@@ -270,32 +282,43 @@ impl Node {
         if session.peer != peer {
             return self.end_session(handle, Reason::Untrusted);
         }
-        let Some((path, others)) = Candidates::new(candidates) else {
+        let Some((path, others)) = FirstFlight::new(candidates) else {
             return self.end_session(handle, Reason::Offline);
         };
         let owner = Owner::Session(handle);
         match self.endpoint.open(contact, peer, path, owner, now) {
             Ok(connection) => {
                 session.phase = Phase::Active(Box::new(Tunnel::new(connection)));
-                session.candidates = others;
+                session.first_flight = others;
                 session.services = services;
-                self.process_session(handle);
+                candidates.iter().for_each(|path| session.search.add(*path, now));
+                self.endpoint.await_probes(contact, owner);
+                self.process_session(handle, now);
             }
             Err(_) => self.end_session(handle, Reason::Internal),
         }
     }
 
     /// Someone asked for us: the first packet may come, if we allow them.
-    fn expect(&mut self, contact: Contact, peer: PublicKey, lifetime_s: u32, now: Time) {
+    fn expect(
+        &mut self,
+        contact: Contact,
+        peer: PublicKey,
+        lifetime_s: u32,
+        candidates: &[Path],
+        now: Time,
+    ) {
         if !self.allowed.contains(&peer) {
             return;
         }
         if let (MAX_CONTACTS_OF_PEER.., Some(oldest)) = self.endpoint.contacts_of(&peer) {
             self.endpoint.drop_contact(oldest);
+            self.meetings.remove(&oldest);
         }
         if self.endpoint.contact_count() >= MAX_CONTACTS {
             return;
         }
+        self.meetings.add(&contact, candidates, now);
         let expires = Some(now + Duration::from_secs(u64::from(lifetime_s)));
         self.endpoint.hold(HeldContact { contact, peer: PeerPolicy::Exactly(peer), expires });
     }
@@ -317,12 +340,15 @@ impl Node {
         let phase = Phase::Asking { request: 0, deadline: now };
         let Ok(handle) = self.sessions.insert(Session::new(phase, peer, false)) else { return };
         let owner = Owner::Session(handle);
+        let contact = first.contact.id;
         match self.endpoint.accept(first, owner, path, datagram, now) {
             Ok(connection) => {
+                let search = self.meetings.remove(&contact);
                 if let Some(session) = self.sessions.get_mut(handle) {
                     session.phase = Phase::Active(Box::new(Tunnel::new(connection)));
+                    session.search = search.unwrap_or(Search::new(Side::Responder));
                 }
-                self.process_session(handle);
+                self.process_session(handle, now);
             }
             Err(_) => {
                 self.sessions.remove(handle);
@@ -333,11 +359,11 @@ impl Node {
     // ---- what the tunnel says
 
     /// Looks at what happened on a session's tunnel.
-    pub(super) fn process_session(&mut self, handle: Handle) {
+    pub(super) fn process_session(&mut self, handle: Handle, now: Time) {
         let owner = Owner::Session(handle);
         while let Some(event) = self.next_tunnel_event(handle) {
             match event {
-                TunnelEvent::Connected => self.on_session_up(handle),
+                TunnelEvent::Connected => self.on_session_up(handle, now),
                 TunnelEvent::Closed(reason) => self.end_session(handle, Reason::from(&reason)),
                 TunnelEvent::Incoming { id, kind: SERVICE_UDP, service } => {
                     self.on_flow_incoming(handle, id, &service);
@@ -345,7 +371,7 @@ impl Node {
                 TunnelEvent::Incoming { id, service, .. } => {
                     self.on_stream_incoming(handle, id, &service);
                 }
-                TunnelEvent::Path(_) => {}
+                TunnelEvent::Path(event) => self.on_path_event(handle, event, now),
                 // What is no stream's is a flow's, and the other way round.
                 TunnelEvent::Accepted(id) => {
                     self.on_stream_accepted(handle, id);
@@ -363,6 +389,12 @@ impl Node {
         }
         let Some(session) = self.sessions.get_mut(handle) else { return };
         let Phase::Active(tunnel) = &mut session.phase else { return };
+        let (active, unanswered) = (tunnel.connection.path(), tunnel.connection.unanswered());
+        if let Some(path) = session.search.choose(active, unanswered, now) {
+            tunnel.connection.migrate(path, now);
+            let moved = Event::SessionMoved { session: SessionId(handle.0), path };
+            self.events.push_back(moved);
+        }
         self.endpoint.keep_cids(&mut tunnel.connection, owner);
         if tunnel.connection.is_closed() {
             let never_up = !session.is_over;
@@ -384,14 +416,46 @@ impl Node {
         }
     }
 
-    fn on_session_up(&mut self, handle: Handle) {
+    fn on_session_up(&mut self, handle: Handle, now: Time) {
         let Some(session) = self.sessions.get_mut(handle) else { return };
         session.is_up = true;
+        self.endpoint.await_no_probes(Owner::Session(handle));
+        // All it knows is asked now: the peer is there to answer.
+        session.search.restart(now);
+        if let Phase::Active(tunnel) = &session.phase {
+            session.search.add(tunnel.connection.path(), now);
+        }
         self.events.push_back(Event::SessionUp {
             session: SessionId(handle.0),
             peer: session.peer,
             is_initiator: session.is_initiator,
         });
+    }
+
+    fn on_path_event(&mut self, handle: Handle, event: PathEvent, now: Time) {
+        let Some(session) = self.sessions.get_mut(handle) else { return };
+        let Phase::Active(tunnel) = &session.phase else { return };
+        match event {
+            PathEvent::Moved => {
+                let path = tunnel.connection.path();
+                session.search.add(path, now);
+                if !session.is_over {
+                    let moved = Event::SessionMoved { session: SessionId(handle.0), path };
+                    self.events.push_back(moved);
+                }
+            }
+            PathEvent::Answered { path, rtt } => session.search.on_answered(path, rtt, now),
+            PathEvent::Asked(path) => session.search.on_asked(path, now),
+        }
+    }
+
+    /// The end we look for showed itself at `path`.
+    pub(super) fn on_peer_shown(&mut self, owner: Owner, path: Path) {
+        let Owner::Session(handle) = owner else { return };
+        if let Some(session) = self.sessions.get_mut(handle) {
+            session.first_flight.add(path);
+            self.endpoint.touch(owner);
+        }
     }
 
     /// Tells that a session is over and makes its handles stale. A responder's session that never

@@ -78,7 +78,7 @@ impl Node {
         let entry = StreamEntry::new(owner, id, ServiceId(0));
         let handle = self.streams.insert(entry).map_err(|_| NodeError::Limit)?;
         self.live_session(owner)?.streams.insert(id, handle);
-        self.process_session(owner);
+        self.process_session(owner, now);
         Ok(StreamHandle(handle.0))
     }
 

@@ -1,6 +1,7 @@
 //! A broker, a device and a user in one process, joined by a loss-free wire in virtual time.
 
 use super::*;
+use crate::tunnel::Refusal;
 
 use crate::base::{ContactId, Ecn, Side};
 use crate::broker::{Answer, Query, code_hash};

@@ -17,8 +17,8 @@ impl Streams {
         self.pending_max_data || self.pending_max_streams || !self.schedule.is_empty()
     }
 
-    /// Writes what the streams have to say, until the packet is full. Each that shares has a turn in
-    /// `round` bytes.
+    /// Writes what the streams have to say, until the packet is full. Each that shares has a turn
+    /// in `round` bytes.
     pub(in crate::transport) fn write_frames(
         &mut self,
         w: &mut Writer<'_>,

@@ -1,0 +1,70 @@
+//! Introductions at the end that responds, until the initiator's first packet comes: it asks for
+//! the initiator wherever it may be, so that the NATs on the way let that packet in.
+
+use crate::base::{ContactId, Path, Rng, Side, Time};
+use crate::crypto::Provider;
+use crate::handshake::Contact;
+use crate::transport::{Transmit, write_contact_probe};
+use crate::traverse::Search;
+use alloc::collections::BTreeMap;
+
+/// Probes to one introduction's candidates together: what a broker that lies about them can have
+/// sent to others.
+const MAX_PROBES: u32 = 48;
+
+struct Meeting {
+    contact: Contact,
+    search: Search,
+    probes_left: u32,
+}
+
+impl Meeting {
+    fn next_probe(&self) -> Option<Time> {
+        self.search.poll_timeout().filter(|_| self.probes_left > 0)
+    }
+}
+
+/// All of them, by contact.
+#[derive(Default)]
+pub(super) struct Meetings(BTreeMap<ContactId, Meeting>);
+
+impl Meetings {
+    /// The holder of `contact` may be at any of `candidates`.
+    pub(super) fn add(&mut self, contact: &Contact, candidates: &[Path], now: Time) {
+        let mut search = Search::new(Side::Responder);
+        candidates.iter().for_each(|path| search.add(*path, now));
+        let contact = Contact { id: contact.id, key: contact.key.clone() };
+        self.0.insert(contact.id, Meeting { contact, search, probes_left: MAX_PROBES });
+    }
+
+    /// It came, or will not: what was found out so far.
+    pub(super) fn remove(&mut self, id: &ContactId) -> Option<Search> {
+        Some(self.0.remove(id)?.search)
+    }
+
+    /// Forgets those whose contact is held no more.
+    pub(super) fn retain(&mut self, is_held: impl Fn(&ContactId) -> bool) {
+        self.0.retain(|id, _| is_held(id));
+    }
+
+    /// When the next probe is due.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        self.0.values().filter_map(Meeting::next_probe).min()
+    }
+
+    /// The next probe that is due.
+    pub(super) fn poll_transmit(
+        &mut self,
+        buf: &mut [u8],
+        provider: &'static dyn Provider,
+        rng: &mut Rng,
+        now: Time,
+    ) -> Option<Transmit> {
+        let is_due = |meeting: &&mut Meeting| meeting.next_probe().is_some_and(|at| at <= now);
+        let meeting = self.0.values_mut().find(is_due)?;
+        let path = meeting.search.poll_probe(now)?;
+        meeting.probes_left -= 1;
+        let len = write_contact_probe(provider, &meeting.contact, rng, buf)?;
+        Some(Transmit { path, len, ecn: crate::base::Ecn::NotEct })
+    }
+}

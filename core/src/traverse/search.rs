@@ -1,0 +1,319 @@
+//! Which of the peer's addresses to ask, when, and which to use.
+//!
+//! Owns the candidates of an established session and what is known of each. Does not own the
+//! connection, which sends the questions. Both ends ask all they know at the same time: that is
+//! what opens a hole in the NATs on the way. The initiator chooses the path; the responder does
+//! only where the one in use is dead.
+//!
+//! Invariants: the list is bounded; a candidate that does not answer is asked ever more rarely.
+
+use crate::base::{Path, Side, Time};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Candidates of one session, relays included.
+pub const MAX_CANDIDATES: usize = 24;
+/// The first wait for an answer; doubles.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// Questions in a row without an answer before a candidate counts as out of reach: 6.3 s.
+const MAX_MISSES: u32 = 6;
+/// Then it is asked after this long, doubling.
+const SLOW_WAIT: Duration = Duration::from_secs(60);
+const MAX_SLOW_DOUBLINGS: u32 = 3;
+/// Paths that work are asked this often, so that NATs do not forget them.
+const KEEP_WARM: Duration = Duration::from_secs(20);
+/// So many are kept warm beside the one in use.
+const MAX_WARM: usize = 3;
+/// Round trips of which the least counts.
+const SAMPLES: usize = 4;
+/// A relay is worth using where it saves a fifth of the round trip, and this much.
+const RELAY_COST: Duration = Duration::from_millis(2);
+/// Another path of the same kind is, where it saves an eighth, and this much.
+const MIN_GAIN: Duration = Duration::from_millis(1);
+/// Probe timeouts in a row after which the responder looks for another path by itself. The
+/// initiator does at the first: if both went at once, they would pass each other.
+const RESPONDER_PATIENCE: u32 = 2;
+
+struct Candidate {
+    path: Path,
+    /// Questions since the last answer.
+    misses: u32,
+    ask_at: Time,
+    answered_at: Option<Time>,
+    /// The newest round trips, newest first.
+    rtts: Vec<Duration>,
+}
+
+impl Candidate {
+    fn new(path: Path, now: Time) -> Self {
+        Candidate { path, misses: 0, ask_at: now, answered_at: None, rtts: Vec::new() }
+    }
+
+    /// Answered, and not silent since for so long that it must be taken for gone.
+    fn is_warm(&self) -> bool {
+        self.answered_at.is_some() && self.misses <= MAX_MISSES
+    }
+
+    /// What using it costs, as a time; relays have a handicap.
+    fn cost(&self) -> Option<Duration> {
+        let rtt = *self.rtts.iter().min().filter(|_| self.is_warm())?;
+        Some(if self.path.via == 0 { rtt } else { rtt + rtt / 4 + RELAY_COST })
+    }
+
+    /// How long to wait for the answer to the question just asked.
+    fn wait(&self) -> Duration {
+        match self.misses.checked_sub(MAX_MISSES + 1) {
+            None => FIRST_WAIT * (1 << self.misses.saturating_sub(1)),
+            Some(more) => SLOW_WAIT * (1 << more.min(MAX_SLOW_DOUBLINGS)),
+        }
+    }
+}
+
+/// The search for, and the care of, the paths of one session.
+pub struct Search {
+    side: Side,
+    candidates: Vec<Candidate>,
+    /// Since when the path in use does not acknowledge.
+    in_trouble_since: Option<Time>,
+    /// Something answered since the last choice.
+    has_news: bool,
+}
+
+impl Search {
+    /// Knows no candidate yet.
+    pub fn new(side: Side) -> Self {
+        Search { side, candidates: Vec::new(), in_trouble_since: None, has_news: false }
+    }
+
+    /// The peer may be at `path`: to be asked at once. One more than [`MAX_CANDIDATES`] takes the
+    /// place of one that does not answer, or has none.
+    pub fn add(&mut self, path: Path, now: Time) {
+        if path.port == 0 || self.candidates.iter().any(|known| known.path == path) {
+            return;
+        }
+        if self.candidates.len() >= MAX_CANDIDATES {
+            let is_silent = |(_, c): &(usize, &Candidate)| !c.is_warm();
+            let worst = self.candidates.iter().enumerate().filter(is_silent);
+            match worst.max_by_key(|(_, c)| c.misses).map(|(index, _)| index) {
+                Some(index) => self.candidates.remove(index),
+                None => return,
+            };
+        }
+        self.candidates.push(Candidate::new(path, now));
+    }
+
+    /// The peer asked from `path`: it may be there, and its NAT lets our question in now.
+    pub fn on_asked(&mut self, path: Path, now: Time) {
+        self.add(path, now);
+        if let Some(candidate) = self.find(path) {
+            if !candidate.is_warm() {
+                candidate.ask_at = now;
+                candidate.misses = candidate.misses.min(1);
+            }
+        }
+    }
+
+    /// The peer answered on `path`.
+    pub fn on_answered(&mut self, path: Path, rtt: Duration, now: Time) {
+        self.add(path, now);
+        self.has_news = true;
+        let Some(candidate) = self.find(path) else { return };
+        candidate.answered_at = Some(now);
+        candidate.misses = 0;
+        candidate.rtts.insert(0, rtt);
+        candidate.rtts.truncate(SAMPLES);
+        candidate.ask_at = now + KEEP_WARM;
+        let cost = candidate.cost();
+        let is_better = |c: &&Candidate| c.cost().is_some() && c.cost() < cost;
+        if self.candidates.iter().filter(is_better).count() > MAX_WARM {
+            if let Some(candidate) = self.find(path) {
+                candidate.ask_at = now + SLOW_WAIT;
+            }
+        }
+    }
+
+    fn find(&mut self, path: Path) -> Option<&mut Candidate> {
+        self.candidates.iter_mut().find(|candidate| candidate.path == path)
+    }
+
+    /// Our network changed, or the peer's did: nothing learnt so far counts.
+    pub fn restart(&mut self, now: Time) {
+        for candidate in &mut self.candidates {
+            *candidate = Candidate::new(candidate.path, now);
+        }
+    }
+
+    /// The next path to ask.
+    pub fn poll_probe(&mut self, now: Time) -> Option<Path> {
+        let candidate = self.candidates.iter_mut().find(|candidate| candidate.ask_at <= now)?;
+        candidate.misses = candidate.misses.saturating_add(1);
+        candidate.ask_at = now + candidate.wait();
+        Some(candidate.path)
+    }
+
+    /// When the next question is due.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.candidates.iter().map(|candidate| candidate.ask_at).min()
+    }
+
+    /// Where to go from `active`, on which probes timed out `unanswered` times in a row; `None`:
+    /// stay.
+    pub fn choose(&mut self, active: Path, unanswered: u32, now: Time) -> Option<Path> {
+        let has_news = core::mem::take(&mut self.has_news);
+        if unanswered == 0 && self.in_trouble_since.is_none() && !has_news {
+            return None;
+        }
+        if unanswered == 0 {
+            self.in_trouble_since = None;
+        } else if self.in_trouble_since.is_none() {
+            self.in_trouble_since = Some(now);
+            self.candidates.iter_mut().filter(|c| c.path != active).for_each(|candidate| {
+                candidate.ask_at = now;
+                candidate.misses = candidate.misses.min(1);
+            });
+        }
+        let others = || self.candidates.iter().filter(|candidate| candidate.path != active);
+        if let Some(since) = self.in_trouble_since {
+            let patience = if self.side == Side::Initiator { 1 } else { RESPONDER_PATIENCE };
+            let answers = |c: &&Candidate| c.answered_at.is_some_and(|at| at > since);
+            let best = others().filter(answers).min_by_key(|candidate| candidate.cost());
+            return best.filter(|_| unanswered >= patience).map(|candidate| candidate.path);
+        }
+        if self.side == Side::Responder {
+            return None;
+        }
+        let current = self.candidates.iter().find(|candidate| candidate.path == active);
+        // What it costs is not known before it is asked too.
+        let current = current.and_then(Candidate::cost)?;
+        let best = others().filter_map(|c| Some((c.cost()?, c.path))).min()?;
+        (best.0 + best.0 / 8 + MIN_GAIN < current).then_some(best.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(40);
+
+    fn path(n: u8) -> Path {
+        Path::v4([10, 0, 0, n], 1)
+    }
+
+    fn relay(n: u8) -> Path {
+        Path { via: 1, ..path(n) }
+    }
+
+    fn at(ms: u64) -> Time {
+        Time::ZERO + Duration::from_millis(ms)
+    }
+
+    fn asked(search: &mut Search, now: Time) -> Vec<Path> {
+        core::iter::from_fn(|| search.poll_probe(now)).collect()
+    }
+
+    #[test]
+    fn who_does_not_answer_is_asked_ever_more_rarely() {
+        let mut search = Search::new(Side::Initiator);
+        search.add(path(1), at(0));
+        let mut times = Vec::new();
+        while times.len() < 12 {
+            let now = search.poll_timeout().unwrap();
+            assert_eq!(asked(&mut search, now), [path(1)]);
+            times.push(now.as_micros() / 1000);
+        }
+        assert_eq!(times[..7], [0, 100, 300, 700, 1500, 3100, 6300]);
+        let waits: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(waits[6..], [60_000, 120_000, 240_000, 480_000, 480_000]);
+        // It asks us: perhaps there is a way now.
+        let now = at(1_400_000);
+        search.on_asked(path(1), now);
+        assert_eq!(asked(&mut search, now), [path(1)]);
+    }
+
+    #[test]
+    fn what_answers_is_kept_warm_but_not_too_much_of_it() {
+        let mut search = Search::new(Side::Initiator);
+        for n in 1..=6 {
+            search.add(path(n), at(0));
+        }
+        assert_eq!(asked(&mut search, at(0)).len(), 6);
+        for n in 1..=6 {
+            search.on_answered(path(n), RTT * u32::from(n), at(50));
+        }
+        assert_eq!(asked(&mut search, at(20_049)), []);
+        assert_eq!(asked(&mut search, at(20_050)).len(), MAX_WARM + 1);
+        assert_eq!(search.poll_timeout(), Some(at(20_150)), "no answer: again soon");
+    }
+
+    #[test]
+    fn the_initiator_goes_where_it_costs_least() {
+        let mut search = Search::new(Side::Initiator);
+        search.on_answered(relay(1), RTT, at(0));
+        assert_eq!(search.choose(relay(1), 0, at(0)), None);
+        search.add(path(2), at(0));
+        assert_eq!(search.choose(relay(1), 0, at(0)), None, "it has not answered");
+        search.on_answered(path(2), RTT + RTT / 20, at(0));
+        assert_eq!(search.choose(relay(1), 0, at(0)), Some(path(2)), "direct, if about as near");
+        assert_eq!(search.choose(path(2), 0, at(0)), None);
+        // Not for a little.
+        search.on_answered(path(3), RTT, at(0));
+        assert_eq!(search.choose(path(2), 0, at(0)), None);
+        search.on_answered(path(4), RTT / 2, at(0));
+        assert_eq!(search.choose(path(2), 0, at(0)), Some(path(4)));
+        // A relay that is much nearer is better than any of them.
+        search.on_answered(relay(5), RTT / 10, at(0));
+        assert_eq!(search.choose(path(4), 0, at(0)), Some(relay(5)));
+        let mut search = Search { side: Side::Responder, ..search };
+        assert_eq!(search.choose(path(4), 0, at(0)), None, "not the responder's to say");
+    }
+
+    #[test]
+    fn a_dead_path_is_left_for_one_that_answers_now() {
+        for (side, patience) in [(Side::Initiator, 1), (Side::Responder, RESPONDER_PATIENCE)] {
+            let mut search = Search::new(side);
+            for n in 1..=3 {
+                search.on_answered(path(n), RTT, at(0));
+            }
+            // Long silent.
+            search.add(path(4), at(0));
+            (0..9).for_each(|n| drop(asked(&mut search, at(n * 7_000))));
+            let now = at(64_000);
+            assert_eq!(search.choose(path(1), 1, now), None, "none answered since");
+            let mut all = asked(&mut search, now);
+            all.sort();
+            all.retain(|asked| *asked != path(1));
+            assert_eq!(all, [path(2), path(3), path(4)], "all others are asked at once");
+            assert_eq!(search.choose(path(1), 1, now), None);
+            search.on_answered(path(3), RTT, now + RTT);
+            let early = search.choose(path(1), 1, now + RTT);
+            assert_eq!(early, Some(path(3)).filter(|_| patience == 1));
+            assert_eq!(search.choose(path(1), patience, now + RTT), Some(path(3)));
+            // It works again.
+            assert_eq!(search.choose(path(1), 0, now + RTT), None);
+            assert_eq!(search.choose(path(1), patience, now + RTT), None, "another time");
+        }
+    }
+
+    #[test]
+    fn limits_at_and_over() {
+        let mut search = Search::new(Side::Initiator);
+        search.add(Path { port: 0, ..path(1) }, at(0));
+        assert_eq!(search.candidates.len(), 0);
+        for n in 0..MAX_CANDIDATES as u8 {
+            search.add(path(n), at(0));
+            search.add(path(n), at(0));
+        }
+        assert_eq!(search.candidates.len(), MAX_CANDIDATES);
+        search.on_answered(path(0), RTT, at(0));
+        asked(&mut search, at(0));
+        search.add(path(100), at(1));
+        assert_eq!(search.candidates.len(), MAX_CANDIDATES);
+        assert_eq!(asked(&mut search, at(1)), [path(100)]);
+        for n in 1..=100 {
+            search.on_answered(path(n), RTT, at(2));
+        }
+        search.add(path(200), at(3));
+        assert_eq!(asked(&mut search, at(3)), [], "all of them answer");
+    }
+}
