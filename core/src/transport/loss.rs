@@ -131,14 +131,14 @@ impl Recovery {
     }
 
     /// Takes a range of acknowledged packet numbers, calling `on_frame` for each frame delivered.
-    /// Returns when the newest of them was sent, if it is news.
+    /// Returns the newest of them and when it was sent, if it is news.
     pub(super) fn on_range_acked(
         &mut self,
         space: &mut Space,
         range: core::ops::Range<u64>,
         now: Time,
         mut on_frame: impl FnMut(&SentFrame),
-    ) -> Option<Time> {
+    ) -> Option<(u64, Time)> {
         let mut newest = None;
         let mut next = range.start;
         while let Some((pn, _)) = space.sent.first_outstanding(next..range.end) {
@@ -157,7 +157,7 @@ impl Recovery {
             if self.mtu.on_acked(pn, usize::from(packet.size)) {
                 self.controller.on_mss(self.mtu.current());
             }
-            newest = Some(packet.at);
+            newest = Some((pn, packet.at));
         }
         newest
     }

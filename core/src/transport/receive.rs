@@ -21,6 +21,10 @@ use core::time::Duration;
 /// Forged packets taken before the keys count as attacked (RFC 9001 §6.6, the smaller limit).
 const INTEGRITY_LIMIT: u64 = 1 << 36;
 
+/// An ACK held back for so long repeats one that was lost, in an outage as a rule. It says nothing
+/// of the round trip, which it would make as long as the outage.
+pub(super) const MAX_HELD_BACK: Duration = Duration::from_secs(1);
+
 impl Connection {
     /// Takes the first packet, opened already with [`Self::first_packet_keys`].
     pub fn handle_first_packet(
@@ -236,14 +240,18 @@ impl Connection {
             return Ok(());
         }
         if id == SpaceId::Data && self.recovery.ecn.on_ack(ack.ecn, is_news) {
-            self.recovery.on_congestion(newest.unwrap_or(now), now);
+            self.recovery.on_congestion(newest.map_or(now, |(_, at)| at), now);
         }
-        if let Some(at) = newest.filter(|_| is_news) {
-            let delay = match id {
+        // The round trip is that of the largest (RFC 9002 §5.1), if it was one that is kept.
+        if let Some((_, at)) = newest.filter(|(pn, _)| is_news && *pn == ack.largest) {
+            let held_back = match id {
                 SpaceId::Contact => Duration::ZERO,
                 SpaceId::Data => self.peer_ack_delay(ack.delay),
             };
-            self.recovery.on_rtt(at, delay, now);
+            if held_back < MAX_HELD_BACK {
+                let max = Duration::from_millis(self.peer_params.max_ack_delay_ms);
+                self.recovery.on_rtt(at, held_back.min(max), now);
+            }
         }
         self.recovery.pto_count = 0;
         self.detect_lost(id);
@@ -256,8 +264,7 @@ impl Connection {
 
     fn peer_ack_delay(&self, delay: u64) -> Duration {
         let us = delay.saturating_mul(1 << self.peer_params.ack_delay_exponent.min(20));
-        let max = Duration::from_millis(self.peer_params.max_ack_delay_ms);
-        Duration::from_micros(us).min(max)
+        Duration::from_micros(us)
     }
 
     fn on_crypto(&mut self, offset: u64, data: &[u8]) -> Result<(), Violation> {

@@ -19,6 +19,7 @@ use std::vec::Vec;
 
 mod datagrams;
 mod moves;
+mod outage;
 
 const DATA: usize = super::space::SpaceId::Data as usize;
 
