@@ -265,6 +265,8 @@ fn messages(out: &mut Out) {
         peer: key,
         candidates: candidates.clone(),
         services,
+        relays: vec![],
+        mapping: 0,
     };
     let hello = Message::Hello {
         version: VERSION,
@@ -273,7 +275,12 @@ fn messages(out: &mut Out) {
         services: services.clone(),
         candidates: candidates.clone(),
     };
-    let welcome = Message::Welcome { observed: place, enrolled: true, time_unix_s: 1_750_000_000 };
+    let welcome = Message::Welcome {
+        observed: place,
+        enrolled: true,
+        time_unix_s: 1_750_000_000,
+        others: vec![],
+    };
     out.section("broker messages, with their length");
     for (name, message) in [
         ("enrol", Message::Enrol { code: "ABCD-1234".into() }),

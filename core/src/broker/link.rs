@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::base::{Path, PublicKey, Time};
-use crate::wire::message::{CANDIDATES_MAX, Message, ServiceInfo};
+use crate::wire::message::{CANDIDATES_MAX, MAPPING_UNKNOWN, Message, ServiceInfo};
 
 /// Time after which one more introduction may be asked for.
 const CONNECT_INTERVAL: Duration = Duration::from_secs(1);
@@ -27,6 +27,8 @@ pub(super) enum Standing {
 pub(super) struct Link {
     pub(super) key: PublicKey,
     pub(super) observed: Path,
+    /// How its NAT maps, as offers say it.
+    pub(super) mapping: u8,
     pub(super) standing: Standing,
     pub(super) has_hello: bool,
     pub(super) is_online: bool,
@@ -46,6 +48,7 @@ impl Link {
         Link {
             key,
             observed,
+            mapping: MAPPING_UNKNOWN,
             standing: Standing::Unknown,
             has_hello: false,
             is_online: false,

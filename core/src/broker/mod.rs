@@ -9,7 +9,9 @@
 //! one node sends can close its own link and no other. After any call, drain `poll_output` and
 //! `poll_event`. A contact key is in the two offers that carry it and nowhere else.
 
+mod limits;
 mod link;
+mod relays;
 
 #[cfg(all(test, any(feature = "ring", feature = "rustcrypto")))]
 mod tests;
@@ -20,10 +22,15 @@ use core::time::Duration;
 
 use zeroize::Zeroizing;
 
+pub use self::limits::Limits;
+pub use self::relays::RelayService;
+
 use self::link::{Link, Standing};
 use crate::base::{ContactId, Path, PublicKey, Rng, Side, Time};
 use crate::crypto::Provider;
-use crate::wire::message::{ContactKey, Message, RefuseReason};
+use crate::wire::message::{
+    ContactKey, MAPPING_DEPENDENT, MAPPING_INDEPENDENT, MAPPING_UNKNOWN, Message, RefuseReason,
+};
 
 /// Names a link; the caller numbers its connections and never uses a number twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,52 +122,6 @@ pub enum BrokerEvent {
     },
 }
 
-/// What one broker bears. Reaching a limit refuses that one thing.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Links at once.
-    pub links: usize,
-    /// Of these, links of nodes that are not enrolled.
-    pub strangers: usize,
-    /// Questions to the store without an answer yet, those about links now gone included.
-    pub asks: usize,
-    /// The same, of one link.
-    pub asks_per_link: usize,
-    /// Messages of one link that wait for its lookup.
-    pub waiting_per_link: usize,
-    /// Devices whose coming and going one link is told; the oldest is forgotten first.
-    pub watched_per_link: usize,
-    /// Introductions one link may ask for at once; each second gives one more.
-    pub connects: u32,
-    /// Wrong codes on one link.
-    pub bad_codes: u32,
-    /// How long a node that is not enrolled may stay.
-    pub enrol_time: Duration,
-    /// How long the contact of an introduction may be used.
-    pub contact_lifetime_s: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            // What one instance is planned for; an idle link costs about 1 KB here.
-            links: 100_000,
-            strangers: 1_000,
-            // After a restart all nodes come back at once, each with one lookup.
-            asks: 100_000,
-            asks_per_link: 8,
-            waiting_per_link: 8,
-            watched_per_link: 16,
-            connects: 32,
-            bad_codes: 3,
-            // A person types no code at the device: it comes with the first connection.
-            enrol_time: Duration::from_secs(30),
-            // Minutes of life, as a first packet may be lost, but no more than a try needs.
-            contact_lifetime_s: 120,
-        }
-    }
-}
-
 /// The hash under which the store knows an enrol code. Case, hyphens and spaces do not matter.
 pub fn code_hash(provider: &dyn Provider, code: &str) -> [u8; 32] {
     let is_significant = |b: &u8| !matches!(b, b'-' | b' ');
@@ -197,6 +158,11 @@ pub struct Broker {
     next_ask: u64,
     output: VecDeque<Output>,
     events: VecDeque<BrokerEvent>,
+    relays: Vec<RelayService>,
+    /// Other addresses of this broker.
+    others: Vec<Path>,
+    /// The wall clock, and when it was read.
+    clock: Option<(u64, Time)>,
 }
 
 impl Broker {
@@ -214,7 +180,21 @@ impl Broker {
             next_ask: 1,
             output: VecDeque::new(),
             events: VecDeque::new(),
+            relays: Vec::new(),
+            others: Vec::new(),
+            clock: None,
         }
+    }
+
+    /// The relays that offers name from now on, the first the one to prefer.
+    pub fn set_relays(&mut self, relays: Vec<RelayService>) {
+        self.relays = relays;
+    }
+
+    /// Addresses of this broker beside the one that nodes know, at which it sees whether a node's
+    /// NAT gives it another address for each that it calls.
+    pub fn set_others(&mut self, others: Vec<Path>) {
+        self.others = others;
     }
 
     /// A connection is up whose peer proved to hold `key`.
@@ -238,7 +218,17 @@ impl Broker {
     pub fn on_observed(&mut self, link: LinkId, observed: Path, _now: Time) {
         if let Some(link) = self.links.get_mut(&link) {
             link.observed = observed;
+            link.mapping = MAPPING_UNKNOWN;
         }
+    }
+
+    /// The node is seen at `other` by another of the broker's sockets.
+    pub fn on_observed_elsewhere(&mut self, link: LinkId, other: Path, _now: Time) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let observed = state.observed;
+        let is_same = (other.ip, other.port) == (observed.ip, observed.port);
+        state.mapping = if is_same { MAPPING_INDEPENDENT } else { MAPPING_DEPENDENT };
+        self.send(link, Message::Observed { observed, other });
     }
 
     /// The node sent `message`.
@@ -263,6 +253,7 @@ impl Broker {
             | Message::Enrolled
             | Message::Refused { .. }
             | Message::Offer { .. }
+            | Message::Observed { .. }
             | Message::Presence { .. } => self.on_malformed(link, now),
         }
     }
@@ -279,6 +270,7 @@ impl Broker {
 
     /// The store answered; `wall_unix_s` is the wall clock, which nodes are told.
     pub fn handle_answer(&mut self, id: AskId, answer: Answer, wall_unix_s: u64, now: Time) {
+        self.clock = Some((wall_unix_s, now));
         let Some(ask) = self.asks.remove(&id) else { return };
         let Some(state) = self.links.get_mut(&ask.link()) else { return };
         state.asks = state.asks.saturating_sub(1);
@@ -293,7 +285,7 @@ impl Broker {
                 self.refuse(link, 0, RefuseReason::Unavailable);
             }
             (Ask::Device { link, request, device }, Answer::Enrolled(is_enrolled)) => {
-                self.on_device_looked_up(link, request, device, is_enrolled);
+                self.on_device_looked_up(link, request, device, is_enrolled, now);
             }
             (Ask::Device { link, request, .. }, Answer::Failed) => {
                 self.refuse(link, request, RefuseReason::Unavailable);
@@ -339,6 +331,7 @@ impl Broker {
             observed: state.observed,
             enrolled: is_enrolled,
             time_unix_s: wall_unix_s,
+            others: self.others.clone(),
         };
         let waiting = core::mem::take(&mut state.waiting);
         if is_enrolled {
@@ -414,7 +407,7 @@ impl Broker {
             return self.refuse(link, request, RefuseReason::Unknown);
         }
         if let Some(online) = self.online(&device) {
-            return self.introduce(link, request, online);
+            return self.introduce(link, request, online, now);
         }
         let ask = Ask::Device { link, request, device };
         if !self.ask(link, ask, Query::Lookup { key: device }) {
@@ -422,9 +415,16 @@ impl Broker {
         }
     }
 
-    fn on_device_looked_up(&mut self, link: LinkId, request: u32, device: PublicKey, known: bool) {
+    fn on_device_looked_up(
+        &mut self,
+        link: LinkId,
+        request: u32,
+        device: PublicKey,
+        known: bool,
+        now: Time,
+    ) {
         if let Some(online) = self.online(&device) {
-            self.introduce(link, request, online);
+            self.introduce(link, request, online, now);
         } else if known {
             self.watch(link, device);
             self.refuse(link, request, RefuseReason::Offline);
@@ -434,12 +434,16 @@ impl Broker {
     }
 
     /// Gives both ends a fresh contact: the responder first, so that it listens when it is called.
-    fn introduce(&mut self, initiator: LinkId, request: u32, responder: LinkId) {
+    fn introduce(&mut self, initiator: LinkId, request: u32, responder: LinkId, now: Time) {
         let Some(from) = self.links.get(&initiator) else { return };
         let Some(to) = self.links.get(&responder) else { return };
         let contact_id = ContactId(self.rng.array());
         let contact_key = ContactKey(self.rng.array());
         let lifetime_s = self.limits.contact_lifetime_s;
+        let wall_unix_s = self.clock.map_or(0, |(wall, at)| wall + now.since(at).as_secs());
+        let ends = [&from.key, &to.key];
+        let [relays_initiator, relays_responder] =
+            relays::offers(&self.relays, self.provider, ends, wall_unix_s, &mut self.rng);
         let offer_responder = Message::Offer {
             request: 0,
             role: Side::Responder,
@@ -449,6 +453,8 @@ impl Broker {
             peer: from.key,
             candidates: from.all_candidates(),
             services: Vec::new(),
+            relays: relays_responder,
+            mapping: from.mapping,
         };
         let offer_initiator = Message::Offer {
             request,
@@ -459,6 +465,8 @@ impl Broker {
             peer: to.key,
             candidates: to.all_candidates(),
             services: to.services.clone(),
+            relays: relays_initiator,
+            mapping: to.mapping,
         };
         let (from_key, to_key) = (from.key, to.key);
         self.send(responder, offer_responder);

@@ -5,8 +5,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::*;
-use crate::crypto::default_provider;
-use crate::wire::message::{CANDIDATES_MAX, EnrolCode, ServiceInfo};
+use crate::crypto::{Secret, default_provider};
+use crate::trust::{relay_end_key, relay_pseudonym, verify_relay_token};
+use crate::wire::message::{CANDIDATES_MAX, EnrolCode, MAPPING_UNKNOWN, RelayOffer, ServiceInfo};
 
 const CODE: &str = "ABCD-EFGH-2345-6723";
 const WALL_S: u64 = 1_700_000_000;
@@ -134,10 +135,14 @@ impl World {
                 peer,
                 candidates,
                 services,
+                relays,
+                mapping,
             } => {
                 assert_eq!(lifetime_s, Limits::default().contact_lifetime_s);
                 let secret = (contact_id, contact_key);
-                (link, Offer { request, role, secret, peer, candidates, services })
+                let offer =
+                    Offer { request, role, secret, peer, candidates, services, relays, mapping };
+                (link, offer)
             }
             other => panic!("not an offer: {other:?}"),
         });
@@ -152,6 +157,8 @@ struct Offer {
     peer: PublicKey,
     candidates: Vec<Path>,
     services: Vec<ServiceInfo>,
+    relays: Vec<RelayOffer>,
+    mapping: u8,
 }
 
 fn observed(link: u64) -> Path {
@@ -193,9 +200,54 @@ fn the_first_message_is_a_welcome() {
     for (link, key, enrolled) in [(1, USER, true), (2, stranger(1), false)] {
         let link = world.connect(link, key);
         let observed = observed(link.0);
-        let welcome = Message::Welcome { observed, enrolled, time_unix_s: WALL_S };
+        let welcome = Message::Welcome { observed, enrolled, time_unix_s: WALL_S, others: vec![] };
         assert_eq!(world.take_sent(), [(link, welcome)]);
     }
+}
+
+#[test]
+fn offers_name_relays_and_say_how_the_peers_nat_maps() {
+    let mut world = world();
+    let [device, user] = [world.online(1, DEVICE), world.online(2, USER)];
+    let other = |link: LinkId, port| Path { port, ..observed(link.0) };
+    let service = |port, n| RelayService {
+        paths: vec![Path::v4([192, 0, 2, 99], port); n],
+        secret: Secret::new([port as u8; 32]),
+        rate: 10,
+    };
+    world.broker.set_relays(vec![service(1, 9), service(2, 0), service(3, 1)]);
+    world.broker.on_observed_elsewhere(device, other(device, 1000), world.now);
+    world.broker.on_observed_elsewhere(user, other(user, 1001), world.now);
+    world.drain();
+    let told = world.take_sent();
+    let says = |link: LinkId, port| {
+        (link, Message::Observed { observed: observed(link.0), other: other(link, port) })
+    };
+    assert_eq!(told, [says(device, 1000), says(user, 1001)]);
+    world.message(user, Message::Connect { request: 7, device: DEVICE });
+    let [(_, to_device), (_, to_user)] = world.take_offers();
+    assert_eq!([to_device.mapping, to_user.mapping], [MAPPING_DEPENDENT, MAPPING_INDEPENDENT]);
+    let provider = default_provider();
+    let sides = [(to_device, Side::Responder, DEVICE), (to_user, Side::Initiator, USER)];
+    let mut channels = Vec::new();
+    for (offer, side, key) in sides {
+        assert_eq!(offer.relays.iter().map(|r| r.paths.len()).collect::<Vec<_>>(), [4, 1]);
+        for (relay, n) in offer.relays.iter().zip([1, 3]) {
+            let secret = Secret::new([n; 32]);
+            let claims = verify_relay_token(provider, &secret, &relay.token).unwrap();
+            let expires_min = (WALL_S / 60) as u32 + 24 * 60;
+            assert_eq!((claims.side, claims.rate, claims.expires_min), (side, 10, expires_min));
+            assert_eq!(claims.node, relay_pseudonym(provider, &secret, &key));
+            assert_eq!(relay.key.0, *relay_end_key(provider, &secret, &relay.token).as_bytes());
+            channels.push(claims.channel);
+        }
+    }
+    assert_eq!((channels[0], channels[1]), (channels[2], channels[3]), "the same for both");
+    assert_ne!(channels[0], channels[1]);
+    // Told to go elsewhere, nobody knows what its NAT does there.
+    world.broker.on_observed(device, observed(9), world.now);
+    world.message(user, Message::Connect { request: 8, device: DEVICE });
+    assert_eq!(world.take_offers()[1].1.mapping, MAPPING_UNKNOWN);
 }
 
 #[test]

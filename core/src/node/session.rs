@@ -253,6 +253,8 @@ impl Node {
                 peer,
                 candidates,
                 services,
+                relays,
+                mapping: _,
             } => {
                 let contact = Contact { id: contact_id, key: Secret::new(contact_key.0) };
                 match role {

@@ -389,6 +389,8 @@ fn one_peer_cannot_take_the_contacts_of_others() {
         peer: user,
         candidates: vec![],
         services: vec![],
+        relays: vec![],
+        mapping: 0,
     };
     for n in 0..100 {
         world.nodes[0].on_session_message(offer(n), world.now);

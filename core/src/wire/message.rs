@@ -7,19 +7,22 @@
 //!
 //! ```cddl
 //! message = enrol / hello / connect / candidates-msg            ; node to broker
-//!         / welcome / enrolled / refused / offer / presence     ; broker to node
+//!         / welcome / enrolled / refused / offer / presence / observed   ; broker to node
 //!
 //! enrol          = [1, {0: code, ext}]
 //! hello          = [2, {0: version: uint .size 4, 1: abi: uint .size 4, 2: firmware,
 //!                       ? 3: services, ? 4: candidates, ext}]
 //! connect        = [3, {0: request, 1: key, ext}]                ; 1: the device
 //! candidates-msg = [4, {0: candidates, ext}]
-//! welcome        = [5, {0: observed: path, 1: is-enrolled: bool, 2: time-unix-s: uint, ext}]
+//! welcome        = [5, {0: observed: path, 1: is-enrolled: bool, 2: time-unix-s: uint,
+//!                       ? 3: candidates, ext}]                 ; 3: other sockets of the broker
 //! enrolled       = [6, {ext}]
 //! refused        = [7, {0: request, 1: reason: uint .size 1, ext}]
 //! offer          = [8, {0: request, 1: side, 2: contact-id, 3: contact-key, 4: lifetime-s,
-//!                       5: key, ? 6: candidates, ? 7: services, ext}]   ; 5: the peer
+//!                       5: key, ? 6: candidates, ? 7: services, ? 8: relays, ? 9: mapping,
+//!                       ext}]                                  ; 5: the peer, 9: its NAT's
 //! presence       = [9, {0: key, 1: is-online: bool, ext}]
+//! observed       = [10, {0: path, ? 1: path, ext}]               ; 1: as the other socket sees it
 //!
 //! code        = tstr .size (1..64)
 //! firmware    = tstr .size (0..64)
@@ -30,6 +33,9 @@
 //! kind        = 0 / 1 / uint .size 1       ; 0: TCP, 1: UDP; others are later versions'
 //! name        = tstr .regexp "[a-z0-9_.-]{1,63}"
 //! candidates  = [0*16 path]
+//! relays      = [0*4 relay]
+//! relay       = {0: candidates, 1: token: bstr .size 38, 2: end-key: bstr .size 32, ext}
+//! mapping     = 0 / 1 / 2 / uint .size 1   ; unknown, endpoint-independent, -dependent (RFC 4787)
 //! path        = [ip: bstr .size 16, port: 1..65535]   ; IPv4 as ::ffff:a.b.c.d
 //! side        = 0 / 1                      ; the receiver of the offer 0: initiates, 1: responds
 //! key         = bstr .size 32
@@ -46,6 +52,7 @@ use minicbor::{Decode, Decoder, Encode, Encoder};
 use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::relay::RelayToken;
 use crate::base::{ContactId, Path, PublicKey, Side};
 
 /// The longest encoded message, without its length.
@@ -60,12 +67,16 @@ pub const CODE_LEN_MAX: usize = 64;
 pub const SERVICES_MAX: usize = 32;
 /// Candidates in one message.
 pub const CANDIDATES_MAX: usize = 16;
+/// Relays in one offer.
+pub const RELAYS_MAX: usize = 4;
+/// Addresses of one relay.
+pub const RELAY_PATHS_MAX: usize = 4;
 /// [`ServiceInfo::kind`] of a TCP service.
 pub const SERVICE_TCP: u8 = 0;
 /// [`ServiceInfo::kind`] of a UDP service.
 pub const SERVICE_UDP: u8 = 1;
 
-const KNOWN_TYPES: core::ops::RangeInclusive<u64> = 1..=9;
+const KNOWN_TYPES: core::ops::RangeInclusive<u64> = 1..=10;
 const LENGTH_LEN: usize = 2;
 const BODY_LEN_USUAL: usize = 1024;
 
@@ -127,6 +138,30 @@ pub struct ServiceInfo {
     /// The port people know the service by.
     #[n(2)]
     pub port: u16,
+}
+
+/// [`Message::Offer`]'s mapping: nobody knows yet.
+pub const MAPPING_UNKNOWN: u8 = 0;
+/// Whomever the node calls sees it at the same address (RFC 4787 §4.1).
+pub const MAPPING_INDEPENDENT: u8 = 1;
+/// Each sees it at another one.
+pub const MAPPING_DEPENDENT: u8 = 2;
+
+/// A relay, and the right to use it in one session.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RelayOffer {
+    /// Where it is; 1 to [`RELAY_PATHS_MAX`].
+    #[n(0)]
+    #[cbor(with = "paths")]
+    pub paths: Vec<Path>,
+    /// What the receiver of the offer shows it.
+    #[n(1)]
+    #[cbor(with = "relay_token")]
+    pub token: RelayToken,
+    /// What it proves with that the token is its own.
+    #[n(2)]
+    pub key: ContactKey,
 }
 
 /// Why something was refused.
@@ -248,6 +283,11 @@ pub enum Message {
         /// The broker's wall clock.
         #[n(2)]
         time_unix_s: u64,
+        /// Other addresses of the broker: asked there, it sees whether the node's NAT gives it
+        /// another address for each it calls.
+        #[n(3)]
+        #[cbor(default, with = "paths")]
+        others: Vec<Path>,
     },
     /// Broker: the code was right, the node is enrolled.
     #[n(6)]
@@ -294,6 +334,14 @@ pub enum Message {
         #[n(7)]
         #[cbor(default)]
         services: Vec<ServiceInfo>,
+        /// Relays that both ends may use; first the one to prefer.
+        #[n(8)]
+        #[cbor(default)]
+        relays: Vec<RelayOffer>,
+        /// How the peer's NAT maps: [`MAPPING_UNKNOWN`] and its siblings.
+        #[n(9)]
+        #[cbor(default)]
+        mapping: u8,
     },
     /// Broker: a device the node asked for came or went.
     #[n(9)]
@@ -305,6 +353,18 @@ pub enum Message {
         /// Whether it has a link now.
         #[n(1)]
         online: bool,
+    },
+    /// Broker: where it sees the node.
+    #[n(10)]
+    Observed {
+        /// By the socket that the link leads to.
+        #[n(0)]
+        #[cbor(with = "path")]
+        observed: Path,
+        /// By another one.
+        #[n(1)]
+        #[cbor(with = "path")]
+        other: Path,
     },
 }
 
@@ -370,15 +430,25 @@ impl Message {
             }
             Message::Connect { request, .. } => *request != 0,
             Message::Candidates { candidates } => are_paths_fine(candidates),
-            Message::Offer { services, candidates, .. } => {
-                are_services_fine(services) && are_paths_fine(candidates)
+            Message::Offer { services, candidates, relays, .. } => {
+                are_services_fine(services)
+                    && are_paths_fine(candidates)
+                    && relays.len() <= RELAYS_MAX
+                    && relays.iter().all(RelayOffer::is_fine)
             }
-            Message::Welcome { .. }
-            | Message::Enrolled
+            Message::Welcome { others, .. } => are_paths_fine(others),
+            Message::Enrolled
+            | Message::Observed { .. }
             | Message::Refused { .. }
             | Message::Presence { .. } => true,
         };
         if is_fine { Ok(()) } else { Err(MessageError::Value) }
+    }
+}
+
+impl RelayOffer {
+    fn is_fine(&self) -> bool {
+        (1..=RELAY_PATHS_MAX).contains(&self.paths.len()) && are_paths_fine(&self.paths)
     }
 }
 
@@ -463,6 +533,7 @@ macro_rules! codec {
 }
 
 codec!(key, PublicKey, |key, e| e.bytes(&key.0)?, |d| byte_array(d).map(PublicKey));
+codec!(relay_token, RelayToken, |token, e| e.bytes(&token.0)?, |d| byte_array(d).map(RelayToken));
 codec!(contact_id, ContactId, |id, e| e.bytes(&id.0)?, |d| byte_array(d).map(ContactId));
 codec!(
     side,

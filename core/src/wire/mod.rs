@@ -9,6 +9,7 @@ pub mod frame;
 pub mod message;
 pub mod packet;
 pub mod params;
+pub mod relay;
 pub mod text;
 
 /// The wire version, in every long header and bound into the keys: "rit" and 1.

@@ -302,7 +302,12 @@ impl Stage {
         let contact = session_contact();
         let node_key = self.node.public_key();
         let message = match what % 9 {
-            0 => Message::Welcome { observed: path(NODE), enrolled: a & 1 == 0, time_unix_s: 1 },
+            0 => Message::Welcome {
+                observed: path(NODE),
+                enrolled: a & 1 == 0,
+                time_unix_s: 1,
+                others: vec![],
+            },
             1 => Message::Enrolled,
             2 => Message::Refused { request: u32::from(a), reason: refuse_reason(a) },
             3 | 4 => Message::Offer {
@@ -314,6 +319,8 @@ impl Stage {
                 peer: if a & 0x10 == 0 { self.caller.public_key() } else { PublicKey([a; 32]) },
                 candidates: vec![path(CALLER), path(a | 0x40)],
                 services: Vec::new(),
+                relays: vec![],
+                mapping: 0,
             },
             5 => Message::Hello {
                 version: u32::from(a),

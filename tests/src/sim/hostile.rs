@@ -60,7 +60,10 @@ impl HostileBroker {
                 if event == Event::Opened(CONTROL) {
                     let observed = connection.path();
                     let time_unix_s = super::world::WALL_START_UNIX_S;
-                    self.tell(link, &Message::Welcome { observed, enrolled: true, time_unix_s });
+                    self.tell(
+                        link,
+                        &Message::Welcome { observed, enrolled: true, time_unix_s, others: vec![] },
+                    );
                     break;
                 }
             }
@@ -101,6 +104,8 @@ impl HostileBroker {
             peer,
             candidates: vec![path],
             services: Vec::new(),
+            relays: vec![],
+            mapping: 0,
         };
         let caller = self.lies.peer_at_responder.unwrap_or(initiator_key);
         let callee = self.lies.peer_at_initiator.unwrap_or(device);

@@ -29,7 +29,26 @@ fn hello(services: Vec<ServiceInfo>, candidates: Vec<Path>) -> Message {
     Message::Hello { version: 0x7269_7401, abi: 1, firmware: "linux".into(), services, candidates }
 }
 
+/// Relays of so many addresses each.
+fn relays(each: &[usize]) -> Vec<RelayOffer> {
+    let path = Path { ip: [255; 16], port: u16::MAX, via: 0, ifindex: 0 };
+    let relay = |n: &usize| RelayOffer {
+        paths: vec![path; *n],
+        token: RelayToken([6; 38]),
+        key: ContactKey([7; 32]),
+    };
+    each.iter().map(relay).collect()
+}
+
 fn offer(services: Vec<ServiceInfo>, candidates: Vec<Path>) -> Message {
+    offer_with(services, candidates, relays(&[1]))
+}
+
+fn offer_with(
+    services: Vec<ServiceInfo>,
+    candidates: Vec<Path>,
+    relays: Vec<RelayOffer>,
+) -> Message {
     Message::Offer {
         request: u32::MAX,
         role: Side::Initiator,
@@ -39,6 +58,8 @@ fn offer(services: Vec<ServiceInfo>, candidates: Vec<Path>) -> Message {
         peer: PublicKey([5; 32]),
         candidates,
         services,
+        relays,
+        mapping: MAPPING_DEPENDENT,
     }
 }
 
@@ -51,11 +72,17 @@ fn every_kind() -> Vec<Message> {
         Message::Candidates {
             candidates: vec![path, Path { ip: [1; 16], port: 1, via: 0, ifindex: 0 }],
         },
-        Message::Welcome { observed: path, enrolled: true, time_unix_s: u64::MAX },
+        Message::Welcome {
+            observed: path,
+            enrolled: true,
+            time_unix_s: u64::MAX,
+            others: vec![path],
+        },
         Message::Enrolled,
         Message::Refused { request: 0, reason: RefuseReason::BadCode },
         offer(vec![service("web")], vec![path]),
         Message::Presence { key: PublicKey([1; 32]), online: false },
+        Message::Observed { observed: path, other: Path { port: 1, ..path } },
     ]
 }
 
@@ -78,11 +105,12 @@ fn the_bytes_are_those_of_the_description() {
         bytes_of(&Message::Connect { request: 5, device: PublicKey([8; 32]) }),
         connect.as_slice()
     );
-    let mut welcome = vec![0x82, 5, 0xa3, 0, 0x82, 0x50];
+    let mut welcome = vec![0x82, 5, 0xa4, 0, 0x82, 0x50];
     welcome.extend(Path::v4([1, 2, 3, 4], 5).ip);
-    welcome.extend([5, 1, 0xf5, 2, 6]);
+    welcome.extend([5, 1, 0xf5, 2, 6, 3, 0x80]);
     let path = Path::v4([1, 2, 3, 4], 5);
-    let message = Message::Welcome { observed: path, enrolled: true, time_unix_s: 6 };
+    let message =
+        Message::Welcome { observed: path, enrolled: true, time_unix_s: 6, others: vec![] };
     assert_eq!(bytes_of(&message), welcome);
 }
 
@@ -96,7 +124,7 @@ fn reasons_keep_their_numbers() {
 #[test]
 fn unknown_types_are_skipped() {
     for bytes in [
-        &[0x82, 10, 0xa0][..],
+        &[0x82, 11, 0xa0][..],
         &[0x82, 0, 0xa0],
         &[0x82, 0x18, 99, 0x9f, 1, 0x9f, 0xff, 0xff],
         &[0x82, 0x1b, 255, 255, 255, 255, 255, 255, 255, 255, 0xf6],
@@ -206,6 +234,10 @@ fn limits_of_lists_and_texts() {
         &Message::Candidates { candidates: paths(CANDIDATES_MAX) },
         &Message::Candidates { candidates: paths(CANDIDATES_MAX + 1) },
     );
+    let related = |each: &[usize]| offer_with(vec![], vec![], relays(each));
+    limit(&related(&[1; RELAYS_MAX]), &related(&[1; RELAYS_MAX + 1]));
+    limit(&related(&[RELAY_PATHS_MAX]), &related(&[RELAY_PATHS_MAX + 1]));
+    limit(&related(&[1]), &related(&[0]));
     let to = |port| Message::Candidates {
         candidates: vec![Path { ip: [0; 16], port, via: 0, ifindex: 0 }],
     };
@@ -219,7 +251,11 @@ fn all_limits_at_once_fit() {
     let path = Path { ip: [255; 16], port: u16::MAX, via: 0, ifindex: 0 };
     let longest = ServiceInfo { name: "a".repeat(63), kind: u8::MAX, port: u16::MAX };
     for message in [
-        offer(vec![longest.clone(); SERVICES_MAX], vec![path; CANDIDATES_MAX]),
+        offer_with(
+            vec![longest.clone(); SERVICES_MAX],
+            vec![path; CANDIDATES_MAX],
+            relays(&[RELAY_PATHS_MAX; RELAYS_MAX]),
+        ),
         Message::Hello {
             version: u32::MAX,
             abi: u32::MAX,
@@ -247,7 +283,7 @@ fn names_of_services() {
 #[test]
 fn length_limit_of_the_stream() {
     let skipped = |len: usize| {
-        let mut bytes = vec![0x82, 10, 0x59];
+        let mut bytes = vec![0x82, 11, 0x59];
         bytes.extend(((len - 5) as u16).to_be_bytes());
         bytes.resize(len, 0);
         bytes
