@@ -27,7 +27,7 @@ pub unsafe extern "C" fn rit_node_receive(
             let from = args::read(from)?;
             let (path, ecn) = (from.path()?, from.ecn());
             let datagram = args::bytes(pkt, len, "pkt")?;
-            let room = inner.buf.get_mut(..inner.max_datagram).unwrap_or_default();
+            let room = inner.buf.get_mut(..inner.max_receive).unwrap_or_default();
             match room.get_mut(..datagram.len()) {
                 Some(copy) if !copy.is_empty() => {
                     copy.copy_from_slice(datagram);
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn rit_node_receive_batch(
             if size == 0 {
                 return Err(Error::Argument("size"));
             }
-            if size.min(len) > inner.max_datagram {
+            if size.min(len) > inner.max_receive {
                 inner.oversized += len.div_ceil(size) as u64;
                 return Ok(());
             }
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn rit_node_poll(node: *mut rit_node) -> i32 {
     unsafe {
         command(node, |inner, now| {
             for _ in 0..POLL_DATAGRAMS_MAX {
-                let room = inner.buf.get_mut(..inner.max_datagram).unwrap_or_default();
+                let room = inner.buf.get_mut(..inner.max_receive).unwrap_or_default();
                 let Some((path, ecn, len)) = inner.io.recv(room)? else { break };
                 if let Some(datagram) = room.get_mut(..len) {
                     inner.node.handle_datagram(path, ecn, datagram, now);

@@ -25,7 +25,9 @@ use rit_core::base::{Ecn, Path, Rng, Time};
 use rit_core::crypto::{self, Provider};
 use rit_core::node::{Config, Node};
 use rit_core::transport::{MAX_DATAGRAM, Transmit};
+use rit_core::traverse::RELAY_OVERHEAD;
 use rit_core::trust::Identity;
+use rit_core::wire::relay::DATA_OVERHEAD;
 use zeroize::Zeroizing;
 
 /// Host candidates that a node announces; those of a larger list would not reach the peer.
@@ -48,7 +50,9 @@ pub(crate) struct Inner {
     pub(crate) io: Io,
     /// One datagram on its way in, or as many as are sent at once on their way out.
     pub(crate) buf: Vec<u8>,
-    pub(crate) max_datagram: usize,
+    /// Bytes of the largest datagram taken, and of the largest sent, a relay's wrapping included.
+    pub(crate) max_receive: usize,
+    max_send: usize,
     now_us: u64,
     /// What the timer was last set to.
     timer_us: u64,
@@ -141,7 +145,7 @@ impl Inner {
     fn drain(&mut self, now: Time) {
         let mut batch = Batch::default();
         loop {
-            if batch.len + self.max_datagram > self.buf.len() {
+            if batch.len + self.max_send > self.buf.len() {
                 self.send(&mut batch);
             }
             let Some(room) = self.buf.get_mut(batch.len..) else { break };
@@ -271,7 +275,8 @@ fn create(config: Config, io: Io) -> Result<Box<rit_node>, Error> {
     let mut rng = Rng::from_seed(*draw_seed(&io, provider)?);
     let mut buf = Vec::new();
     let max_datagram = config.transport.max_datagram.min(MAX_DATAGRAM);
-    let buf_len = (max_datagram * io.batch_max()).min(RIT_BATCH_LEN_MAX.max(max_datagram));
+    let max_send = max_datagram + RELAY_OVERHEAD;
+    let buf_len = (max_send * io.batch_max()).min(RIT_BATCH_LEN_MAX.max(max_send));
     buf.try_reserve_exact(buf_len).map_err(|_| Error::Memory)?;
     buf.resize(buf_len, 0);
     let loaded = load_identity(&io, provider)?;
@@ -289,7 +294,8 @@ fn create(config: Config, io: Io) -> Result<Box<rit_node>, Error> {
         node,
         io,
         buf,
-        max_datagram,
+        max_receive: max_datagram + DATA_OVERHEAD,
+        max_send,
         now_us,
         timer_us: NEVER,
         last_error: None,

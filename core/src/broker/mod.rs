@@ -18,7 +18,6 @@ mod tests;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use zeroize::Zeroizing;
 

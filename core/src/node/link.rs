@@ -23,6 +23,10 @@ use core::time::Duration;
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
 const MAX_DOUBLINGS: u32 = 6;
+/// After a change of network a connection is given up that many probe timeouts in a row, within
+/// this time: another address may be one that the old connection is not let through from.
+const SUSPECT_TIMEOUTS: u32 = 2;
+const SUSPICION: Duration = Duration::from_secs(10);
 
 /// Where the link stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub(super) struct Link {
     first_flight: FirstFlight,
     control: Control,
     failures: u32,
+    /// The network changed: until then, silence means that the connection is dead.
+    suspect_until: Option<Time>,
     pub(super) services: Vec<ServiceInfo>,
     pub(super) local_paths: Vec<Path>,
     /// Messages about sessions, for the node.
@@ -62,6 +68,7 @@ impl Link {
             first_flight: FirstFlight::default(),
             control: Control::default(),
             failures: 0,
+            suspect_until: None,
             services: Vec::new(),
             local_paths: Vec::new(),
             inbox: VecDeque::new(),
@@ -161,6 +168,25 @@ impl Link {
         }
     }
 
+    /// Addresses or routes changed: the broker is asked at once whether it is there, or called.
+    pub(super) fn network_changed(&mut self, now: Time) {
+        if let Phase::Waiting(at) = &mut self.phase {
+            *at = now;
+            self.failures = 0;
+        }
+        if let Some(connection) = &mut self.connection {
+            connection.advance(now);
+            connection.ping();
+            self.suspect_until = Some(now + SUSPICION);
+        }
+    }
+
+    /// Whether the connection does not lead anywhere any more.
+    fn is_dead(&self, now: Time) -> bool {
+        self.suspect_until.is_some_and(|until| now <= until)
+            && self.connection.as_ref().is_some_and(|c| c.unanswered() >= SUSPECT_TIMEOUTS)
+    }
+
     /// Looks at what happened on the connection.
     pub(super) fn process(
         &mut self,
@@ -178,6 +204,16 @@ impl Link {
                 | ConnectionEvent::Stream(_)
                 | ConnectionEvent::Path(_)
                 | ConnectionEvent::Datagrams => {}
+            }
+        }
+        if self.is_dead(now) {
+            self.suspect_until = None;
+            if self.phase == Phase::Online {
+                events.push_back(Event::BrokerOffline(Reason::TimedOut));
+            }
+            self.failures = 0;
+            if self.connect(endpoint, now).is_err() {
+                self.wait(endpoint, now);
             }
         }
         if let Some(connection) = &mut self.connection {

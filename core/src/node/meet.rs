@@ -1,12 +1,13 @@
 //! Introductions at the end that responds, until the initiator's first packet comes: it asks for
 //! the initiator wherever it may be, so that the NATs on the way let that packet in.
 
-use crate::base::{ContactId, Path, Rng, Side, Time};
+use crate::base::{ContactId, Ecn, Path, Rng, Side, Time};
 use crate::crypto::Provider;
 use crate::handshake::Contact;
 use crate::transport::{Transmit, write_contact_probe};
 use crate::traverse::Search;
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 /// Probes to one introduction's candidates together: what a broker that lies about them can have
 /// sent to others.
@@ -15,6 +16,8 @@ const MAX_PROBES: u32 = 48;
 struct Meeting {
     contact: Contact,
     search: Search,
+    /// Paths through relays.
+    relays: Vec<Path>,
     probes_left: u32,
 }
 
@@ -29,22 +32,29 @@ impl Meeting {
 pub(super) struct Meetings(BTreeMap<ContactId, Meeting>);
 
 impl Meetings {
-    /// The holder of `contact` may be at any of `candidates`.
-    pub(super) fn add(&mut self, contact: &Contact, candidates: &[Path], now: Time) {
+    /// The holder of `contact` may be at any of `candidates`, or come by `relays`.
+    pub(super) fn add(
+        &mut self,
+        contact: &Contact,
+        candidates: &[Path],
+        relays: Vec<Path>,
+        now: Time,
+    ) {
         let mut search = Search::new(Side::Responder);
-        candidates.iter().for_each(|path| search.add(*path, now));
+        relays.iter().chain(candidates).for_each(|path| search.add(*path, now));
         let contact = Contact { id: contact.id, key: contact.key.clone() };
-        self.0.insert(contact.id, Meeting { contact, search, probes_left: MAX_PROBES });
+        self.0.insert(contact.id, Meeting { contact, search, relays, probes_left: MAX_PROBES });
     }
 
-    /// It came, or will not: what was found out so far.
-    pub(super) fn remove(&mut self, id: &ContactId) -> Option<Search> {
-        Some(self.0.remove(id)?.search)
+    /// It came, or will not: the candidates, and the relays, to be released at some time.
+    pub(super) fn remove(&mut self, id: &ContactId) -> Option<(Search, Vec<Path>)> {
+        self.0.remove(id).map(|meeting| (meeting.search, meeting.relays))
     }
 
-    /// Forgets those whose contact is held no more.
-    pub(super) fn retain(&mut self, is_held: impl Fn(&ContactId) -> bool) {
-        self.0.retain(|id, _| is_held(id));
+    /// Forgets those whose contact is held no more; their relays.
+    pub(super) fn retain(&mut self, is_held: impl Fn(&ContactId) -> bool) -> Vec<Vec<Path>> {
+        let over: Vec<ContactId> = self.0.keys().copied().filter(|id| !is_held(id)).collect();
+        over.iter().filter_map(|id| self.0.remove(id)).map(|meeting| meeting.relays).collect()
     }
 
     /// When the next probe is due.
@@ -65,6 +75,6 @@ impl Meetings {
         let path = meeting.search.poll_probe(now)?;
         meeting.probes_left -= 1;
         let len = write_contact_probe(provider, &meeting.contact, rng, buf)?;
-        Some(Transmit { path, len, ecn: crate::base::Ecn::NotEct })
+        Some(Transmit { path, len, ecn: Ecn::NotEct })
     }
 }

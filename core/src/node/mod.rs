@@ -15,6 +15,7 @@ mod flows;
 mod link;
 mod meet;
 mod news;
+mod relays;
 mod reset;
 mod session;
 mod streams;
@@ -33,6 +34,7 @@ use self::flows::FlowEntry;
 use self::link::Link;
 use self::meet::Meetings;
 use self::news::NewsLine;
+use self::relays::Relays;
 use self::session::Session;
 use self::streams::StreamEntry;
 use crate::base::{Ecn, Handle, Path, PublicKey, Rng, Slab, Time};
@@ -41,6 +43,7 @@ use crate::transport::{self, Connection, Local, Transmit};
 use crate::trust::AllowList;
 use crate::tunnel::FLOW_IDLE_DEFAULT;
 use crate::wire::message::{SERVICES_MAX, ServiceInfo, is_service_name};
+use crate::wire::relay::is_relays;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -143,6 +146,7 @@ pub struct Node {
     services: Slab<Offered>,
     sessions: Slab<Session>,
     meetings: Meetings,
+    relays: Relays,
     streams: Slab<StreamEntry>,
     flows: Slab<FlowEntry>,
     max_flows: usize,
@@ -173,6 +177,7 @@ impl Node {
             services: Slab::new(config.max_services),
             sessions: Slab::new(config.max_sessions),
             meetings: Meetings::default(),
+            relays: Relays::default(),
             // Each end of each session may open `max_streams`.
             streams: Slab::new(max_streams.saturating_mul(2).saturating_mul(config.max_sessions)),
             flows: Slab::new(
@@ -231,6 +236,15 @@ impl Node {
     ) {
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += datagram.len() as u64;
+        let (path, datagram) = if is_relays(datagram) {
+            let provider = self.endpoint.provider();
+            match self.relays.unwrap(provider, path, datagram, now) {
+                Some(unwrapped) => unwrapped,
+                None => return,
+            }
+        } else {
+            (path, datagram)
+        };
         let route = self.endpoint.route(path, datagram, now);
         let owner = if let Route::Known(owner) = route { Some(owner) } else { None };
         if owner != *touched {
@@ -286,20 +300,36 @@ impl Node {
         }
         self.link.retry_if_due(&mut self.endpoint, now);
         self.endpoint.expire_contacts(now);
-        self.meetings.retain(|id| self.endpoint.holds(id));
+        for relays in self.meetings.retain(|id| self.endpoint.holds(id)) {
+            self.relays.release(&relays);
+        }
         self.expire_requests(now);
     }
 
-    /// The next datagram to send, written into `buf`, which should have `max_datagram` bytes.
+    /// The next datagram to send, written into `buf`, which should have `max_datagram` and
+    /// [`RELAY_OVERHEAD`](crate::traverse::RELAY_OVERHEAD) bytes.
     pub fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
+        let provider = self.endpoint.provider();
+        if let Some(bind) = self.relays.poll_transmit(provider, buf, now) {
+            self.count_sent(bind);
+            return Some(bind);
+        }
+        loop {
+            let transmit = self.poll_unwrapped(buf, now)?;
+            if let Some(wrapped) = self.relays.wrap(provider, transmit, buf) {
+                self.count_sent(wrapped);
+                return Some(wrapped);
+            }
+        }
+    }
+
+    fn poll_unwrapped(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
         if let Some(reset) = self.endpoint.poll_reset(buf) {
-            self.count_sent(reset);
             return Some(reset);
         }
         let endpoint = &mut self.endpoint;
         let provider = endpoint.provider();
         if let Some(probe) = self.meetings.poll_transmit(buf, provider, &mut endpoint.rng, now) {
-            self.count_sent(probe);
             return Some(probe);
         }
         while let Some(owner) = self.endpoint.turn() {
@@ -311,7 +341,6 @@ impl Node {
             };
             self.endpoint.end_turn(transmit.is_some());
             if let Some(transmit) = transmit {
-                self.count_sent(transmit);
                 return Some(transmit);
             }
             self.refresh_deadline(owner);
@@ -332,6 +361,7 @@ impl Node {
             self.link.retry_at(),
             self.next_request_deadline(),
             self.meetings.poll_timeout(),
+            self.relays.poll_timeout(),
         ];
         own.into_iter().flatten().min()
     }
@@ -385,6 +415,20 @@ impl Node {
     /// Tells the broker at which addresses of its own this node may be reached.
     pub fn set_local_paths(&mut self, paths: &[Path], now: Time) {
         self.link.local_paths = paths.to_vec();
+        self.announce(now);
+    }
+
+    /// The system says that addresses or routes changed, or that it was asleep: asks the broker,
+    /// the relays and every peer at once whether they are there, from wherever this node is now.
+    pub fn network_changed(&mut self, now: Time) {
+        self.relays.restart(now);
+        for handle in self.sessions.handles() {
+            if let Some(session) = self.sessions.get_mut(handle) {
+                session.network_changed(now);
+                self.process_session(handle, now);
+            }
+        }
+        self.link.network_changed(now);
         self.announce(now);
     }
 

@@ -11,7 +11,7 @@ use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{Connection, PathEvent, StreamId, Transmit};
 use crate::traverse::{FirstFlight, Search};
 use crate::tunnel::{Tunnel, TunnelEvent};
-use crate::wire::message::{Message, SERVICE_UDP, ServiceInfo};
+use crate::wire::message::{Message, RelayOffer, SERVICE_UDP, ServiceInfo};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -48,10 +48,19 @@ enum Phase {
     Active(Box<Tunnel>),
 }
 
+/// How the peer may be reached, as the broker says, and what it offers.
+struct Way {
+    candidates: Vec<Path>,
+    relays: Vec<RelayOffer>,
+    services: Vec<ServiceInfo>,
+}
+
 pub(super) struct Session {
     phase: Phase,
     first_flight: FirstFlight,
     search: Search,
+    /// Paths through relays.
+    relays: Vec<Path>,
     peer: PublicKey,
     is_initiator: bool,
     is_up: bool,
@@ -67,6 +76,7 @@ impl Session {
         let side = if is_initiator { Side::Initiator } else { Side::Responder };
         Session {
             search: Search::new(side),
+            relays: Vec::new(),
             phase,
             first_flight: FirstFlight::default(),
             peer,
@@ -111,6 +121,15 @@ impl Session {
     pub(super) fn handle_timeout(&mut self, now: Time) {
         if let Phase::Active(tunnel) = &mut self.phase {
             tunnel.handle_timeout(now);
+        }
+    }
+
+    /// Nothing known of paths counts any more; the peer is told at once where we are.
+    pub(super) fn network_changed(&mut self, now: Time) {
+        self.search.restart(now);
+        if let Phase::Active(tunnel) = &mut self.phase {
+            tunnel.connection.advance(now);
+            tunnel.connection.ping();
         }
     }
 
@@ -256,12 +275,11 @@ impl Node {
                 relays,
                 mapping: _,
             } => {
+                let way = Way { candidates, relays, services };
                 let contact = Contact { id: contact_id, key: Secret::new(contact_key.0) };
                 match role {
-                    Side::Initiator => {
-                        self.on_offer(request, &contact, peer, &candidates, services, now);
-                    }
-                    Side::Responder => self.expect(contact, peer, lifetime_s, &candidates, now),
+                    Side::Initiator => self.on_offer(request, &contact, peer, way, now),
+                    Side::Responder => self.expect(contact, peer, lifetime_s, way, now),
                 }
             }
             _ => {}
@@ -269,22 +287,19 @@ impl Node {
     }
 
     /// We asked; here is the way.
-    fn on_offer(
-        &mut self,
-        request: u32,
-        contact: &Contact,
-        peer: PublicKey,
-        candidates: &[Path],
-        services: Vec<ServiceInfo>,
-        now: Time,
-    ) {
+    fn on_offer(&mut self, request: u32, contact: &Contact, peer: PublicKey, way: Way, now: Time) {
         let Some(handle) = self.find_request(request) else { return };
         let Some(session) = self.sessions.get_mut(handle) else { return };
         // The broker does not choose whom we talk to.
         if session.peer != peer {
             return self.end_session(handle, Reason::Untrusted);
         }
-        let Some((path, others)) = FirstFlight::new(candidates) else {
+        // First where the broker sees it and by the relays: few copies are sent.
+        let relays = self.relays.add(&way.relays, now);
+        let (seen, others) = way.candidates.split_at(way.candidates.len().min(1));
+        let paths = [seen, &relays, others].concat();
+        session.relays = relays;
+        let Some((path, others)) = FirstFlight::new(&paths) else {
             return self.end_session(handle, Reason::Offline);
         };
         let owner = Owner::Session(handle);
@@ -292,8 +307,8 @@ impl Node {
             Ok(connection) => {
                 session.phase = Phase::Active(Box::new(Tunnel::new(connection)));
                 session.first_flight = others;
-                session.services = services;
-                candidates.iter().for_each(|path| session.search.add(*path, now));
+                session.services = way.services;
+                paths.iter().for_each(|path| session.search.add(*path, now));
                 self.endpoint.await_probes(contact, owner);
                 self.process_session(handle, now);
             }
@@ -302,25 +317,21 @@ impl Node {
     }
 
     /// Someone asked for us: the first packet may come, if we allow them.
-    fn expect(
-        &mut self,
-        contact: Contact,
-        peer: PublicKey,
-        lifetime_s: u32,
-        candidates: &[Path],
-        now: Time,
-    ) {
+    fn expect(&mut self, contact: Contact, peer: PublicKey, lifetime_s: u32, way: Way, now: Time) {
         if !self.allowed.contains(&peer) {
             return;
         }
         if let (MAX_CONTACTS_OF_PEER.., Some(oldest)) = self.endpoint.contacts_of(&peer) {
             self.endpoint.drop_contact(oldest);
-            self.meetings.remove(&oldest);
+            if let Some((_, relays)) = self.meetings.remove(&oldest) {
+                self.relays.release(&relays);
+            }
         }
         if self.endpoint.contact_count() >= MAX_CONTACTS {
             return;
         }
-        self.meetings.add(&contact, candidates, now);
+        let relays = self.relays.add(&way.relays, now);
+        self.meetings.add(&contact, &way.candidates, relays, now);
         let expires = Some(now + Duration::from_secs(u64::from(lifetime_s)));
         self.endpoint.hold(HeldContact { contact, peer: PeerPolicy::Exactly(peer), expires });
     }
@@ -345,16 +356,15 @@ impl Node {
         let contact = first.contact.id;
         match self.endpoint.accept(first, owner, path, datagram, now) {
             Ok(connection) => {
-                let search = self.meetings.remove(&contact);
+                let met = self.meetings.remove(&contact);
                 if let Some(session) = self.sessions.get_mut(handle) {
                     session.phase = Phase::Active(Box::new(Tunnel::new(connection)));
-                    session.search = search.unwrap_or(Search::new(Side::Responder));
+                    (session.search, session.relays) =
+                        met.unwrap_or((Search::new(Side::Responder), Vec::new()));
                 }
                 self.process_session(handle, now);
             }
-            Err(_) => {
-                self.sessions.remove(handle);
-            }
+            Err(_) => self.remove_session(handle),
         }
     }
 
@@ -404,8 +414,7 @@ impl Node {
             if never_up {
                 self.end_session(handle, Reason::Internal);
             }
-            self.sessions.remove(handle);
-            return;
+            return self.remove_session(handle);
         }
         // Its deadline is looked at once it has had its turn to send.
         self.endpoint.touch(owner);
@@ -477,7 +486,13 @@ impl Node {
             self.events.push_back(Event::SessionDown { session: SessionId(handle.0), reason });
         }
         if matches!(session.phase, Phase::Asking { .. }) {
-            self.sessions.remove(handle);
+            self.remove_session(handle);
+        }
+    }
+
+    fn remove_session(&mut self, handle: Handle) {
+        if let Some(session) = self.sessions.remove(handle) {
+            self.relays.release(&session.relays);
         }
     }
 

@@ -35,6 +35,13 @@ impl Connection {
         self.paths.probes().ask(path);
     }
 
+    /// Asks the peer for an acknowledgement, wherever we may be now.
+    pub fn ping(&mut self) {
+        if self.state == State::Established {
+            self.probe();
+        }
+    }
+
     /// How often in a row what was sent was not acknowledged in time (RFC 9002 §6.2): 0 on a path
     /// that works.
     pub fn unanswered(&self) -> u32 {

@@ -5,7 +5,9 @@
 //! the addresses (`broker`).
 
 mod first_flight;
+mod relay_end;
 mod search;
 
 pub use first_flight::{FirstFlight, MAX_COPIES};
+pub use relay_end::{RELAY_OVERHEAD, RelayEnd};
 pub use search::{MAX_CANDIDATES, Search};

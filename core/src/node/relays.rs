@@ -1,0 +1,118 @@
+//! The relay channels of a node's sessions and introductions.
+//!
+//! Owns their numbers, which stand in a [`Path`] that leads through a relay, and takes what comes
+//! through one out of its wrapping. A channel lasts as long as its owner, who releases it.
+
+use crate::base::{Path, Time};
+use crate::crypto::Provider;
+use crate::transport::Transmit;
+use crate::traverse::RelayEnd;
+use crate::wire::message::RelayOffer;
+use crate::wire::relay::{ChannelId, RelayDatagram};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+#[derive(Default)]
+pub(super) struct Relays {
+    ends: BTreeMap<u16, RelayEnd>,
+    by_channel: BTreeMap<ChannelId, u16>,
+    last: u16,
+}
+
+impl Relays {
+    /// Takes what a broker offers; the paths that lead through it. One that makes no sense is left
+    /// out.
+    pub(super) fn add(&mut self, offers: &[RelayOffer], now: Time) -> Vec<Path> {
+        offers.iter().filter_map(|offer| self.add_one(offer, now)).collect()
+    }
+
+    fn add_one(&mut self, offer: &RelayOffer, now: Time) -> Option<Path> {
+        let end = RelayEnd::new(offer, now)?;
+        if self.by_channel.contains_key(&end.channel()) || self.ends.len() >= usize::from(u16::MAX)
+        {
+            return None;
+        }
+        loop {
+            self.last = self.last.wrapping_add(1);
+            if self.last != 0 && !self.ends.contains_key(&self.last) {
+                break;
+            }
+        }
+        let path = Path { via: self.last, ..end.path() };
+        self.by_channel.insert(end.channel(), self.last);
+        self.ends.insert(self.last, end);
+        Some(path)
+    }
+
+    /// Lets go of channels.
+    pub(super) fn release(&mut self, paths: &[Path]) {
+        for path in paths {
+            if let Some(end) = self.ends.remove(&path.via) {
+                self.by_channel.remove(&end.channel());
+            }
+        }
+    }
+
+    /// Our addresses may be others now.
+    pub(super) fn restart(&mut self, now: Time) {
+        self.ends.values_mut().for_each(|end| end.restart(now));
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        self.ends.values().map(RelayEnd::poll_timeout).min()
+    }
+
+    /// The next thing to say to a relay itself.
+    pub(super) fn poll_transmit(
+        &mut self,
+        provider: &dyn Provider,
+        buf: &mut [u8],
+        now: Time,
+    ) -> Option<Transmit> {
+        self.ends.values_mut().find_map(|end| end.poll_transmit(provider, buf, now))
+    }
+
+    /// Wraps what goes through a channel; `None`: it is gone, or `buf` has no room.
+    pub(super) fn wrap(
+        &self,
+        provider: &dyn Provider,
+        transmit: Transmit,
+        buf: &mut [u8],
+    ) -> Option<Transmit> {
+        if transmit.path.via == 0 {
+            return Some(transmit);
+        }
+        let end = self.ends.get(&transmit.path.via)?;
+        let len = end.wrap(provider, buf, transmit.len)?;
+        Some(Transmit { path: end.address(), len, ..transmit })
+    }
+
+    /// Takes a relay's datagram: what came through it, and by which path.
+    pub(super) fn unwrap<'a>(
+        &mut self,
+        provider: &dyn Provider,
+        from: Path,
+        datagram: &'a mut [u8],
+        now: Time,
+    ) -> Option<(Path, &'a mut [u8])> {
+        match RelayDatagram::parse(datagram).ok()? {
+            RelayDatagram::Bound(bound) => {
+                let end = self.ends.get_mut(self.by_channel.get(&bound.channel)?)?;
+                if end.is_at(from) {
+                    end.on_bound(provider, from, &bound, datagram, now);
+                }
+                None
+            }
+            RelayDatagram::Data { side, channel, payload } => {
+                let via = *self.by_channel.get(&channel)?;
+                let end = self.ends.get(&via)?;
+                if !end.is_at(from) || !end.is_peers(side) {
+                    return None;
+                }
+                let start = datagram.len() - payload;
+                Some((Path { via, ..end.path() }, datagram.get_mut(start..)?))
+            }
+            RelayDatagram::Bind { .. } => None,
+        }
+    }
+}

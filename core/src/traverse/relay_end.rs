@@ -1,0 +1,315 @@
+//! One end's use of a relay: it binds its address there, keeps it bound, and wraps what goes
+//! through.
+//!
+//! Owns the token, the key that goes with it and the schedule of binds. Does not own what is
+//! relayed, which the relay cannot open.
+
+use crate::base::{Ecn, Path, Side, Time};
+use crate::crypto::{Provider, Secret};
+use crate::transport::Transmit;
+use crate::trust::{sign_bind, verify_bound};
+use crate::wire::codec::Writer;
+use crate::wire::message::RelayOffer;
+use crate::wire::relay::{
+    BIND_OVERHEAD, Bind, Bound, ChannelId, DATA_OVERHEAD, RelayToken, write_bind, write_data,
+};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// The most that [`RelayEnd::wrap`] adds to a datagram.
+pub const RELAY_OVERHEAD: usize = BIND_OVERHEAD;
+/// The first wait for an answer; doubles.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const MAX_WAIT: Duration = Duration::from_secs(30);
+/// A relay forgets who is silent for a minute, and a NAT after half of one.
+const KEEP_BOUND: Duration = Duration::from_secs(20);
+/// Binds without an answer after which the relay may have forgotten the address.
+const MAX_MISSES: u32 = 2;
+const MAX_DOUBLINGS: u32 = 7;
+
+/// An end of a channel.
+pub struct RelayEnd {
+    /// The first address offered: what the path through it is known by.
+    first: Path,
+    /// Where the relay may be; once it answered, where it is.
+    paths: Vec<Path>,
+    token: RelayToken,
+    key: Secret,
+    side: Side,
+    channel: ChannelId,
+    sequence: u64,
+    cookie: [u8; 8],
+    /// The relay knows our address.
+    is_bound: bool,
+    /// It has seen that we are there.
+    is_validated: bool,
+    misses: u32,
+    bind_at: Time,
+    /// Addresses the bind at hand still goes to.
+    to_bind: usize,
+}
+
+impl RelayEnd {
+    /// From what the broker offered; to be bound at once. `None`: the offer makes no sense.
+    pub fn new(offer: &RelayOffer, now: Time) -> Option<RelayEnd> {
+        let claims = offer.token.claims().ok()?;
+        let paths: Vec<Path> = offer.paths.iter().copied().filter(|path| path.port != 0).collect();
+        Some(RelayEnd {
+            first: *paths.first()?,
+            paths,
+            token: offer.token,
+            key: Secret::new(offer.key.0),
+            side: claims.side,
+            channel: claims.channel,
+            sequence: 0,
+            cookie: [0; 8],
+            is_bound: false,
+            is_validated: false,
+            misses: 0,
+            bind_at: now,
+            to_bind: 0,
+        })
+    }
+
+    /// Which channel.
+    pub fn channel(&self) -> ChannelId {
+        self.channel
+    }
+
+    /// The first address offered, which stays what the path through it is known by.
+    pub fn path(&self) -> Path {
+        self.first
+    }
+
+    /// Where the relay is, as far as known.
+    pub fn address(&self) -> Path {
+        self.paths.first().copied().unwrap_or(self.first)
+    }
+
+    /// Whether `from` is an address of the relay.
+    pub fn is_at(&self, from: Path) -> bool {
+        self.paths.iter().any(|path| (path.ip, path.port) == (from.ip, from.port))
+    }
+
+    /// Our address may be another one now: binds anew.
+    pub fn restart(&mut self, now: Time) {
+        (self.is_bound, self.is_validated, self.misses) = (false, false, 0);
+        self.bind_at = now;
+    }
+
+    /// When the next bind is due.
+    pub fn poll_timeout(&self) -> Time {
+        self.bind_at
+    }
+
+    /// The next bind, to each address that the relay may have.
+    pub fn poll_transmit(
+        &mut self,
+        provider: &dyn Provider,
+        buf: &mut [u8],
+        now: Time,
+    ) -> Option<Transmit> {
+        if self.to_bind == 0 {
+            if self.bind_at > now {
+                return None;
+            }
+            self.to_bind = self.paths.len();
+            self.sequence += 1;
+            self.misses = (self.misses + 1).min(MAX_DOUBLINGS + 1);
+            self.is_bound &= self.misses <= MAX_MISSES;
+            self.bind_at = now + (FIRST_WAIT * (1 << (self.misses - 1))).min(MAX_WAIT);
+        }
+        self.to_bind -= 1;
+        let path = *self.paths.get(self.to_bind)?;
+        let len = self.write_bind(provider, buf, 0)?;
+        Some(Transmit { path, len, ecn: Ecn::NotEct })
+    }
+
+    /// Writes a bind before `payload` bytes that stand behind its place.
+    fn write_bind(&self, provider: &dyn Provider, buf: &mut [u8], payload: usize) -> Option<usize> {
+        let bind = Bind { token: self.token, sequence: self.sequence, cookie: self.cookie };
+        let datagram = buf.get_mut(..BIND_OVERHEAD + payload)?;
+        write_bind(&mut Writer::new(datagram), &bind, self.side).ok()?;
+        sign_bind(provider, &self.key, datagram).then_some(datagram.len())
+    }
+
+    /// Wraps the datagram of `len` bytes at the start of `buf`; the new length. As long as the relay
+    /// has not said that it knows us, each is a bind as well, so that nothing waits for that.
+    pub fn wrap(&self, provider: &dyn Provider, buf: &mut [u8], len: usize) -> Option<usize> {
+        let overhead = if self.is_bound { DATA_OVERHEAD } else { BIND_OVERHEAD };
+        let total = len.checked_add(overhead).filter(|total| *total <= buf.len())?;
+        buf.copy_within(..len, overhead);
+        if self.is_bound {
+            write_data(&mut Writer::new(buf), self.side, self.channel).ok()?;
+            return Some(total);
+        }
+        self.write_bind(provider, buf, len)
+    }
+
+    /// The relay answered: `datagram`, which says `bound`, came `from` there. False if its tag is
+    /// wrong.
+    pub fn on_bound(
+        &mut self,
+        provider: &dyn Provider,
+        from: Path,
+        bound: &Bound,
+        datagram: &[u8],
+        now: Time,
+    ) -> bool {
+        let is_ours = bound.side == self.side && bound.channel == self.channel;
+        if !is_ours || !verify_bound(provider, &self.key, datagram) {
+            return false;
+        }
+        // An answer to what was asked before a change of network says nothing of now.
+        if bound.sequence != self.sequence {
+            return true;
+        }
+        self.paths = alloc::vec![from];
+        self.to_bind = 0;
+        self.is_bound = true;
+        self.misses = 0;
+        self.cookie = bound.cookie;
+        // Once more at once, with the cookie: until then the relay sends us little.
+        let is_news = !core::mem::replace(&mut self.is_validated, true);
+        self.bind_at = if is_news { now } else { now + KEEP_BOUND };
+        true
+    }
+
+    /// Whether a datagram of the channel from `side` is the other end's.
+    pub fn is_peers(&self, side: Side) -> bool {
+        side != self.side
+    }
+}
+
+#[cfg(all(test, feature = "ring"))]
+mod tests {
+    use super::*;
+    use crate::crypto::default_provider;
+    use crate::trust::{issue_relay_token, relay_end_key, sign_bound, verify_bind};
+    use crate::wire::message::ContactKey;
+    use crate::wire::relay::{BOUND_LEN, Claims, RelayDatagram, write_bound};
+
+    const RELAY: [u8; 4] = [192, 0, 2, 9];
+
+    fn at(ms: u64) -> Time {
+        Time::ZERO + Duration::from_millis(ms)
+    }
+
+    fn offer(ports: &[u16]) -> RelayOffer {
+        let (p, secret) = (default_provider(), Secret::new([1; 32]));
+        let channel = ChannelId([5; 8]);
+        let claims =
+            Claims { channel, side: Side::Responder, rate: 0, expires_min: 9, node: [0; 8] };
+        let token = issue_relay_token(p, &secret, &claims);
+        let key = ContactKey(*relay_end_key(p, &secret, &token).as_bytes());
+        RelayOffer { paths: ports.iter().map(|p| Path::v4(RELAY, *p)).collect(), token, key }
+    }
+
+    fn end() -> RelayEnd {
+        RelayEnd::new(&offer(&[1, 2]), at(0)).unwrap()
+    }
+
+    fn binds(end: &mut RelayEnd, now: Time) -> Vec<(u16, Bind)> {
+        let mut buf = [0; 200];
+        let mut out = Vec::new();
+        while let Some(sent) = end.poll_transmit(default_provider(), &mut buf, now) {
+            let datagram = &buf[..sent.len];
+            assert!(verify_bind(default_provider(), &end.key, datagram));
+            match RelayDatagram::parse(datagram).unwrap() {
+                RelayDatagram::Bind { bind, payload: 0 } => out.push((sent.path.port, bind)),
+                other => panic!("{other:?}"),
+            }
+        }
+        out
+    }
+
+    fn answer(end: &mut RelayEnd, port: u16, sequence: u64, now: Time) -> bool {
+        let (side, channel, observed) = (end.side, end.channel, Path::v4([10, 0, 0, 1], 5));
+        let cookie = [sequence as u8; 8];
+        let bound = Bound { side, channel, sequence, cookie, observed, is_peer_bound: false };
+        let mut datagram = [0; BOUND_LEN];
+        write_bound(&mut Writer::new(&mut datagram), &bound).unwrap();
+        sign_bound(default_provider(), &end.key, &mut datagram);
+        let from = Path::v4(RELAY, port);
+        assert!(end.is_at(from));
+        end.on_bound(default_provider(), from, &bound, &datagram, now)
+    }
+
+    #[test]
+    fn binds_until_it_is_answered_and_then_keeps_bound() {
+        let mut end = end();
+        assert_eq!(binds(&mut end, at(0)).len(), 2, "both addresses");
+        let mut waits = Vec::new();
+        let mut now = at(0);
+        for _ in 0..9 {
+            waits.push(end.poll_timeout().since(now).as_millis());
+            now = end.poll_timeout();
+            assert_eq!(binds(&mut end, now).len(), 2);
+        }
+        assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+        assert!(answer(&mut end, 2, 10, now));
+        // With its cookie at once, to where it answered, then at intervals.
+        let sent = binds(&mut end, now);
+        assert_eq!((sent.len(), sent[0].0, sent[0].1.cookie), (1, 2, [10; 8]));
+        assert!(answer(&mut end, 2, 11, now));
+        assert_eq!((end.poll_timeout(), binds(&mut end, now).len()), (now + KEEP_BOUND, 0));
+        // An answer to what was asked long ago changes nothing.
+        now = end.poll_timeout();
+        assert_eq!(binds(&mut end, now).len(), 1);
+        let again_at = end.poll_timeout();
+        assert!(answer(&mut end, 2, 11, now));
+        assert_eq!(end.poll_timeout(), again_at);
+    }
+
+    #[test]
+    fn what_is_wrapped_binds_until_the_relay_answered() {
+        let (p, mut end) = (default_provider(), end());
+        let mut buf = [7; 100];
+        let len = end.wrap(p, &mut buf, 20).unwrap();
+        assert!(verify_bind(p, &end.key, &buf[..len]));
+        let parsed = RelayDatagram::parse(&buf[..len]).unwrap();
+        assert!(matches!(parsed, RelayDatagram::Bind { payload: 20, .. }));
+        assert_eq!(buf[len - 20..len], [7; 20]);
+        binds(&mut end, at(0));
+        assert!(answer(&mut end, 1, 1, at(1)));
+        let mut buf = [8; 100];
+        let len = end.wrap(p, &mut buf, 20).unwrap();
+        let data = RelayDatagram::Data { side: end.side, channel: end.channel, payload: 20 };
+        assert_eq!(RelayDatagram::parse(&buf[..len]), Ok(data));
+        assert_eq!(buf[len - 20..len], [8; 20]);
+        // At the limit of the buffer, and over it.
+        assert_eq!(end.wrap(p, &mut buf, 100 - DATA_OVERHEAD), Some(100));
+        assert_eq!(end.wrap(p, &mut buf, 100 - DATA_OVERHEAD + 1), None);
+        // It does not answer any more: perhaps it has forgotten us.
+        for _ in 0..=MAX_MISSES {
+            let now = end.poll_timeout();
+            binds(&mut end, now);
+        }
+        let len = end.wrap(p, &mut buf, 20).unwrap();
+        assert!(matches!(RelayDatagram::parse(&buf[..len]), Ok(RelayDatagram::Bind { .. })));
+    }
+
+    #[test]
+    fn who_has_no_key_cannot_answer() {
+        let mut end = end();
+        binds(&mut end, at(0));
+        let forged = Secret::new([9; 32]);
+        let key = core::mem::replace(&mut end.key, forged);
+        let mut other = RelayEnd { key, ..end };
+        let good = [0; BOUND_LEN];
+        let bound = Bound {
+            side: other.side,
+            channel: other.channel,
+            sequence: 1,
+            cookie: [1; 8],
+            observed: Path::v4([1; 4], 1),
+            is_peer_bound: true,
+        };
+        assert!(!other.on_bound(default_provider(), other.path(), &bound, &good, at(0)));
+        assert!(!other.is_bound);
+        let foreign = Bound { side: Side::Initiator, ..bound };
+        assert!(!other.on_bound(default_provider(), other.path(), &foreign, &good, at(0)));
+        assert!(RelayEnd::new(&offer(&[]), at(0)).is_none());
+        assert!(RelayEnd::new(&offer(&[0]), at(0)).is_none());
+    }
+}
