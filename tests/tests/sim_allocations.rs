@@ -6,9 +6,9 @@ use rit_core::base::{Path, Time};
 use rit_core::node::{Config, Event, FlowHandle, Node, StreamHandle};
 use rit_core::wire::message::{SERVICE_UDP, ServiceInfo};
 use rit_tests::heap::{Counting, allocations};
+use rit_tests::sim::host::{HostId, Machine};
 use rit_tests::sim::net::LinkConfig;
 use rit_tests::sim::trio::{SERVICE, Trio};
-use rit_tests::sim::world::{HostId, Machine};
 use std::time::Duration;
 
 #[global_allocator]

@@ -4,9 +4,9 @@
 //! good code works afterwards.
 
 use rit_core::node::{Config, Event};
+use rit_tests::sim::host::HostId;
 use rit_tests::sim::net::LinkConfig;
 use rit_tests::sim::trio::{DEVICE_CODE, Trio, USER_CODE};
-use rit_tests::sim::world::HostId;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);

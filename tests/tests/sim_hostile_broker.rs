@@ -6,10 +6,10 @@ use rit_core::handshake::PeerPolicy;
 use rit_core::node::Event;
 use rit_core::transport::Config;
 use rit_tests::sim::endpoint::Endpoint;
+use rit_tests::sim::host::HostId;
 use rit_tests::sim::hostile::{HostileBroker, Lies};
 use rit_tests::sim::net::LinkConfig;
 use rit_tests::sim::trio::Trio;
-use rit_tests::sim::world::HostId;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);

@@ -3,9 +3,9 @@
 
 use rit_core::base::{Path, Rng, Time};
 use rit_core::node::Event;
+use rit_tests::sim::host::HostId;
 use rit_tests::sim::net::{Datagram, LinkConfig};
 use rit_tests::sim::trio::Trio;
-use rit_tests::sim::world::HostId;
 use std::time::Duration;
 
 fn stranger() -> Path {
@@ -219,7 +219,7 @@ fn bit_flips_truncation_and_reordering_lose_nothing() {
 fn attack(trio: &mut Trio, datagram: &Datagram, rng: &mut Rng) {
     let now = trio.world.now;
     let mut put = |bytes: Vec<u8>, src: Path, when: Time| {
-        trio.world.net.inject(Datagram { src, dst: datagram.dst, ecn: datagram.ecn, bytes }, when);
+        trio.world.net.inject(Datagram { src, bytes, ..datagram.clone() }, when);
     };
     let mut flipped = datagram.bytes.clone();
     let at = rng.below(flipped.len() as u64) as usize;

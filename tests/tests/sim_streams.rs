@@ -2,9 +2,9 @@
 
 use rit_core::node::{Event, NodeError, SessionId, StreamHandle};
 use rit_tests::sim::app::{ReadPace, fill_pattern};
+use rit_tests::sim::host::HostId;
 use rit_tests::sim::net::LinkConfig;
 use rit_tests::sim::trio::{self, SERVICE, Trio};
-use rit_tests::sim::world::HostId;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);

@@ -10,6 +10,7 @@ use rit_tests::sim::app::fill_pattern;
 use rit_tests::sim::endpoint::Endpoint;
 use rit_tests::sim::net::{Datagram, EcnTreatment, LinkConfig, Net};
 use rit_tests::sim::seeds;
+use rit_tests::sim::sites::SiteId;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -55,7 +56,13 @@ impl Pair {
             let Some(transmit) = self.ends[i].poll_transmit(&mut buf, self.now) else { return };
             let bytes = buf[..transmit.len].to_vec();
             self.net.send(
-                Datagram { src: path(i), dst: transmit.path, ecn: transmit.ecn, bytes },
+                Datagram {
+                    site: SiteId::default(),
+                    src: path(i),
+                    dst: transmit.path,
+                    ecn: transmit.ecn,
+                    bytes,
+                },
                 self.now,
             );
         }

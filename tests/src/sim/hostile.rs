@@ -3,7 +3,7 @@
 //! Owns its links and what it tells on them. What nodes make of it is the scenario's business.
 
 use super::endpoint::Endpoint;
-use super::world::Actor;
+use super::host::Actor;
 use rit_core::base::{ContactId, Ecn, Path, PublicKey, Side, Time};
 use rit_core::crypto::{self, Secret, broker_contact};
 use rit_core::handshake::{Contact, PeerPolicy};
@@ -59,7 +59,7 @@ impl HostileBroker {
             while let Some(event) = connection.poll_event() {
                 if event == Event::Opened(CONTROL) {
                     let observed = connection.path();
-                    let time_unix_s = super::world::WALL_START_UNIX_S;
+                    let time_unix_s = super::store::WALL_START_UNIX_S;
                     self.tell(
                         link,
                         &Message::Welcome { observed, enrolled: true, time_unix_s, others: vec![] },

@@ -6,6 +6,7 @@
 //!
 //! Invariant: deliveries leave in order of arrival time, ties in order of sending.
 
+use super::sites::SiteId;
 use rit_core::base::{Ecn, Path, Rng, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -90,6 +91,8 @@ impl LinkConfig {
 /// A datagram on its way or arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
+    /// Whose network it is on; the same addresses may be on others too.
+    pub site: SiteId,
     /// The sender's address.
     pub src: Path,
     /// The receiver's address.
@@ -132,7 +135,8 @@ pub struct Net {
     rng: Rng,
     default: LinkConfig,
     configs: BTreeMap<(Path, Path), LinkConfig>,
-    states: BTreeMap<(Path, Path), LinkState>,
+    states: BTreeMap<(SiteId, Path, Path), LinkState>,
+    site_defaults: BTreeMap<SiteId, LinkConfig>,
     in_flight: BTreeMap<(Time, u64), Datagram>,
     next_id: u64,
     /// Counters so far.
@@ -147,6 +151,7 @@ impl Net {
             default,
             configs: BTreeMap::new(),
             states: BTreeMap::new(),
+            site_defaults: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             next_id: 0,
             stats: NetStats::default(),
@@ -156,6 +161,11 @@ impl Net {
     /// Changes what links without a setting of their own do, from the next datagram on.
     pub fn set_default(&mut self, config: LinkConfig) {
         self.default = config;
+    }
+
+    /// The same for the links of one site's own network.
+    pub fn set_site_default(&mut self, site: SiteId, config: LinkConfig) {
+        self.site_defaults.insert(site, config);
     }
 
     /// Gives both directions between two addresses a setting of their own.
@@ -169,6 +179,11 @@ impl Net {
         self.configs.get(&(src, dst)).unwrap_or(&self.default)
     }
 
+    fn link_of(&self, datagram: &Datagram) -> &LinkConfig {
+        let default = self.site_defaults.get(&datagram.site).unwrap_or(&self.default);
+        self.configs.get(&(datagram.src, datagram.dst)).unwrap_or(default)
+    }
+
     /// Cuts or heals both directions between two addresses.
     pub fn set_up(&mut self, a: Path, b: Path, up: bool) {
         for (src, dst) in [(a, b), (b, a)] {
@@ -180,7 +195,7 @@ impl Net {
     /// Takes a datagram; what comes out of the far end, and when, is decided here.
     pub fn send(&mut self, mut datagram: Datagram, now: Time) {
         self.stats.sent += 1;
-        let config = self.link(datagram.src, datagram.dst).clone();
+        let config = self.link_of(&datagram).clone();
         let len = datagram.bytes.len();
         let is_dropped = config.ecn == EcnTreatment::Drop && datagram.ecn != Ecn::NotEct;
         if !config.up || len > config.mtu || is_dropped || self.chance(config.loss_ppm) {
@@ -193,13 +208,13 @@ impl Net {
             return;
         };
         let mut arrives = departs + config.delay + self.up_to(config.jitter);
-        let state = self.states.entry((datagram.src, datagram.dst)).or_default();
+        let state = self.states.entry(link_key(&datagram)).or_default();
         arrives = arrives.max(state.latest);
         if self.chance(config.reorder_ppm) {
             self.stats.reordered += 1;
             arrives = arrives + self.up_to(config.reorder_by);
         } else {
-            self.states.entry((datagram.src, datagram.dst)).or_default().latest = arrives;
+            self.states.entry(link_key(&datagram)).or_default().latest = arrives;
         }
         if self.chance(config.duplicate_ppm) {
             self.stats.duplicated += 1;
@@ -239,7 +254,7 @@ impl Net {
     fn depart(&mut self, config: &LinkConfig, datagram: &Datagram, now: Time) -> Option<Time> {
         let Some(rate) = config.rate_bytes_per_s else { return Some(now) };
         let waiting = self.waiting(config, datagram, now);
-        let state = self.states.entry((datagram.src, datagram.dst)).or_default();
+        let state = self.states.entry(link_key(datagram)).or_default();
         let starts = state.free_at.max(now);
         let len = datagram.bytes.len() as u64;
         if waiting + len > config.queue_bytes {
@@ -251,7 +266,7 @@ impl Net {
 
     /// Bytes that wait for the link.
     fn waiting(&self, config: &LinkConfig, datagram: &Datagram, now: Time) -> u64 {
-        let state = self.states.get(&(datagram.src, datagram.dst));
+        let state = self.states.get(&link_key(datagram));
         let wait = state.map_or(Duration::ZERO, |state| state.free_at.since(now));
         wait.as_micros() as u64 * config.rate_bytes_per_s.unwrap_or(0) / 1_000_000
     }
@@ -303,6 +318,10 @@ impl Net {
     }
 }
 
+fn link_key(datagram: &Datagram) -> (SiteId, Path, Path) {
+    (datagram.site, datagram.src, datagram.dst)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,7 +336,8 @@ mod tests {
     fn datagram(n: u32, len: usize) -> Datagram {
         let mut bytes = vec![0; len.max(4)];
         bytes[..4].copy_from_slice(&n.to_be_bytes());
-        Datagram { src: Path::v4(A, 1), dst: Path::v4(B, 2), ecn: Ecn::NotEct, bytes }
+        let (src, dst) = (Path::v4(A, 1), Path::v4(B, 2));
+        Datagram { site: SiteId::default(), src, dst, ecn: Ecn::NotEct, bytes }
     }
 
     fn drain(net: &mut Net) -> Vec<(Time, Vec<u8>)> {

@@ -3,9 +3,13 @@
 //! Owns setting the stage (enrolment, allow-list, services, a session); what happens then is the
 //! scenario's.
 
+use super::host::HostId;
 use super::hostile::HostileBroker;
+use super::nat::NatConfig;
 use super::net::LinkConfig;
-use super::world::{HostId, World};
+use super::sites::INTERNET;
+use super::world::World;
+use rit_core::base::Path;
 use rit_core::node::{Config, Event, ServiceId, SessionId};
 use rit_core::wire::message::ServiceInfo;
 use std::time::Duration;
@@ -16,6 +20,9 @@ pub const SERVICE: &str = "secret-service-name";
 pub const DEVICE_CODE: &str = "device-code-1";
 /// The user's one-time code.
 pub const USER_CODE: &str = "user-code-1";
+
+/// The address of a broker that has IPv6 too.
+const BROKER_IPV6: [u8; 16] = [0x20, 0x01, 0x0d, 0xb8, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 
 /// Broker, device and user in a world.
 pub struct Trio {
@@ -54,6 +61,25 @@ impl Trio {
         Self::cast(world, broker, Config::default())
     }
 
+    /// Device and user each at a site of their own behind boxes like these; without any they are on
+    /// the internet. The broker is there, with two IPv4 sockets and one of IPv6.
+    pub fn behind(seed: u64, links: LinkConfig, device: &[NatConfig], user: &[NatConfig]) -> Self {
+        let mut trio = Self::new(seed, links);
+        let broker = trio.world.host_mut(trio.broker);
+        let first = broker.path();
+        broker.addresses.push(Path { port: first.port + 1000, ..first });
+        broker.addresses.push(Path { ip: BROKER_IPV6, ..first });
+        for (host, boxes) in [(trio.device, device), (trio.user, user)] {
+            if !boxes.is_empty() {
+                let site = trio.world.add_site(INTERNET, boxes);
+                trio.world.place(host, site);
+            }
+            let own = trio.world.host(host).addresses.clone();
+            trio.world.with(host, |node, _, now| node.set_local_paths(&own, now));
+        }
+        trio
+    }
+
     fn cast(mut world: World, broker: HostId, config: Config) -> Self {
         let device = world.add_node(config.clone());
         let user = world.add_node(config);
@@ -73,7 +99,7 @@ impl Trio {
 
     /// Points one host at the broker.
     pub fn connect_host(&mut self, host: HostId, code: Option<&str>) {
-        let broker = self.world.broker_address(self.broker);
+        let broker = self.world.broker_address_for(self.broker, host);
         self.world.with(host, |node, _, now| {
             node.broker_connect(broker, code, now).expect("the broker's address is sound");
         });

@@ -7,14 +7,15 @@
 //! hash; a world that takes too many steps fails with its seed instead of hanging.
 
 use super::app::App;
+use super::host::{Actor, Host, HostId, Machine};
+use super::nat::{NatBox, NatConfig, is_v4, with_prefix};
 use super::net::{Datagram, LinkConfig, Net};
+use super::sites::{SiteId, Sites};
+use super::store::{Store, wall_unix_s};
+use super::trace::Fnv;
 use rit_core::base::{Ecn, Path, PublicKey, Rng, Time};
-use rit_core::broker::{Answer, AskId, BrokerEvent, Query, code_hash};
 use rit_core::crypto::{self, Ed25519Signer};
-use rit_core::node::{BrokerAddress, BrokerNode, Config, ConfigError, Event, Node};
-use rit_core::transport::Transmit;
-use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use rit_core::node::{BrokerAddress, BrokerNode, Config, ConfigError, Node};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,128 +25,6 @@ const STEPS_MAX: u64 = 20_000_000;
 const STEPS_AT_ONCE_MAX: u64 = 100_000;
 /// Rounds of draining one machine after one input.
 const DRAIN_ROUNDS_MAX: u32 = 100_000;
-/// What the store's wall clock says when virtual time starts.
-pub const WALL_START_UNIX_S: u64 = 1_750_000_000;
-
-/// Names a host of the world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HostId(pub usize);
-
-/// A one-time code in the store.
-#[derive(Clone, Debug)]
-pub struct Code {
-    /// After this it enrols nobody.
-    pub expires_unix_s: u64,
-    /// Whether it enrolled somebody.
-    pub is_used: bool,
-}
-
-/// The broker's database, in memory.
-#[derive(Default)]
-pub struct Store {
-    /// By [`code_hash`].
-    pub codes: BTreeMap<[u8; 32], Code>,
-    /// Keys that may connect.
-    pub enrolled: BTreeSet<PublicKey>,
-    /// Answers every question with a failure.
-    pub is_broken: bool,
-    /// How long an answer takes.
-    pub delay: Duration,
-    pending: BTreeMap<(Time, u64), Query>,
-    ids: BTreeMap<u64, AskId>,
-    asked: u64,
-}
-
-impl Store {
-    /// Adds a one-time code that lives for `lifetime_s` from the start of virtual time.
-    pub fn add_code(&mut self, code: &str, lifetime_s: u64) {
-        let hash = code_hash(crypto::default_provider(), code);
-        let expires_unix_s = WALL_START_UNIX_S + lifetime_s;
-        self.codes.insert(hash, Code { expires_unix_s, is_used: false });
-    }
-
-    fn ask(&mut self, id: AskId, query: Query, now: Time) {
-        self.pending.insert((now + self.delay, self.asked), query);
-        self.ids.insert(self.asked, id);
-        self.asked += 1;
-    }
-
-    fn next_answer_at(&self) -> Option<Time> {
-        self.pending.keys().next().map(|&(time, _)| time)
-    }
-
-    fn answer(&mut self, now: Time) -> Option<(AskId, Answer)> {
-        let entry = self.pending.first_entry().filter(|entry| entry.key().0 <= now)?;
-        let ((_, number), query) = entry.remove_entry();
-        let id = self.ids.remove(&number)?;
-        if self.is_broken {
-            return Some((id, Answer::Failed));
-        }
-        let is_enrolled = match query {
-            Query::Lookup { key } => self.enrolled.contains(&key),
-            Query::Enrol { key, code_hash } => self.enrol(key, &code_hash, now),
-        };
-        Some((id, Answer::Enrolled(is_enrolled)))
-    }
-
-    fn enrol(&mut self, key: PublicKey, code_hash: &[u8; 32], now: Time) -> bool {
-        if self.enrolled.contains(&key) {
-            return true;
-        }
-        let Some(code) = self.codes.get_mut(code_hash) else { return false };
-        if code.is_used || code.expires_unix_s <= wall_unix_s(now) {
-            return false;
-        }
-        code.is_used = true;
-        self.enrolled.insert(key)
-    }
-}
-
-/// What runs on a host.
-pub enum Machine {
-    /// A device's or a user's node, and the application above it.
-    Node(Box<Node>, Box<App>),
-    /// A broker and its database.
-    Broker(Box<BrokerNode>, Box<Store>),
-    /// Somebody who is neither.
-    Actor(Box<dyn Actor>),
-}
-
-/// Something that sends and receives datagrams, and is no honest node.
-pub trait Actor {
-    /// Its public key.
-    fn public_key(&self) -> PublicKey;
-    /// Takes a datagram.
-    fn handle_datagram(&mut self, path: Path, datagram: &mut [u8], now: Time);
-    /// Does what is due.
-    fn handle_timeout(&mut self, now: Time);
-    /// The next datagram to send.
-    fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit>;
-    /// When to call `handle_timeout`.
-    fn poll_timeout(&self) -> Option<Time>;
-    /// For the scenario to get at it.
-    fn as_any(&mut self) -> &mut dyn Any;
-}
-
-/// A machine with an address.
-pub struct Host {
-    /// Its address on the net.
-    pub path: Path,
-    /// What runs there.
-    pub machine: Machine,
-    identity: [u8; 32],
-    /// Whether it runs; a stopped host neither hears nor says anything.
-    pub is_running: bool,
-    /// Node events so far, with their time.
-    pub events: Vec<(Time, Event)>,
-    /// Broker events so far, with their time.
-    pub broker_events: Vec<(Time, BrokerEvent)>,
-    /// Datagrams sent so far.
-    pub sent: u64,
-    /// Largest `buffered_bytes` seen.
-    pub buffered_bytes_max: u64,
-}
-
 /// Everything.
 pub struct World {
     /// Virtual time.
@@ -157,6 +36,7 @@ pub struct World {
     /// The seed, for messages.
     pub seed: u64,
     hosts: Vec<Host>,
+    sites: Sites,
     rng: Rng,
     trace: Fnv,
     steps: u64,
@@ -177,6 +57,7 @@ impl World {
             capture: None,
             seed,
             hosts: Vec::new(),
+            sites: Sites::default(),
             rng,
             trace: Fnv::new(),
             steps: 0,
@@ -215,7 +96,7 @@ impl World {
         let fresh = self.broker_node(config, &identity);
         if let Machine::Broker(broker, store) = &mut self.hosts[id.0].machine {
             *broker = fresh;
-            store.pending.clear();
+            store.forget_questions();
         }
         self.hosts[id.0].is_running = true;
     }
@@ -260,22 +141,36 @@ impl World {
     fn add_host(&mut self, machine: Machine) -> HostId {
         let id = self.hosts.len();
         let path = Path::v4([10, 0, 0, id as u8 + 1], 7480 + id as u16);
-        self.hosts.push(Host {
-            path,
-            machine,
-            identity: [0; 32],
-            is_running: true,
-            events: Vec::new(),
-            broker_events: Vec::new(),
-            sent: 0,
-            buffered_bytes_max: 0,
-        });
+        self.hosts.push(Host::new(machine, path));
         HostId(id)
     }
 
     /// Gives a host another address, as a NAT that forgot does: it notices nothing.
     pub fn move_host(&mut self, id: HostId) {
-        self.hosts[id.0].path.port += 100;
+        self.hosts[id.0].addresses.iter_mut().for_each(|address| address.port += 100);
+    }
+
+    /// Adds a site whose way to `outer` leads through boxes like these, one for each family.
+    pub fn add_site(&mut self, outer: SiteId, boxes: &[NatConfig]) -> SiteId {
+        self.sites.add(outer, boxes, &mut self.rng)
+    }
+
+    /// The boxes of a site, to look at or to change.
+    pub fn boxes(&mut self, site: SiteId) -> &mut [NatBox] {
+        self.sites.boxes(site)
+    }
+
+    /// Takes a host to a site behind boxes, where it gets addresses of its own.
+    pub fn place(&mut self, id: HostId, site: SiteId) {
+        let port = self.path(id).port;
+        self.hosts[id.0].addresses = self.sites.addresses(site, port);
+        self.hosts[id.0].site = site;
+    }
+
+    /// Lets a host's clock run fast, or slow below zero, from now on.
+    pub fn set_drift(&mut self, id: HostId, drift_ppm: i32) {
+        let now = self.now;
+        self.hosts[id.0].clock.set_drift(drift_ppm, now);
     }
 
     /// A host.
@@ -290,7 +185,7 @@ impl World {
 
     /// The address of a host.
     pub fn path(&self, id: HostId) -> Path {
-        self.hosts[id.0].path
+        self.hosts[id.0].path()
     }
 
     /// The node of a host.
@@ -339,15 +234,36 @@ impl World {
         BrokerAddress { key: self.key(id), paths: vec![self.path(id)] }
     }
 
+    /// Where `host` finds a broker: its addresses of the families that the host has, and behind a
+    /// NAT64 what a DNS64 makes of the others.
+    pub fn broker_address_for(&self, id: HostId, host: HostId) -> BrokerAddress {
+        let host = &self.hosts[host.0];
+        let is_nat64 = self.sites.is_nat64(host.site);
+        let seen = |path: &Path| match host.addresses.iter().any(|own| is_v4(own) == is_v4(path)) {
+            true => Some(*path),
+            false => with_prefix(path).filter(|_| is_nat64),
+        };
+        let mut all = self.hosts[id.0].addresses.clone();
+        // Its further sockets are for it to tell of.
+        all.dedup_by_key(|path| path.ip);
+        let paths = all.iter().filter_map(seen).collect();
+        BrokerAddress { key: self.key(id), paths }
+    }
+
     /// Calls a node and its application, then drains the node.
     pub fn with<T>(&mut self, id: HostId, call: impl FnOnce(&mut Node, &mut App, Time) -> T) -> T {
-        let now = self.now;
+        let now = self.local_time(id);
         let Machine::Node(node, app) = &mut self.hosts[id.0].machine else {
             panic!("host {} is no node", id.0)
         };
         let result = call(node, app, now);
         self.drain(id);
         result
+    }
+
+    /// What a host's clock shows.
+    pub fn local_time(&self, id: HostId) -> Time {
+        self.hosts[id.0].clock.local(self.now)
     }
 
     /// Runs until `is_met`, at most for `limit`; whether it was met.
@@ -374,8 +290,8 @@ impl World {
 
     /// Puts a datagram before a host as if it had come from `src`.
     pub fn inject(&mut self, src: Path, dst: HostId, bytes: &[u8]) {
-        let (dst, bytes) = (self.path(dst), bytes.to_vec());
-        let datagram = Datagram { src, dst, ecn: Ecn::NotEct, bytes };
+        let (site, dst, bytes) = (self.hosts[dst.0].site, self.path(dst), bytes.to_vec());
+        let datagram = Datagram { site, src, dst, ecn: Ecn::NotEct, bytes };
         self.net.inject(datagram, self.now);
     }
 
@@ -414,21 +330,26 @@ impl World {
     }
 
     fn deliver(&mut self) {
-        let now = self.now;
-        let Some(mut datagram) = self.net.pop(now) else { return };
-        let Some(i) = self.hosts.iter().position(|host| host.path == datagram.dst) else { return };
-        if !self.hosts[i].is_running {
-            return;
-        }
+        let Some(datagram) = self.net.pop(self.now) else { return };
+        let hosts = &self.hosts;
+        let arrived = self.sites.arrive(datagram, &is_there(hosts), self.now);
+        let Some(mut datagram) = arrived else { return };
+        let receiver = |(i, host): (usize, &Host)| {
+            let is_there = host.site == datagram.site && host.is_running;
+            host.socket(&datagram.dst).filter(|_| is_there).map(|socket| (i, socket))
+        };
+        let Some((i, ifindex)) = hosts.iter().enumerate().find_map(receiver) else { return };
+        let now = self.local_time(HostId(i));
+        let src = Path { ifindex, ..datagram.src };
         match &mut self.hosts[i].machine {
             Machine::Node(node, _) => {
-                node.handle_datagram(datagram.src, datagram.ecn, &mut datagram.bytes, now);
+                node.handle_datagram(src, datagram.ecn, &mut datagram.bytes, now);
             }
             Machine::Broker(broker, _) => {
-                broker.handle_datagram(datagram.src, &mut datagram.bytes, now);
+                broker.handle_datagram(src, &mut datagram.bytes, now);
             }
             Machine::Actor(actor) => {
-                actor.handle_datagram(datagram.src, &mut datagram.bytes, now);
+                actor.handle_datagram(src, &mut datagram.bytes, now);
             }
         }
         self.drain(HostId(i));
@@ -436,7 +357,7 @@ impl World {
 
     /// Fires what is due at a host.
     fn fire(&mut self, id: HostId) {
-        let now = self.now;
+        let now = self.local_time(id);
         match &mut self.hosts[id.0].machine {
             Machine::Node(node, app) => {
                 if app.next_turn().is_some_and(|time| time <= now) {
@@ -472,7 +393,7 @@ impl World {
     }
 
     fn drain_transmits(&mut self, id: HostId) -> bool {
-        let now = self.now;
+        let now = self.local_time(id);
         let mut buf = [0; 2048];
         let mut is_busy = false;
         loop {
@@ -485,28 +406,35 @@ impl World {
             let Some(transmit) = transmit else { return is_busy };
             is_busy = true;
             host.sent += 1;
+            let source = host.source(&transmit.path).filter(|_| host.is_running);
+            let Some(src) = source else { continue };
+            let dst = Path { ifindex: 0, via: 0, ..transmit.path };
             let bytes = buf[..transmit.len].to_vec();
-            let Transmit { path: dst, ecn, .. } = transmit;
-            let datagram = Datagram { src: host.path, dst, ecn, bytes };
-            if host.is_running {
-                self.trace.add(&datagram, now);
-                if let Some(capture) = &mut self.capture {
-                    capture.push((now, datagram.clone()));
-                }
-                self.net.send(datagram, now);
-            }
+            let datagram = Datagram { site: host.site, src, dst, ecn: transmit.ecn, bytes };
+            self.launch(datagram);
         }
     }
 
+    /// Takes a host's datagram through its boxes to a link.
+    fn launch(&mut self, datagram: Datagram) {
+        let (hosts, now) = (&self.hosts, self.now);
+        let Some(datagram) = self.sites.leave(datagram, &is_there(hosts), now) else { return };
+        self.trace.add(&datagram, now);
+        if let Some(capture) = &mut self.capture {
+            capture.push((now, datagram.clone()));
+        }
+        self.net.send(datagram, now);
+    }
+
     fn drain_events(&mut self, id: HostId) -> bool {
-        let now = self.now;
+        let (now, local) = (self.now, self.local_time(id));
         let host = &mut self.hosts[id.0];
         let mut is_busy = false;
         match &mut host.machine {
             Machine::Node(node, app) => {
                 while let Some(event) = node.poll_event() {
                     is_busy = true;
-                    app.on_event(node, &event, now);
+                    app.on_event(node, &event, local);
                     host.events.push((now, event));
                 }
             }
@@ -517,7 +445,7 @@ impl World {
                 }
                 while let Some((ask, query)) = broker.poll_ask() {
                     is_busy = true;
-                    store.ask(ask, query, now);
+                    store.ask(ask, query, local);
                 }
             }
             Machine::Actor(_) => {}
@@ -526,51 +454,10 @@ impl World {
     }
 }
 
-impl Host {
-    fn next_due(&self) -> Option<Time> {
-        if !self.is_running {
-            return None;
-        }
-        let due = match &self.machine {
-            Machine::Node(node, app) => [node.poll_timeout(), app.next_turn()],
-            Machine::Broker(broker, store) => [broker.poll_timeout(), store.next_answer_at()],
-            Machine::Actor(actor) => [actor.poll_timeout(), None],
-        };
-        due.into_iter().flatten().min()
-    }
-
-    /// Whether an event like this has come.
-    pub fn has_event(&self, is_it: impl Fn(&Event) -> bool) -> bool {
-        self.events.iter().any(|(_, event)| is_it(event))
-    }
-}
-
-fn wall_unix_s(now: Time) -> u64 {
-    WALL_START_UNIX_S + now.as_micros() / 1_000_000
-}
-
-/// FNV-1a, 64 bits: enough to tell two traces apart.
-struct Fnv(u64);
-
-impl Fnv {
-    fn new() -> Self {
-        Fnv(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn add(&mut self, datagram: &Datagram, now: Time) {
-        self.bytes(&now.as_micros().to_le_bytes());
-        for path in [&datagram.src, &datagram.dst] {
-            self.bytes(&path.ip);
-            self.bytes(&path.port.to_le_bytes());
-        }
-        self.bytes(&[datagram.ecn as u8]);
-        self.bytes(&(datagram.bytes.len() as u64).to_le_bytes());
-        self.bytes(&datagram.bytes);
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+/// Who has an address at a site, whatever the port.
+fn is_there(hosts: &[Host]) -> impl Fn(SiteId, &Path) -> bool {
+    |site, path| {
+        let has = |host: &Host| host.addresses.iter().any(|own| own.ip == path.ip);
+        hosts.iter().any(|host| host.site == site && has(host))
     }
 }
