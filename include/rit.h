@@ -541,7 +541,8 @@ struct rit_config {
      */
     uint32_t stream_send_buffer;
     /**
-     * The largest UDP payload sent and received, 548 to 9000 bytes; default 1452.
+     * The largest UDP payload sent and received, 548 to 9000 bytes; default 1452. What goes
+     * through a relay is 9 bytes longer, 71 until the relay has answered.
      */
     uint32_t max_datagram;
     /**
@@ -1059,9 +1060,9 @@ int32_t rit_node_stats(const struct rit_node *node, struct rit_stats *out);
  * Hands in one UDP datagram as it came from the network. What belongs to nothing known is dropped
  * without an answer, and RIT_OK: strangers are no error.
  *
- * from: the source. pkt: len bytes, not kept; an empty one, or one longer than max_datagram, is
- * dropped. Errors: NULL, ARG (from), SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR:
- * queue datagrams there and hand them in from the main loop.
+ * from: the source. pkt: len bytes, not kept; an empty one, or one longer than max_datagram and
+ * the 9 bytes of a relay, is dropped. Errors: NULL, ARG (from), SIZE, REENTRY, INTERNAL. Not in a
+ * callback, not in an ISR: queue datagrams there and hand them in from the main loop.
  */
 int32_t rit_node_receive(struct rit_node *node,
                          const struct rit_path *from,
@@ -1074,8 +1075,8 @@ int32_t rit_node_receive(struct rit_node *node,
  *
  * from: the source; its ecn is that of all. pkts: datagrams of size bytes each, end to end, len
  * bytes in all; the last may be shorter. They are decrypted in place: what is in pkts afterwards
- * is of no use. Datagrams longer than max_datagram are dropped. Errors: NULL, ARG (from; size 0),
- * SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ * is of no use. Datagrams longer than max_datagram and the 9 bytes of a relay are dropped.
+ * Errors: NULL, ARG (from; size 0), SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
  */
 int32_t rit_node_receive_batch(struct rit_node *node,
                                const struct rit_path *from,
@@ -1202,6 +1203,16 @@ int32_t rit_session_service(const struct rit_node *node,
                             rit_session session,
                             uint32_t index,
                             struct rit_service_info *out);
+
+/**
+ * Writes why a session goes the way it does, in words, for people and logs: how each side's NAT
+ * maps, the addresses that were tried and what came of it, and why the path is a relay, if it is.
+ * The words may change with each version.
+ *
+ * out: gets the text, cut to cap - 1 bytes, and a NUL. A kilobyte holds most of them.
+ * Errors: NULL, ARG (cap 0), HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_explain(struct rit_node *node, rit_session session, char *out, size_t cap);
 
 /**
  * Opens a stream to a service of the device at the other end of a session that is up. Bytes may be

@@ -8,7 +8,7 @@ use crate::node::{command, read_paths, rit_node};
 use core::ffi::c_char;
 use rit_core::base::PublicKey;
 use rit_core::node::BrokerAddress;
-use rit_core::traverse::MAX_CANDIDATES;
+use rit_core::traverse::MAX_COPIES;
 
 /// Longest enrol code.
 const ENROL_CODE_MAX: usize = rit_core::wire::message::CODE_LEN_MAX;
@@ -53,8 +53,7 @@ pub unsafe extern "C" fn rit_broker_connect(node: *mut rit_node, broker: *const 
             if broker.reserved != 0 {
                 return Err(Error::Argument("rit_broker.reserved"));
             }
-            let paths =
-                read_paths(broker.paths, broker.path_count, MAX_CANDIDATES, "broker paths")?;
+            let paths = read_paths(broker.paths, broker.path_count, MAX_COPIES, "broker paths")?;
             let code = match broker.enrol_code.is_null() {
                 true => None,
                 false => Some(enrol_code(broker.enrol_code)?),

@@ -11,9 +11,9 @@ const POLL_DATAGRAMS_MAX: usize = 64;
 /// Hands in one UDP datagram as it came from the network. What belongs to nothing known is dropped
 /// without an answer, and RIT_OK: strangers are no error.
 ///
-/// from: the source. pkt: len bytes, not kept; an empty one, or one longer than max_datagram, is
-/// dropped. Errors: NULL, ARG (from), SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR:
-/// queue datagrams there and hand them in from the main loop.
+/// from: the source. pkt: len bytes, not kept; an empty one, or one longer than max_datagram and
+/// the 9 bytes of a relay, is dropped. Errors: NULL, ARG (from), SIZE, REENTRY, INTERNAL. Not in a
+/// callback, not in an ISR: queue datagrams there and hand them in from the main loop.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_node_receive(
     node: *mut rit_node,
@@ -45,8 +45,8 @@ pub unsafe extern "C" fn rit_node_receive(
 ///
 /// from: the source; its ecn is that of all. pkts: datagrams of size bytes each, end to end, len
 /// bytes in all; the last may be shorter. They are decrypted in place: what is in pkts afterwards
-/// is of no use. Datagrams longer than max_datagram are dropped. Errors: NULL, ARG (from; size 0),
-/// SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+/// is of no use. Datagrams longer than max_datagram and the 9 bytes of a relay are dropped.
+/// Errors: NULL, ARG (from; size 0), SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_node_receive_batch(
     node: *mut rit_node,

@@ -7,6 +7,8 @@ use crate::event::{RIT_PATH_DIRECT, path_kind};
 use crate::io::rit_path;
 use crate::node::{command, query, rit_node};
 use crate::service::rit_service_info;
+use crate::text::copy_cut;
+use core::ffi::c_char;
 use rit_core::base::{Ecn, PublicKey};
 use rit_core::node::SessionId;
 
@@ -165,6 +167,32 @@ pub unsafe extern "C" fn rit_session_service(
             let services = inner.node.session_services(SessionId(session))?;
             let service = services.get(index as usize).ok_or(Error::Argument("index"))?;
             answer.write(rit_service_info::from(service));
+            Ok(())
+        })
+    }
+}
+
+/// Writes why a session goes the way it does, in words, for people and logs: how each side's NAT
+/// maps, the addresses that were tried and what came of it, and why the path is a relay, if it is.
+/// The words may change with each version.
+///
+/// out: gets the text, cut to cap - 1 bytes, and a NUL. A kilobyte holds most of them.
+/// Errors: NULL, ARG (cap 0), HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_node_explain(
+    node: *mut rit_node,
+    session: rit_session,
+    out: *mut c_char,
+    cap: usize,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let out = args::bytes_mut(out.cast(), cap, "out")?;
+            if out.is_empty() {
+                return Err(Error::Argument("cap"));
+            }
+            copy_cut(&inner.node.explain(SessionId(session), now)?, out);
             Ok(())
         })
     }

@@ -191,7 +191,7 @@ static void network(void) {
     ANSWERS(RIT_OK, rit_node_poll(fake.node));
     CHECK(fake.inbox_count == 0);
     fake.inbox_count = 1;
-    fake.inbox_len = 1453;
+    fake.inbox_len = 1452 + 9 + 1; /* what comes through a relay is 9 bytes longer */
     ANSWERS(RIT_ERR_ARG, rit_node_poll(fake.node));
     fake.inbox_count = 1;
     fake.inbox_len = -1;

@@ -41,6 +41,7 @@ static void node_is_null(void) {
     ANSWERS(RIT_ERR_NULL, rit_session_close(NULL, 1, 0));
     ANSWERS(RIT_ERR_NULL, rit_session_info(NULL, 1, &session_info));
     ANSWERS(RIT_ERR_NULL, rit_session_service(NULL, 1, 0, &service_info));
+    ANSWERS(RIT_ERR_NULL, rit_node_explain(NULL, 1, text, sizeof(text)));
     ANSWERS(RIT_ERR_NULL, rit_stream_open(NULL, 1, "web", &handle));
     ANSWERS(RIT_ERR_NULL, rit_stream_accept(NULL, 1));
     ANSWERS(RIT_ERR_NULL, rit_stream_refuse(NULL, 1, RIT_REFUSED_SERVICE));

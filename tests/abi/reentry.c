@@ -41,6 +41,7 @@ static void all_answer(int32_t wanted, rit_node *node) {
     ANSWERS(wanted, rit_session_open(node, &target, &handle));
     ANSWERS(wanted, rit_session_close(node, 1, 0));
     ANSWERS(wanted, rit_session_info(node, 1, &session_info));
+    ANSWERS(wanted, rit_node_explain(node, 1, text, sizeof(text)));
     ANSWERS(wanted, rit_session_service(node, 1, 0, &service_info));
     ANSWERS(wanted, rit_stream_open(node, 1, "web", &handle));
     ANSWERS(wanted, rit_stream_accept(node, 1));

@@ -23,6 +23,8 @@ use core::time::Duration;
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
 const MAX_DOUBLINGS: u32 = 6;
+/// Sockets of the broker asked beside the one that the link leads to.
+const MAX_OTHERS: usize = 2;
 /// After a change of network a connection is given up that many probe timeouts in a row, within
 /// this time: another address may be one that the old connection is not let through from.
 const SUSPECT_TIMEOUTS: u32 = 2;
@@ -56,6 +58,10 @@ pub(super) struct Link {
     pub(super) inbox: VecDeque<Message>,
     /// The broker's clock: its time and when we heard it.
     pub(super) broker_time: Option<(u64, Time)>,
+    /// Where the broker sees us, and where another of its sockets does.
+    pub(super) observed: Option<(Path, Option<Path>)>,
+    /// Those other sockets.
+    others: Vec<Path>,
 }
 
 impl Link {
@@ -73,6 +79,8 @@ impl Link {
             local_paths: Vec::new(),
             inbox: VecDeque::new(),
             broker_time: None,
+            observed: None,
+            others: Vec::new(),
         }
     }
 
@@ -177,7 +185,9 @@ impl Link {
         if let Some(connection) = &mut self.connection {
             connection.advance(now);
             connection.ping();
+            self.observed = None;
             self.suspect_until = Some(now + SUSPICION);
+            self.ask_others();
         }
     }
 
@@ -275,8 +285,12 @@ impl Link {
 
     fn on_message(&mut self, message: Message, events: &mut VecDeque<Event>, now: Time) {
         match message {
-            Message::Welcome { enrolled, time_unix_s, .. } => {
+            Message::Welcome { observed, enrolled, time_unix_s, others } => {
                 self.broker_time = Some((time_unix_s, now));
+                self.observed = Some((observed, None));
+                self.others = others;
+                self.others.truncate(MAX_OTHERS);
+                self.ask_others();
                 // Kept until the broker has decided: a link lost on the way tries again with it.
                 match self.code.clone() {
                     _ if enrolled => self.move_to_online(events),
@@ -303,8 +317,16 @@ impl Link {
                     self.close(reason, events, now);
                 }
             },
+            Message::Observed { observed, other } => self.observed = Some((observed, Some(other))),
             Message::Offer { .. } | Message::Refused { .. } => self.inbox.push_back(message),
             _ => {}
+        }
+    }
+
+    /// Shows itself to the broker's other sockets, so that the broker sees how our NAT maps.
+    fn ask_others(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            self.others.iter().for_each(|path| connection.probe_path(*path));
         }
     }
 

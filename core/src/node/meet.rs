@@ -15,15 +15,23 @@ const MAX_PROBES: u32 = 48;
 
 struct Meeting {
     contact: Contact,
-    search: Search,
-    /// Paths through relays.
-    relays: Vec<Path>,
+    met: Met,
     probes_left: u32,
+}
+
+/// What an introduction leaves to the session.
+pub(super) struct Met {
+    /// The initiator's candidates.
+    pub(super) search: Search,
+    /// Paths through relays, to be released at some time.
+    pub(super) relays: Vec<Path>,
+    /// How the initiator's NAT maps, as the broker says.
+    pub(super) mapping: u8,
 }
 
 impl Meeting {
     fn next_probe(&self) -> Option<Time> {
-        self.search.poll_timeout().filter(|_| self.probes_left > 0)
+        self.met.search.poll_timeout().filter(|_| self.probes_left > 0)
     }
 }
 
@@ -38,23 +46,25 @@ impl Meetings {
         contact: &Contact,
         candidates: &[Path],
         relays: Vec<Path>,
+        mapping: u8,
         now: Time,
     ) {
         let mut search = Search::new(Side::Responder);
         relays.iter().chain(candidates).for_each(|path| search.add(*path, now));
         let contact = Contact { id: contact.id, key: contact.key.clone() };
-        self.0.insert(contact.id, Meeting { contact, search, relays, probes_left: MAX_PROBES });
+        let met = Met { search, relays, mapping };
+        self.0.insert(contact.id, Meeting { contact, met, probes_left: MAX_PROBES });
     }
 
-    /// It came, or will not: the candidates, and the relays, to be released at some time.
-    pub(super) fn remove(&mut self, id: &ContactId) -> Option<(Search, Vec<Path>)> {
-        self.0.remove(id).map(|meeting| (meeting.search, meeting.relays))
+    /// It came, or will not.
+    pub(super) fn remove(&mut self, id: &ContactId) -> Option<Met> {
+        self.0.remove(id).map(|meeting| meeting.met)
     }
 
     /// Forgets those whose contact is held no more; their relays.
     pub(super) fn retain(&mut self, is_held: impl Fn(&ContactId) -> bool) -> Vec<Vec<Path>> {
         let over: Vec<ContactId> = self.0.keys().copied().filter(|id| !is_held(id)).collect();
-        over.iter().filter_map(|id| self.0.remove(id)).map(|meeting| meeting.relays).collect()
+        over.iter().filter_map(|id| self.0.remove(id)).map(|meeting| meeting.met.relays).collect()
     }
 
     /// When the next probe is due.
@@ -72,7 +82,7 @@ impl Meetings {
     ) -> Option<Transmit> {
         let is_due = |meeting: &&mut Meeting| meeting.next_probe().is_some_and(|at| at <= now);
         let meeting = self.0.values_mut().find(is_due)?;
-        let path = meeting.search.poll_probe(now)?;
+        let path = meeting.met.search.poll_probe(now)?;
         meeting.probes_left -= 1;
         let len = write_contact_probe(provider, &meeting.contact, rng, buf)?;
         Some(Transmit { path, len, ecn: Ecn::NotEct })

@@ -11,6 +11,7 @@ mod control;
 mod endpoint;
 mod error;
 mod event;
+mod explain;
 mod flows;
 mod link;
 mod meet;
@@ -34,7 +35,7 @@ use self::flows::FlowEntry;
 use self::link::Link;
 use self::meet::Meetings;
 use self::news::NewsLine;
-use self::relays::Relays;
+use self::relays::{Relays, Unwrapped};
 use self::session::Session;
 use self::streams::StreamEntry;
 use crate::base::{Ecn, Handle, Path, PublicKey, Rng, Slab, Time};
@@ -239,8 +240,9 @@ impl Node {
         let (path, datagram) = if is_relays(datagram) {
             let provider = self.endpoint.provider();
             match self.relays.unwrap(provider, path, datagram, now) {
-                Some(unwrapped) => unwrapped,
-                None => return,
+                Some(Unwrapped::Through(path, datagram)) => (path, datagram),
+                Some(Unwrapped::Bound) => return,
+                None => return self.endpoint.datagrams_dropped += 1,
             }
         } else {
             (path, datagram)

@@ -12,6 +12,14 @@ use crate::wire::relay::{ChannelId, RelayDatagram};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+/// What a relay's datagram was.
+pub(super) enum Unwrapped<'a> {
+    /// Its answer to a bind.
+    Bound,
+    /// The peer's, by this path.
+    Through(Path, &'a mut [u8]),
+}
+
 #[derive(Default)]
 pub(super) struct Relays {
     ends: BTreeMap<u16, RelayEnd>,
@@ -87,21 +95,20 @@ impl Relays {
         Some(Transmit { path: end.address(), len, ..transmit })
     }
 
-    /// Takes a relay's datagram: what came through it, and by which path.
+    /// Takes a relay's datagram: what came through it, and by which path. `None`: it is no relay's
+    /// of ours.
     pub(super) fn unwrap<'a>(
         &mut self,
         provider: &dyn Provider,
         from: Path,
         datagram: &'a mut [u8],
         now: Time,
-    ) -> Option<(Path, &'a mut [u8])> {
+    ) -> Option<Unwrapped<'a>> {
         match RelayDatagram::parse(datagram).ok()? {
             RelayDatagram::Bound(bound) => {
                 let end = self.ends.get_mut(self.by_channel.get(&bound.channel)?)?;
-                if end.is_at(from) {
-                    end.on_bound(provider, from, &bound, datagram, now);
-                }
-                None
+                let is_its = end.is_at(from) && end.on_bound(provider, from, &bound, datagram, now);
+                is_its.then_some(Unwrapped::Bound)
             }
             RelayDatagram::Data { side, channel, payload } => {
                 let via = *self.by_channel.get(&channel)?;
@@ -110,7 +117,7 @@ impl Relays {
                     return None;
                 }
                 let start = datagram.len() - payload;
-                Some((Path { via, ..end.path() }, datagram.get_mut(start..)?))
+                Some(Unwrapped::Through(Path { via, ..end.path() }, datagram.get_mut(start..)?))
             }
             RelayDatagram::Bind { .. } => None,
         }

@@ -4,6 +4,7 @@
 //! goodbye.
 
 use super::endpoint::{First, HeldContact};
+use super::meet::Met;
 use super::{Event, Node, NodeError, Owner, Reason, SessionId};
 use crate::base::{Ecn, Handle, Path, PublicKey, Side, Time};
 use crate::crypto::Secret;
@@ -52,15 +53,18 @@ enum Phase {
 struct Way {
     candidates: Vec<Path>,
     relays: Vec<RelayOffer>,
+    mapping: u8,
     services: Vec<ServiceInfo>,
 }
 
 pub(super) struct Session {
     phase: Phase,
     first_flight: FirstFlight,
-    search: Search,
+    pub(super) search: Search,
     /// Paths through relays.
     relays: Vec<Path>,
+    /// How the peer's NAT maps, as the broker says.
+    pub(super) mapping: u8,
     peer: PublicKey,
     is_initiator: bool,
     is_up: bool,
@@ -77,6 +81,7 @@ impl Session {
         Session {
             search: Search::new(side),
             relays: Vec::new(),
+            mapping: 0,
             phase,
             first_flight: FirstFlight::default(),
             peer,
@@ -226,7 +231,7 @@ impl Node {
         Ok(&self.peek_session(Handle(session.0))?.services)
     }
 
-    fn peek_session(&self, handle: Handle) -> Result<&Session, NodeError> {
+    pub(super) fn peek_session(&self, handle: Handle) -> Result<&Session, NodeError> {
         self.sessions.get(handle).filter(|s| !s.is_over).ok_or(NodeError::StaleHandle)
     }
 
@@ -273,9 +278,9 @@ impl Node {
                 candidates,
                 services,
                 relays,
-                mapping: _,
+                mapping,
             } => {
-                let way = Way { candidates, relays, services };
+                let way = Way { candidates, relays, mapping, services };
                 let contact = Contact { id: contact_id, key: Secret::new(contact_key.0) };
                 match role {
                     Side::Initiator => self.on_offer(request, &contact, peer, way, now),
@@ -308,6 +313,7 @@ impl Node {
                 session.phase = Phase::Active(Box::new(Tunnel::new(connection)));
                 session.first_flight = others;
                 session.services = way.services;
+                session.mapping = way.mapping;
                 paths.iter().for_each(|path| session.search.add(*path, now));
                 self.endpoint.await_probes(contact, owner);
                 self.process_session(handle, now);
@@ -323,15 +329,15 @@ impl Node {
         }
         if let (MAX_CONTACTS_OF_PEER.., Some(oldest)) = self.endpoint.contacts_of(&peer) {
             self.endpoint.drop_contact(oldest);
-            if let Some((_, relays)) = self.meetings.remove(&oldest) {
-                self.relays.release(&relays);
+            if let Some(met) = self.meetings.remove(&oldest) {
+                self.relays.release(&met.relays);
             }
         }
         if self.endpoint.contact_count() >= MAX_CONTACTS {
             return;
         }
         let relays = self.relays.add(&way.relays, now);
-        self.meetings.add(&contact, &way.candidates, relays, now);
+        self.meetings.add(&contact, &way.candidates, relays, way.mapping, now);
         let expires = Some(now + Duration::from_secs(u64::from(lifetime_s)));
         self.endpoint.hold(HeldContact { contact, peer: PeerPolicy::Exactly(peer), expires });
     }
@@ -359,8 +365,10 @@ impl Node {
                 let met = self.meetings.remove(&contact);
                 if let Some(session) = self.sessions.get_mut(handle) {
                     session.phase = Phase::Active(Box::new(Tunnel::new(connection)));
-                    (session.search, session.relays) =
-                        met.unwrap_or((Search::new(Side::Responder), Vec::new()));
+                    if let Some(Met { search, relays, mapping }) = met {
+                        (session.search, session.relays) = (search, relays);
+                        session.mapping = mapping;
+                    }
                 }
                 self.process_session(handle, now);
             }

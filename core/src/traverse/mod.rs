@@ -10,4 +10,4 @@ mod search;
 
 pub use first_flight::{FirstFlight, MAX_COPIES};
 pub use relay_end::{RELAY_OVERHEAD, RelayEnd};
-pub use search::{MAX_CANDIDATES, Search};
+pub use search::{MAX_CANDIDATES, Search, Tried};

@@ -133,8 +133,8 @@ impl RelayEnd {
         sign_bind(provider, &self.key, datagram).then_some(datagram.len())
     }
 
-    /// Wraps the datagram of `len` bytes at the start of `buf`; the new length. As long as the relay
-    /// has not said that it knows us, each is a bind as well, so that nothing waits for that.
+    /// Wraps the datagram of `len` bytes at the start of `buf`; the new length. As long as the
+    /// relay has not said that it knows us, each is a bind as well, so that nothing waits for that.
     pub fn wrap(&self, provider: &dyn Provider, buf: &mut [u8], len: usize) -> Option<usize> {
         let overhead = if self.is_bound { DATA_OVERHEAD } else { BIND_OVERHEAD };
         let total = len.checked_add(overhead).filter(|total| *total <= buf.len())?;

@@ -69,6 +69,19 @@ impl Candidate {
     }
 }
 
+/// What is known of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// Which.
+    pub path: Path,
+    /// Questions since the last answer, or at all.
+    pub asked: u32,
+    /// The least of the last round trips, if it ever answered.
+    pub rtt: Option<Duration>,
+    /// How long ago it last answered, if it should have since.
+    pub silent_for: Option<Duration>,
+}
+
 /// The search for, and the care of, the paths of one session.
 pub struct Search {
     side: Side,
@@ -130,6 +143,19 @@ impl Search {
                 candidate.ask_at = now + SLOW_WAIT;
             }
         }
+    }
+
+    /// What is known of each candidate.
+    pub fn tried(&self, now: Time) -> impl Iterator<Item = Tried> + '_ {
+        self.candidates.iter().map(move |candidate| Tried {
+            path: candidate.path,
+            asked: candidate.misses,
+            rtt: candidate.rtts.iter().min().copied(),
+            silent_for: candidate
+                .answered_at
+                .filter(|_| !candidate.is_warm())
+                .map(|at| now.since(at)),
+        })
     }
 
     fn find(&mut self, path: Path) -> Option<&mut Candidate> {
