@@ -1050,6 +1050,17 @@ int32_t rit_node_last_error(const struct rit_node *node, char *out, size_t cap);
 int32_t rit_node_set_local_paths(struct rit_node *node, const struct rit_path *paths, size_t count);
 
 /**
+ * Tells the node that the system's addresses or routes changed, or that it was asleep: the broker
+ * and every peer are asked at once whether they are there, from wherever this node is now, instead
+ * of when they are next due. Ports call it when they know, after rit_node_set_local_paths if
+ * addresses changed. Harmless at any time; it costs a packet or two for each session, so that a
+ * burst of changes is better told once it is over.
+ *
+ * Errors: NULL, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_network_changed(struct rit_node *node);
+
+/**
  * Counters. The caller sets out->struct_size.
  *
  * Errors: NULL, SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.

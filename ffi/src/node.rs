@@ -426,6 +426,23 @@ pub unsafe extern "C" fn rit_node_set_local_paths(
     }
 }
 
+/// Tells the node that the system's addresses or routes changed, or that it was asleep: the broker
+/// and every peer are asked at once whether they are there, from wherever this node is now, instead
+/// of when they are next due. Ports call it when they know, after rit_node_set_local_paths if
+/// addresses changed. Harmless at any time; it costs a packet or two for each session, so that a
+/// burst of changes is better told once it is over.
+///
+/// Errors: NULL, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_node_network_changed(node: *mut rit_node) -> i32 {
+    let tell = |inner: &mut Inner, now| {
+        inner.node.network_changed(now);
+        Ok(())
+    };
+    // SAFETY: as the header asks of the caller.
+    unsafe { command(node, tell) }
+}
+
 /// An array of paths of the caller's.
 ///
 /// # Safety

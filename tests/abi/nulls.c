@@ -31,6 +31,7 @@ static void node_is_null(void) {
     ANSWERS(RIT_ERR_NULL, rit_node_public_key(NULL, key));
     ANSWERS(RIT_ERR_NULL, rit_node_last_error(NULL, text, sizeof(text)));
     ANSWERS(RIT_ERR_NULL, rit_node_set_local_paths(NULL, &path, 1));
+    ANSWERS(RIT_ERR_NULL, rit_node_network_changed(NULL));
     ANSWERS(RIT_ERR_NULL, rit_node_stats(NULL, &stats));
     ANSWERS(RIT_ERR_NULL, rit_broker_connect(NULL, &broker));
     ANSWERS(RIT_ERR_NULL, rit_peer_allow(NULL, key));

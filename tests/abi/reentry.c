@@ -32,6 +32,7 @@ static void all_answer(int32_t wanted, rit_node *node) {
     ANSWERS(wanted, rit_node_public_key(node, key));
     ANSWERS(wanted, rit_node_last_error(node, text, sizeof(text)));
     ANSWERS(wanted, rit_node_set_local_paths(node, &path, 1));
+    ANSWERS(wanted, rit_node_network_changed(node));
     ANSWERS(wanted, rit_node_stats(node, &stats));
     ANSWERS(wanted, rit_broker_connect(node, &broker));
     ANSWERS(wanted, rit_peer_allow(node, key));

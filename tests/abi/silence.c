@@ -41,6 +41,9 @@ int main(void) {
     SIZED(stats);
     fake_init(&fake, 1);
     fake_node(&fake);
+    /* With nobody to ask, nobody is asked. */
+    ANSWERS(RIT_OK, rit_node_network_changed(fake.node));
+    CHECK(fake.sent == 0);
     storm(&fake, NULL, 0);
     ANSWERS(RIT_OK, rit_node_stats(fake.node, &stats));
     CHECK(stats.datagrams_received == 20000 && stats.datagrams_dropped == 20000);
