@@ -1,11 +1,11 @@
 /* device.c: offers local TCP and UDP services to the peers it allows, through a broker.
  *
  *   device --state DIR --broker rit://KEY@HOST:PORT [--enrol CODE] [--allow KEY]...
- *          NAME=[udp:]HOST:PORT...
+ *          [--map-port] NAME=[udp:]HOST:PORT...
  *
  * KEY after --allow is what `reach --key` prints; a service is web=127.0.0.1:80, or
- * dns=udp:127.0.0.1:53. The services stay bound to loopback, and nothing else listens. Prints its
- * own key, then what happens.
+ * dns=udp:127.0.0.1:53. The services stay bound to loopback, and nothing else listens. With
+ * --map-port the router is asked for a port that leads here. Prints its own key, then what happens.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@ static void on_signal(int number) {
 
 static int usage(void) {
     fputs("usage: device --state DIR --broker URI [--enrol CODE] [--allow KEY]... "
-          "NAME=[udp:]HOST:PORT...\n", stderr);
+          "[--map-port] NAME=[udp:]HOST:PORT...\n", stderr);
     return 2;
 }
 
@@ -76,7 +76,8 @@ static void print_key(rit_posix *port) {
 /* Prints what happened; 1 if there is no point in going on. */
 static int show(const struct rit_posix_event *event) {
     static const char *const WORDS[] = {"", "online", "offline", "enrolled", "enrol-refused",
-        "session-up", "session-down", "listening", "unavailable", "connection"};
+        "session-up", "session-down", "listening", "unavailable", "connection", "network-changed",
+        "port-mapped"};
     char peer[RIT_KEY_TEXT_LEN];
 
     rit_key_to_text(event->peer, peer);
@@ -85,6 +86,8 @@ static int show(const struct rit_posix_event *event) {
         printf(" %s", peer);
     if (event->type == RIT_POSIX_CONNECTION)
         printf(" %s", event->service);
+    if (event->type == RIT_POSIX_PORT_MAPPED)
+        printf(" %s:%u", event->port != 0 ? event->address : "none", (unsigned)event->port);
     if (event->error != 0)
         printf(": %s", rit_posix_strerror(event->error));
     printf("\n");
@@ -100,6 +103,8 @@ static int set_up(rit_posix *port, int argc, char **argv, const char **broker, c
         if (argv[i][0] != '-') {
             error = offer(port, argv[i]);
             offered++;
+        } else if (strcmp(argv[i], "--map-port") == 0) {
+            continue;
         } else if (i + 1 == argc) {
             return usage();
         } else if (strcmp(argv[i++], "--allow") == 0) {
@@ -124,9 +129,11 @@ int main(int argc, char **argv) {
     rit_posix *port;
     int i, error, status;
 
-    for (i = 1; i + 1 < argc; i++) {
-        if (strcmp(argv[i], "--state") == 0)
+    for (i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--state") == 0 && i + 1 < argc)
             config.state_dir = argv[i + 1];
+        if (strcmp(argv[i], "--map-port") == 0)
+            config.port_mapping = 1;
     }
     if (config.state_dir == NULL)
         return usage();

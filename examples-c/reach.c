@@ -103,6 +103,8 @@ static int show(const struct rit_posix_event *event) {
         printf("unavailable %s: %s\n", event->service, why);
     else if (event->type == RIT_POSIX_CONNECTION && event->error != 0)
         printf("connection %s: %s\n", event->service, why);
+    else if (event->type == RIT_POSIX_NETWORK_CHANGED)
+        printf("network-changed\n");
     else if (event->type == RIT_POSIX_ENROL_REFUSED)
         return failed("the broker refused", event->error);
     fflush(stdout);

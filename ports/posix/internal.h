@@ -1,13 +1,14 @@
 /* internal.h: what the files of this port share. Not for users of the port.
  *
- * system.c owns clock, entropy, files and the log; udp.c the node's UDP sockets; loop.c the poll
- * loop, sessions and events; bridge.c listeners, connectors and the relay between TCP and streams;
- * flow.c the same between UDP and flows. Invariant: every descriptor is non-blocking and
- * close-on-exec.
+ * system.c owns clock, entropy, files and the log; udp.c the node's UDP sockets; network.c own
+ * addresses and that they change; portmap.c what is said to the router; loop.c the poll loop,
+ * sessions and events; bridge.c listeners, connectors and the relay between TCP and streams; flow.c
+ * the same between UDP and flows. Invariant: every descriptor is non-blocking and close-on-exec.
  */
 #ifndef RIT_POSIX_INTERNAL_H
 #define RIT_POSIX_INTERNAL_H
 
+#include <netinet/in.h>
 #include <poll.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -15,6 +16,9 @@
 #include "rit_posix.h"
 
 #define RITP_PATHS_MAX 8       /* addresses of a broker, and own ones told to it: rit.h's limit */
+#define RITP_OWN_MAX 16        /* own addresses of a family that are looked at */
+#define RITP_PINS_MAX 32       /* see struct ritp_pin */
+#define RITP_PORTMAP_LEN 60    /* the longest request to a router */
 #define RITP_ADDRESSES_MAX 4   /* addresses tried for one offered service */
 #define RITP_EVENTS_MAX 128    /* see rit_posix_next */
 #define RITP_BUFFER 131072     /* relayed at once in each direction of a connection */
@@ -76,6 +80,32 @@ struct ritp_train {
     struct rit_path from;
 };
 
+/* A path that the node sends to by a certain interface: what comes back by that one is said to. To
+ * all others a datagram's interface says nothing, and a path without one is whichever it comes by. */
+struct ritp_pin {
+    uint8_t ip[16];
+    uint16_t port;
+    uint32_t ifindex; /* 0: an empty place */
+};
+
+/* The conversation with a router about one UDP port. */
+struct ritp_portmap {
+    int phase;
+    unsigned tries;           /* requests in this phase */
+    uint64_t due_us;          /* of the next request */
+    uint8_t nonce[12];
+    uint8_t client[4];        /* own address on the way to the router */
+    uint16_t inner_port;
+    int is_mapped, is_pcp;    /* a mapping is held, and by which protocol */
+    uint8_t outer_ip[4];      /* of the mapping; of the last one to suggest it again */
+    uint16_t outer_port;
+    uint64_t expires_us;
+    uint8_t told_ip[4];       /* by NAT-PMP, before there is a mapping */
+    int has_epoch;
+    uint32_t epoch_s;         /* the router's clock, and when it said so */
+    uint64_t epoch_at_us;
+};
+
 struct ritp_conn; /* bridge.c */
 struct ritp_flow; /* flow.c */
 
@@ -88,16 +118,29 @@ struct rit_posix {
     /* system.c */
     char *state_dir;
     int dir_fd, lock_fd;
+
+    /* network.c */
     int has_loopback_broker;
-    struct rit_path paths[RITP_PATHS_MAX]; /* told to the node */
-    size_t path_count;
-    uint64_t paths_checked_us;
+    struct rit_path own[2 * RITP_OWN_MAX];
+    size_t own_count;
+    uint64_t looked_us;
+    int news_fd;             /* rtnetlink; -1: none */
+    int has_new_route;
+    uint64_t news_first_us, news_last_us; /* of the burst that is on; 0: none */
+    uint64_t slept_us;
+    int maps;                /* a port mapping is wanted */
+    int router_fd;           /* -1: there is nobody to ask */
+    struct sockaddr_in router;
+    struct ritp_portmap map;
 
     /* udp.c */
     int udp[2]; /* IPv4, IPv6; -1: none */
     uint16_t udp_port[2];
     int udp_poll[2];     /* their places in the poll array */
     int udp_is_ready[2]; /* may have datagrams */
+    int has_dead_socket; /* one of them has to be opened again */
+    struct ritp_pin pins[RITP_PINS_MAX];
+    size_t pin_count, pin_next;
     /* What the kernel refused. */
     int sends_no_trains, sends_one_by_one, sends_no_marks, receives_one_by_one;
     uint8_t *train_bytes;
@@ -152,18 +195,49 @@ int ritp_resolve(struct rit_posix *port, const char *host, uint16_t number, int 
                  struct ritp_address *out, size_t room, size_t *count);
 void ritp_path_from_address(struct rit_path *path, const struct sockaddr_storage *from);
 int ritp_path_is_loopback(const struct rit_path *path);
-/* Tells the node its own addresses if they changed. */
-void ritp_update_paths(struct rit_posix *port, uint64_t now_us);
-
 socklen_t ritp_address_from_path(struct sockaddr_storage *out, const struct rit_path *path);
 
 /* ---- udp.c */
 
 int ritp_udp_open(struct rit_posix *port, uint16_t number);
+/* Opens what is missing or dead, at the former port if that is free; whether any was. */
+int ritp_udp_reopen(struct rit_posix *port);
 void ritp_udp_close(struct rit_posix *port);
 void ritp_udp_io(struct rit_io *io);
 /* Gives the node what arrived, up to a limit; answers as the node does. */
 int ritp_udp_receive(struct rit_posix *port);
+
+/* ---- network.c */
+
+/* With the node made. maps: ask the router for a port. */
+void ritp_network_open(struct rit_posix *port, int maps);
+void ritp_network_close(struct rit_posix *port);
+/* Tells the node its own addresses if they are others. */
+void ritp_network_look(struct rit_posix *port, uint64_t now_us);
+/* Fills the poll array; returns when there is something to do. */
+uint64_t ritp_network_prepare(struct rit_posix *port);
+void ritp_network_run(struct rit_posix *port, uint64_t now_us);
+/* Takes rtnetlink's messages; a burst of what matters is noted. */
+void ritp_network_news(struct rit_posix *port, const uint8_t *bytes, size_t len, uint64_t now_us);
+/* Asks this router from now on. */
+void ritp_router_open(struct rit_posix *port, const struct sockaddr_in *router, uint64_t now_us);
+
+/* ---- portmap.c */
+
+void ritp_portmap_start(struct ritp_portmap *map, const uint8_t client[4], uint16_t inner_port,
+                        const uint8_t nonce[12], uint64_t now_us);
+/* Asks now instead of later, unless it is asking. */
+void ritp_portmap_again(struct ritp_portmap *map, uint64_t now_us);
+uint64_t ritp_portmap_deadline(const struct ritp_portmap *map);
+/* Does what is due: the length of what to send, 0: nothing. */
+size_t ritp_portmap_poll(struct ritp_portmap *map, uint8_t out[RITP_PORTMAP_LEN],
+                         uint64_t now_us);
+/* What came from the router; whether it was an answer. */
+int ritp_portmap_take(struct ritp_portmap *map, const uint8_t *in, size_t len, uint64_t now_us);
+/* The router says that nobody listens there. */
+void ritp_portmap_unreachable(struct ritp_portmap *map, uint64_t now_us);
+/* Ends it: the length of what to send so that the router forgets the mapping, 0: nothing. */
+size_t ritp_portmap_release(struct ritp_portmap *map, uint8_t out[RITP_PORTMAP_LEN]);
 
 /* ---- loop.c */
 
@@ -171,6 +245,7 @@ void ritp_tell(struct rit_posix *port, enum rit_posix_event_type type, int error
                const uint8_t *peer, const char *service);
 void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want, uint16_t kind,
                          const uint8_t address[4], uint16_t number);
+void ritp_tell_mapped(struct rit_posix *port);
 /* Whether the node is unusable. */
 int ritp_is_fatal(int error);
 /* A place in the poll array, or -1. */

@@ -62,6 +62,17 @@ void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want, u
     event->kind = kind;
 }
 
+void ritp_tell_mapped(struct rit_posix *port) {
+    const uint8_t *ip = port->map.outer_ip;
+    struct rit_posix_event *event = push(port, RIT_POSIX_PORT_MAPPED);
+
+    if (!port->map.is_mapped)
+        return;
+    (void)snprintf(event->address, sizeof event->address, "%u.%u.%u.%u", (unsigned)ip[0],
+                   (unsigned)ip[1], (unsigned)ip[2], (unsigned)ip[3]);
+    event->port = port->map.outer_port;
+}
+
 int rit_posix_next(rit_posix *port, struct rit_posix_event *out) {
     if (port == NULL || out == NULL || port->event_count == 0)
         return 0;
@@ -113,7 +124,7 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
         port->log = config->log;
         port->log_ctx = config->log_ctx;
         port->log_level = config->log_level != 0 ? config->log_level : RIT_LOG_WARN;
-        port->udp[0] = port->udp[1] = -1;
+        port->udp[0] = port->udp[1] = port->news_fd = port->router_fd = -1;
         failed = ritp_system_open(port, config);
         if (failed == 0)
             failed = ritp_udp_open(port, config->udp_port);
@@ -127,6 +138,8 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
         if (port->node == NULL) {
             rit_posix_free(port);
             port = NULL;
+        } else {
+            ritp_network_open(port, config->port_mapping != 0);
         }
     }
     if (err != NULL)
@@ -149,6 +162,7 @@ void rit_posix_free(rit_posix *port) {
     ritp_flow_free(port);
     ritp_bridge_free(port);
     free_sessions(port);
+    ritp_network_close(port);
     while (port->peers != NULL) {
         struct ritp_peer *next = port->peers->next;
         free(port->peers);
@@ -191,8 +205,7 @@ int rit_posix_broker(rit_posix *port, const char *uri, const char *enrol_code) {
         if (ritp_path_is_loopback(&paths[i]))
             port->has_loopback_broker = 1;
     }
-    port->paths_checked_us = 0;
-    ritp_update_paths(port, ritp_now_us());
+    ritp_network_look(port, ritp_now_us());
     broker.paths = paths;
     broker.path_count = count;
     broker.enrol_code = enrol_code;
@@ -549,7 +562,6 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
     failed = take_events(port); /* of calls made since the last step */
     if (failed != 0)
         return failed;
-    ritp_update_paths(port, now_us);
     wake_us = open_sessions(port, now_us);
     port->poll_count = 0;
     failed = add_udp(port);
@@ -557,6 +569,8 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
         return failed;
     deadline_us = ritp_bridge_prepare(port, now_us);
     ritp_flow_prepare(port);
+    wake_us = deadline_us < wake_us ? deadline_us : wake_us;
+    deadline_us = ritp_network_prepare(port);
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
     deadline_us = rit_node_deadline(port->node);
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
@@ -571,6 +585,7 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
         return RIT_POSIX_ERR_SYSTEM;
     }
     look_at_udp(port);
+    ritp_network_run(port, ritp_now_us());
     failed = run_node(port);
     if (failed == 0) {
         ritp_bridge_run(port, ritp_now_us());

@@ -15,8 +15,10 @@
  *             ...
  *
  * One rit_posix belongs to one thread at a time; several in one process are independent. All of it
- * runs inside rit_posix_step, which never waits but in its one poll(). Functions that can fail
- * return 0 (RIT_OK) or a negative number: one of RIT_ERR_* (rit.h) or of RIT_POSIX_ERR_*;
+ * runs inside rit_posix_step, which never waits but in its one poll(). It notices by itself that
+ * addresses or routes change (at once on Linux, else within 30 s) and that the system was suspended
+ * (when the step ends: give it a timeout), and has the node look for its peers anew. Functions that
+ * can fail return 0 (RIT_OK) or a negative number: one of RIT_ERR_* (rit.h) or of RIT_POSIX_ERR_*;
  * rit_posix_strerror names both, and the log has the detail (which file, which address).
  */
 #ifndef RIT_POSIX_H
@@ -69,6 +71,11 @@ struct rit_posix_config {
     /* Takes a line without its end; NULL: to standard error. Must not call the port. */
     void (*log)(void *log_ctx, int32_t level, const char *msg);
     void *log_ctx;
+    /* Not 0: asks the IPv4 router for a port that leads here, by PCP or NAT-PMP (RFC 6887, 6886),
+     * keeps it while the port runs, and gives it back. The node is then reachable behind NATs that
+     * cannot be punched through. 0 because it opens a port towards the internet, which somebody who
+     * links this library does not expect: everything else it does goes outwards. Linux only. */
+    int32_t port_mapping;
 };
 
 /* Locks the state folder, opens the sockets and makes the node; the first time, its identity too.
@@ -121,7 +128,9 @@ enum rit_posix_event_type {
     RIT_POSIX_SESSION_DOWN = 6,   /* peer, error; opened again if it was asked for here */
     RIT_POSIX_LISTENING = 7,      /* peer, service, kind, address, port */
     RIT_POSIX_NOT_LISTENING = 8,  /* peer, service, error: RIT_POSIX_ERR_SERVICE or _LISTEN */
-    RIT_POSIX_CONNECTION = 9      /* peer, service, error: 0 open, else refused; TCP or a flow */
+    RIT_POSIX_CONNECTION = 9,     /* peer, service, error: 0 open, else refused; TCP or a flow */
+    RIT_POSIX_NETWORK_CHANGED = 10, /* own addresses or routes, or the system was asleep */
+    RIT_POSIX_PORT_MAPPED = 11    /* address, port: the router's that leads here; port 0: none */
 };
 
 struct rit_posix_event {
@@ -129,7 +138,7 @@ struct rit_posix_event {
     int error; /* 0 or why, for rit_posix_strerror */
     uint8_t peer[RIT_KEY_LEN];
     char service[RIT_POSIX_NAME_LEN];
-    char address[16]; /* where it listens: 127.x.y.z */
+    char address[16]; /* IPv4: where it listens, 127.x.y.z; or the router's */
     uint16_t port;
     uint16_t kind;    /* RIT_SERVICE_TCP or RIT_SERVICE_UDP */
 };

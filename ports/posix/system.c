@@ -1,16 +1,15 @@
-/* system.c: what the node is given: clock, entropy, files, and the log; and addresses.
+/* system.c: what the node is given: clock, entropy, files and the log; addresses in its form and
+ * the system's.
  *
  * Owns the state folder (mode 0700, locked against a second process, files 0600 and replaced as a
  * whole). Does not own when it is used: loop.c does. IPv4 addresses are written as RFC 4291 section
  * 2.5.5.2 maps them.
  */
-#define _DEFAULT_SOURCE /* IFF_UP, flock */
+#define _DEFAULT_SOURCE /* flock */
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
-#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -27,9 +26,6 @@
 #endif
 
 #include "internal.h"
-
-/* How often own addresses are looked at: a change of network is then noticed in time. */
-#define PATHS_CHECK_US 30000000u
 
 /* ---- log, clock, entropy */
 
@@ -275,11 +271,6 @@ int ritp_path_is_loopback(const struct rit_path *path) {
     return is_mapped(path) ? path->ip[12] == 127 : memcmp(path->ip, LOOPBACK, 16) == 0;
 }
 
-/* fe80::/10 means nothing to a host on another link. */
-static int is_link_local(const struct rit_path *path) {
-    return path->ip[0] == 0xfe && (path->ip[1] & 0xc0) == 0x80;
-}
-
 int ritp_resolve(struct rit_posix *port, const char *host, uint16_t number, int type,
                  struct ritp_address *out, size_t room, size_t *count) {
     struct addrinfo hints, *found = NULL, *each;
@@ -306,51 +297,6 @@ int ritp_resolve(struct rit_posix *port, const char *host, uint16_t number, int 
     }
     freeaddrinfo(found);
     return *count > 0 ? 0 : RIT_POSIX_ERR_RESOLVE;
-}
-
-static size_t own_paths(struct rit_posix *port, struct rit_path *out) {
-    struct ifaddrs *found = NULL, *each;
-    size_t count = 0;
-    int family;
-
-    if (getifaddrs(&found) != 0)
-        return 0;
-    for (family = 0; family < 2; family++) { /* IPv4 first, should there be too many */
-        for (each = found; each != NULL && count < RITP_PATHS_MAX; each = each->ifa_next) {
-            struct sockaddr_storage at;
-            int wanted = family == 0 ? AF_INET : AF_INET6;
-            if (port->udp[family] < 0 || each->ifa_addr == NULL ||
-                each->ifa_addr->sa_family != wanted || !(each->ifa_flags & (unsigned)IFF_UP))
-                continue;
-            memset(&at, 0, sizeof at);
-            memcpy(&at, each->ifa_addr,
-                   family == 0 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
-            ritp_path_from_address(&out[count], &at);
-            out[count].ifindex = 0;
-            out[count].port = port->udp_port[family];
-            if (is_link_local(&out[count]) ||
-                (ritp_path_is_loopback(&out[count]) && !port->has_loopback_broker))
-                continue;
-            count++;
-        }
-    }
-    freeifaddrs(found);
-    return count;
-}
-
-void ritp_update_paths(struct rit_posix *port, uint64_t now_us) {
-    struct rit_path paths[RITP_PATHS_MAX];
-    size_t count;
-
-    if (port->paths_checked_us != 0 && now_us - port->paths_checked_us < PATHS_CHECK_US)
-        return;
-    port->paths_checked_us = now_us;
-    count = own_paths(port, paths);
-    if (count == port->path_count && memcmp(paths, port->paths, count * sizeof *paths) == 0)
-        return;
-    memcpy(port->paths, paths, count * sizeof *paths);
-    port->path_count = count;
-    (void)rit_node_set_local_paths(port->node, paths, count);
 }
 
 /* ---- sockets */

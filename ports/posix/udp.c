@@ -32,6 +32,11 @@
 #define SENDS_MAX 32 /* in one sendmmsg */
 #endif
 
+/* A datagram's interface. The BSDs have no IP_PKTINFO: their IPv4 goes as routing says. */
+#if defined(IP_PKTINFO) && defined(__linux__)
+#define HAS_PKTINFO 1
+#endif
+
 #if defined(IP_RECVTOS) && defined(IPV6_RECVTCLASS)
 #define HAS_ECN 1
 #endif
@@ -91,6 +96,27 @@ static void take_marks(int fd, int which) {
 #endif
 }
 
+/* By which interface each datagram came; and that IPv6 ones leave from the address that is told to
+ * others (network.c). */
+static void take_interfaces(int fd, int which) {
+#if defined(HAS_PKTINFO)
+    int on = 1;
+
+    if (which == 0)
+        (void)setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
+    else
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
+#endif
+#if defined(IPV6_ADDR_PREFERENCES) && defined(IPV6_PREFER_SRC_TMP)
+    if (which == 1) {
+        int temporary = IPV6_PREFER_SRC_TMP;
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, &temporary, sizeof temporary);
+    }
+#endif
+    (void)fd;
+    (void)which;
+}
+
 static int open_udp(struct rit_posix *port, int which, uint16_t number) {
     struct rit_path own;
     struct sockaddr_storage at;
@@ -111,6 +137,7 @@ static int open_udp(struct rit_posix *port, int which, uint16_t number) {
     forbid_fragments(fd, which);
     take_trains(fd);
     take_marks(fd, which);
+    take_interfaces(fd, which);
     len = sizeof at;
     if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
         goto failed;
@@ -141,6 +168,23 @@ int ritp_udp_open(struct rit_posix *port, uint16_t number) {
     return port->udp[0] < 0 && port->udp[1] < 0 ? RIT_POSIX_ERR_SYSTEM : 0;
 }
 
+int ritp_udp_reopen(struct rit_posix *port) {
+    int i, is_new = 0;
+
+    for (i = 0; i < 2; i++) {
+        uint16_t number = port->udp_port[i];
+        if (port->udp[i] >= 0 && !port->has_dead_socket)
+            continue;
+        if (port->udp[i] >= 0)
+            (void)close(port->udp[i]);
+        port->udp[i] = -1;
+        if (open_udp(port, i, number) == 0 || (number != 0 && open_udp(port, i, 0) == 0))
+            is_new = 1;
+    }
+    port->has_dead_socket = 0;
+    return is_new;
+}
+
 void ritp_udp_close(struct rit_posix *port) {
     int i;
 
@@ -155,9 +199,12 @@ void ritp_udp_close(struct rit_posix *port) {
 
 /* ---- options of one datagram */
 
+/* struct in6_pktinfo, the longer one: an address and a number. */
+#define INTERFACE_LEN 20
+
 union control {
     size_t aligned; /* as a struct cmsghdr is */
-    char bytes[2 * CMSG_SPACE(sizeof(int))];
+    char bytes[2 * CMSG_SPACE(sizeof(int)) + CMSG_SPACE(INTERFACE_LEN)];
 };
 
 /* What a struct msghdr points to. */
@@ -167,7 +214,7 @@ struct envelope {
     struct iovec data;
 };
 
-#if defined(UDP_SEGMENT) || defined(HAS_ECN)
+#if defined(UDP_SEGMENT) || defined(HAS_ECN) || defined(HAS_PKTINFO)
 static void add_option(struct msghdr *message, struct envelope *envelope, int level, int type,
                        const void *value, size_t len) {
     struct cmsghdr *option = (void *)(envelope->control.bytes + message->msg_controllen);
@@ -178,6 +225,56 @@ static void add_option(struct msghdr *message, struct envelope *envelope, int le
     memcpy(CMSG_DATA(option), value, len);
     message->msg_control = envelope->control.bytes;
     message->msg_controllen += CMSG_SPACE(len);
+}
+#endif
+
+/* ---- interfaces */
+
+#if defined(HAS_PKTINFO)
+static int is_pin_of(const struct ritp_pin *pin, const struct rit_path *path, uint32_t ifindex) {
+    return pin->ifindex == ifindex && pin->port == path->port &&
+           memcmp(pin->ip, path->ip, sizeof pin->ip) == 0;
+}
+
+static int has_pin(const struct rit_posix *port, const struct rit_path *path, uint32_t ifindex) {
+    size_t i;
+
+    for (i = 0; i < port->pin_count; i++) {
+        if (is_pin_of(&port->pins[i], path, ifindex))
+            return 1;
+    }
+    return 0;
+}
+
+/* The oldest makes room. */
+static void pin(struct rit_posix *port, const struct rit_path *to) {
+    struct ritp_pin *place = &port->pins[port->pin_next];
+
+    if (has_pin(port, to, to->ifindex))
+        return;
+    memcpy(place->ip, to->ip, sizeof place->ip);
+    place->port = to->port;
+    place->ifindex = to->ifindex;
+    port->pin_next = (port->pin_next + 1) % RITP_PINS_MAX;
+    if (port->pin_count < RITP_PINS_MAX)
+        port->pin_count++;
+}
+
+/* The datagram leaves by the interface that its path names. */
+static void choose_interface(struct rit_posix *port, const struct rit_path *to,
+                             struct msghdr *message, struct envelope *envelope) {
+    pin(port, to);
+    if (envelope->at.ss_family == AF_INET) {
+        struct in_pktinfo by;
+        memset(&by, 0, sizeof by);
+        by.ipi_ifindex = (int)to->ifindex;
+        add_option(message, envelope, IPPROTO_IP, IP_PKTINFO, &by, sizeof by);
+    } else {
+        struct in6_pktinfo by;
+        memset(&by, 0, sizeof by);
+        by.ipi6_ifindex = to->ifindex;
+        add_option(message, envelope, IPPROTO_IPV6, IPV6_PKTINFO, &by, sizeof by);
+    }
 }
 #endif
 
@@ -202,9 +299,12 @@ static void address(struct rit_posix *port, const struct rit_path *to, const uin
         else
             add_option(message, envelope, IPPROTO_IPV6, IPV6_TCLASS, &octet, sizeof octet);
     }
-#else
-    (void)port;
 #endif
+#if defined(HAS_PKTINFO)
+    if (to->ifindex != 0)
+        choose_interface(port, to, message, envelope);
+#endif
+    (void)port;
 }
 
 static int socket_for(const struct rit_posix *port, const struct envelope *envelope) {
@@ -216,6 +316,17 @@ static int socket_for(const struct rit_posix *port, const struct envelope *envel
 static int is_refusal(int error) {
     return error == ENOSYS || error == EINVAL || error == EIO || error == EOPNOTSUPP ||
            error == ENOPROTOOPT;
+}
+
+/* The socket itself is unusable, as some systems make it while they sleep. */
+static int is_dead(int error) {
+    return error == EBADF || error == ENOTSOCK || error == EPIPE || error == ENOTCONN;
+}
+
+/* -1 for a datagram that did not leave, after a look why. */
+static int32_t not_sent(struct rit_posix *port) {
+    port->has_dead_socket |= is_dead(errno);
+    return -1;
 }
 
 static int32_t on_send(void *ctx, const struct rit_path *to, const uint8_t *pkt, size_t len) {
@@ -231,13 +342,17 @@ static int32_t on_send(void *ctx, const struct rit_path *to, const uint8_t *pkt,
     if (message.msg_controllen != 0) {
         if (sendmsg(fd, &message, MSG_NOSIGNAL) >= 0)
             return 0;
-        if (!is_refusal(errno))
-            return -1;
+        if (!is_refusal(errno) || to->ecn == 0 || port->sends_no_marks)
+            return not_sent(port);
         port->sends_no_marks = 1;
         ritp_log(port, RIT_LOG_INFO, "no ECN: %s", strerror(errno));
+        if (to->ifindex != 0)
+            return -1; /* the next goes without the mark, by its interface */
     }
     /* Full buffers count as loss on the way, which is what the sender is to slow down for. */
-    return sendto(fd, pkt, len, MSG_NOSIGNAL, message.msg_name, message.msg_namelen) < 0 ? -1 : 0;
+    if (sendto(fd, pkt, len, MSG_NOSIGNAL, message.msg_name, message.msg_namelen) < 0)
+        return not_sent(port);
+    return 0;
 }
 
 #if defined(UDP_SEGMENT)
@@ -297,7 +412,7 @@ static int32_t on_send_batch(void *ctx, const struct rit_path *to, const uint8_t
             port->sends_no_trains = 1;
             ritp_log(port, RIT_LOG_INFO, "no UDP_SEGMENT: %s", strerror(errno));
         } else if (errno != EMSGSIZE) {
-            return -1; /* what the sender is to slow down for, as in on_send */
+            return not_sent(port); /* what the sender is to slow down for, as in on_send */
         }
     }
 #endif
@@ -338,7 +453,7 @@ static void prepare_slot(struct rit_posix *port, size_t i, struct envelope *slot
     message->msg_controllen = sizeof slot->control.bytes;
 }
 
-static void read_option(struct ritp_train *train, struct cmsghdr *option) {
+static void read_option(struct ritp_train *train, struct cmsghdr *option, uint32_t *ifindex) {
 #if defined(UDP_GRO)
     if (option->cmsg_level == SOL_UDP && option->cmsg_type == UDP_GRO) {
         int size;
@@ -358,6 +473,19 @@ static void read_option(struct ritp_train *train, struct cmsghdr *option) {
         train->from.ecn = (uint8_t)(octet & 3);
     }
 #endif
+#if defined(HAS_PKTINFO)
+    if (option->cmsg_level == IPPROTO_IP && option->cmsg_type == IP_PKTINFO) {
+        struct in_pktinfo by;
+        memcpy(&by, CMSG_DATA(option), sizeof by);
+        *ifindex = (uint32_t)by.ipi_ifindex;
+    }
+    if (option->cmsg_level == IPPROTO_IPV6 && option->cmsg_type == IPV6_PKTINFO) {
+        struct in6_pktinfo by;
+        memcpy(&by, CMSG_DATA(option), sizeof by);
+        *ifindex = by.ipi6_ifindex;
+    }
+#endif
+    (void)ifindex;
     (void)train;
     (void)option;
 }
@@ -366,12 +494,17 @@ static void keep_train(struct rit_posix *port, size_t i, const struct envelope *
                        struct msghdr *message, size_t len) {
     struct ritp_train *train = &port->trains[i];
     struct cmsghdr *option;
+    uint32_t ifindex = 0;
 
     train->bytes = port->train_bytes + i * TRAIN_MAX;
     train->len = train->size = len;
     ritp_path_from_address(&train->from, &slot->at);
     for (option = CMSG_FIRSTHDR(message); option != NULL; option = CMSG_NXTHDR(message, option))
-        read_option(train, option);
+        read_option(train, option, &ifindex);
+#if defined(HAS_PKTINFO)
+    if (port->pin_count > 0 && has_pin(port, &train->from, ifindex))
+        train->from.ifindex = ifindex;
+#endif
 }
 
 #if defined(HAS_MMSG)
@@ -420,6 +553,8 @@ int ritp_udp_receive(struct rit_posix *port) {
         int left = TRAINS_IN_STEP;
         while (left > 0 && port->udp_is_ready[which]) {
             int i, count = receive_trains(port, port->udp[which]);
+            if (count < 0 && is_dead(errno))
+                port->has_dead_socket = 1;
             left -= count > 0 ? count : 1;
             /* Fewer than could be are all there were; poll() tells of more. */
             if (count < 0 ? errno != EINTR : count < RITP_TRAINS_MAX && !port->receives_one_by_one)

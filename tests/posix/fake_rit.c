@@ -19,9 +19,10 @@ static struct rit_node the_node;
 int __wrap_clock_gettime(clockid_t which, struct timespec *out);
 
 int __wrap_clock_gettime(clockid_t which, struct timespec *out) {
-    (void)which;
-    out->tv_sec = (time_t)(fake.now_us / 1000000u);
-    out->tv_nsec = (long)(fake.now_us % 1000000u) * 1000;
+    uint64_t now_us = fake.now_us + (which == CLOCK_BOOTTIME ? fake.slept_us : 0);
+
+    out->tv_sec = (time_t)(now_us / 1000000u);
+    out->tv_nsec = (long)(now_us % 1000000u) * 1000;
     return 0;
 }
 
@@ -208,7 +209,14 @@ int32_t rit_node_set_local_paths(rit_node *node, const struct rit_path *paths, s
     (void)node;
     CHECK(count <= 8);
     memcpy(fake.paths, paths, count * sizeof *paths);
+    fake.path_sets++;
     fake.path_count = count;
+    return RIT_OK;
+}
+
+int32_t rit_node_network_changed(rit_node *node) {
+    (void)node;
+    fake.changes++;
     return RIT_OK;
 }
 

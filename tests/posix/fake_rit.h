@@ -59,6 +59,8 @@ struct fake {
     struct fake_call sendmsg, sendmmsg, recvmmsg;
     struct rit_io io;
     uint64_t now_us, deadline_us;
+    uint64_t slept_us; /* of CLOCK_BOOTTIME */
+    unsigned changes;  /* told by rit_node_network_changed */
     int has_node;
     struct rit_event events[256];
     size_t event_at, event_count;
@@ -78,6 +80,7 @@ struct fake {
     size_t last_len;
     struct rit_path last_from;
     size_t path_count;
+    unsigned path_sets; /* told by rit_node_set_local_paths */
     struct rit_path paths[8];
     char code[32];
 };
