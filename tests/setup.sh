@@ -164,6 +164,23 @@ need_web_server() {
     need_shared_libraries "$NGINX"
 }
 
+# A router's port mapping daemon, only unpacked: as a service it would open this machine's ports.
+# tests/nat/netchange_portmap.py finds it there.
+need_port_mapper() {
+    PORT_MAPPER=$TARGET/setup/miniupnpd/usr/sbin/miniupnpd
+    if [ ! -x "$PORT_MAPPER" ]; then
+        update_package_lists || return 1
+        note "apt-get download miniupnpd-nftables (only unpacked under $TARGET/setup)"
+        mkdir -p "$TARGET/setup/miniupnpd"
+        (
+            cd "$TARGET/setup" && rm -f miniupnpd-nftables_*.deb &&
+                apt-get -qq download miniupnpd-nftables 2>/dev/null &&
+                dpkg -x miniupnpd-nftables_*.deb miniupnpd
+        ) || return 1
+    fi
+    need_shared_libraries "$PORT_MAPPER"
+}
+
 # Installs the libraries that an unpacked program misses. The names are Debian 12's and 13's.
 need_shared_libraries() {
     for library in $(ldd "$1" | awk '/not found/ { print $1 }'); do
@@ -171,6 +188,8 @@ need_shared_libraries() {
         libpcre2-8.so.0) need_packages libpcre2-8-0 ;;
         libcrypt.so.1) need_packages libcrypt1 ;;
         libz.so.1) need_packages zlib1g ;;
+        libmnl.so.0) need_packages libmnl0 ;;
+        libnftnl.so.11) need_packages libnftnl11 ;;
         libssl.so.3 | libcrypto.so.3)
             if [ -n "$(package_candidate libssl3t64)" ]; then
                 need_packages libssl3t64
