@@ -123,6 +123,8 @@ struct rit_posix {
     int has_loopback_broker;
     struct rit_path own[2 * RITP_OWN_MAX];
     size_t own_count;
+    struct rit_path told[RITP_PATHS_MAX]; /* to the node */
+    size_t told_count;
     uint64_t looked_us;
     int news_fd;             /* rtnetlink; -1: none */
     int has_new_route;

@@ -177,7 +177,8 @@ static int look(struct rit_posix *port) {
     return 1;
 }
 
-/* The router's address comes first: it is the one that the whole world can send to. */
+/* Tells what the node was not told yet. The router's address comes first: it is the one that the
+ * whole world can send to. */
 static void tell_node(struct rit_posix *port) {
     struct rit_path paths[RITP_PATHS_MAX];
     size_t i, count = 0;
@@ -195,6 +196,10 @@ static void tell_node(struct rit_posix *port) {
     }
     for (i = 0; i < port->own_count && count < RITP_PATHS_MAX; i++)
         paths[count++] = port->own[i];
+    if (count == port->told_count && memcmp(paths, port->told, count * sizeof *paths) == 0)
+        return;
+    memcpy(port->told, paths, count * sizeof *paths);
+    port->told_count = count;
     (void)rit_node_set_local_paths(port->node, paths, count);
 }
 

@@ -4,12 +4,13 @@ NAT leaves no other way, given back at the end, asked for again by a router that
 import shutil
 
 import lab
-from harness import Skipped, wait_until
+from harness import Skipped, check, wait_until
 from people import Cast
 
 # What Debian's package makes, and a NAT that gives each peer another port.
 RULES = """flush ruleset
 table inet filter {
+    counter through { }
     chain miniupnpd { }
     chain prerouting_miniupnpd { }
     chain postrouting_miniupnpd { }
@@ -17,6 +18,7 @@ table inet filter {
         iifname wan drop
     }
     chain forward { type filter hook forward priority 0; policy drop
+        iifname wan ct status dnat counter name through
         jump miniupnpd
         iifname lan accept
         ct state established,related accept
@@ -89,6 +91,13 @@ class Home:
                 lambda: (f"dport {port} " in lab.command("nft", "list", "ruleset")) == is_there,
                 10, f"a rule for port {port}: {is_there}")
 
+    def page(self):
+        """A new user's page comes, and through the mapping."""
+        print(f"   a page by the mapped port after {self.cast.later_page(15):.2f} s")
+        with self.router:
+            counted = lab.command("nft", "list", "counter", "inet", "filter", "through")
+        check(" packets 0 " not in counted, f"it came another way: {counted}")
+
 
 def test_mapped(world):
     """Reached through the mapping, which is gone when the device has ended."""
@@ -97,7 +106,7 @@ def test_mapped(world):
     # A mapping that comes while the broker is still greeting is told with the next change only.
     home.cast.home.host.ip("addr add 192.168.2.77/24 dev eth0")
     home.device.wait_line("^network-changed")
-    print(f"   a page by the mapped port after {home.cast.later_page(15):.2f} s")
+    home.page()
     home.device.stop()
     home.wait_rule(port, False)
 
@@ -115,4 +124,4 @@ def test_mapped_again(world):
     home.device.wait_line("^network-changed", count=before + 1)
     with home.router:
         wait_until(lambda: " dnat " in lab.command("nft", "list", "ruleset"), 10, "a new rule")
-    print(f"   a page by the mapped port after {home.cast.later_page(15):.2f} s")
+    home.page()

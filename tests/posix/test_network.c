@@ -89,6 +89,7 @@ static void test_what_is_a_change(const char *state_dir) {
     /* But for those that we have not. */
     port->own_count--;
     ritp_network_news(port, bytes, news(bytes, RTM_DELADDR, 24, 0, 0), fake.now_us);
+    port->told_count--;
     CHECK(changes_after(port, 100 * MS) == 1 && fake.path_sets == sets + 1);
     /* Nor are routes to a few hosts, to nowhere, or of the cache. */
     ritp_network_news(port, bytes, news(bytes, RTM_NEWROUTE, 9, RTN_UNICAST, 0), fake.now_us);

@@ -282,6 +282,13 @@ static void test_lies(void) {
         else
             CHECK(map.expires_us <= START + 86400 * S);
     }
+    { /* one that takes the place of a good answer */
+        struct ritp_portmap map = mapped();
+        uint64_t due = ritp_portmap_deadline(&map);
+        CHECK(ritp_portmap_poll(&map, out, due) == 60);
+        (void)pcp_answer(out, 0, 1200, 5675, 0, answer);
+        CHECK(ritp_portmap_take(&map, answer, 60, due) == 1 && !map.is_mapped);
+    }
     { /* an IPv6 address for an IPv4 client */
         struct ritp_portmap map = started();
         CHECK(ritp_portmap_poll(&map, out, START) == 60);
