@@ -13,6 +13,7 @@ pub mod hostile;
 pub mod nat;
 pub mod net;
 pub mod raw_peer;
+pub mod reach;
 pub mod seeds;
 pub mod sites;
 pub mod store;
