@@ -1,0 +1,286 @@
+"""The lab: an internet, a broker and relays on it, and sites behind NATs of every kind.
+
+    broker ──┐                       ┌── router ── [router ──] host       a site
+    relay1 ──┼── internet (routes) ──┤
+    relay2 ──┘                       └── host                             a public site
+
+Every cable to the internet has its own /28 of 198.51.100.0/24, whose first address is the
+internet's end. A NAT is named by its mapping and its filtering (RFC 4787): `ei` endpoint-
+independent, `ad` address-dependent, `apd` address-and-port-dependent. `labcheck.py` shows by
+packets that each is what its name says.
+"""
+
+import ipaddress
+import random
+import re
+
+from netns import Namespace, command
+
+# name: (mapping, filtering); None where there is none of it.
+KINDS = {
+    "routed": (None, None),              # a router without NAT and without a firewall
+    "firewall": (None, "apd"),           # no NAT, but nothing comes in unasked
+    "masquerade": ("masquerade", "apd"),  # Linux's own: keeps the port where it can
+    "random": ("random", "apd"),         # masquerade fully-random: a new port for each peer
+    "ei-ei": ("ei", "ei"),
+    "ei-ad": ("ei", "ad"),
+    "ei-apd": ("ei", "apd"),
+    "ad-apd": ("ad", "apd"),
+    "apd-ei": ("apd", "ei"),
+}
+PUBLIC = "public"  # no router at all
+
+# What a mapping depends on besides the inner address and port.
+MAPPING_KEYS = {"ei": "", "ad": " . ip daddr", "apd": " . ip daddr . udp dport"}
+MAPPING_PORTS = 512
+
+
+class Router:
+    """A namespace with the interfaces `wan` and `lan`, and what its kind says between them."""
+
+    def __init__(self, name, kind):
+        self.kind = kind
+        self.ns = Namespace(name, forwards=True)
+        self.udp_timeout_s = 30
+
+    def configure(self):
+        """(Re)loads the rules; each time other ports are mapped to."""
+        mapping, filtering = KINDS[self.kind]
+        self.ns.nft("flush ruleset\n" + rules(mapping, filtering, self.udp_timeout_s))
+        if filtering is not None or mapping is not None:
+            self.set_udp_timeout(self.udp_timeout_s)
+
+    def set_udp_timeout(self, seconds, stream_seconds=None):
+        """How long a silent UDP flow is remembered; from the router's set-up on, 30 s."""
+        self.udp_timeout_s = seconds
+        for name, value in (("", seconds), ("_stream", stream_seconds or seconds)):
+            self.ns.sysctl(f"net.netfilter.nf_conntrack_udp_timeout{name}", value)
+
+    def reboot(self):
+        """Nothing is remembered, and mappings get other ports where the kind chooses ports."""
+        self.configure()
+        self.ns.flush_conntrack()
+
+
+def rules(mapping, filtering, timeout_s):
+    """The nftables rules for a mapping and a filtering."""
+    if mapping is None and filtering is None:
+        return ""
+    allowed = [] if filtering is None else [
+        'iifname "wan" ct state established,related accept',
+        *allowing(filtering),
+        'iifname "wan" drop',
+    ]
+    learn = ['oifname "wan" meta l4proto udp update @inside '
+             "{ udp sport : ct original ip saddr . ct original proto-src }"]
+    dynamic = mapping in MAPPING_KEYS
+    chains = {
+        # A router that took a stranger's packet for its own would remember the flow and, asked
+        # by the host for the same one later, map it to another port.
+        "input": ("filter hook input priority 0", ['iifname "wan" drop']),
+        "forward": ("filter hook forward priority 0", allowed),
+        "out": ("nat hook postrouting priority srcnat", translation(mapping)),
+        "learn": ("filter hook postrouting priority 300", learn if dynamic else []),
+        "in": ("nat hook prerouting priority dstnat",
+               ['iifname "wan" meta l4proto udp dnat ip to udp dport map @inside']
+               if dynamic and filtering != "apd" else []),
+    }
+    limits = f"flags dynamic,timeout; size 4096; timeout {timeout_s}s"
+    text = (f"table ip router {{\n"
+            f"map inside {{ type inet_service : ipv4_addr . inet_service; {limits}; }}\n"
+            f"set asked {{ type ipv4_addr . inet_service . ipv4_addr; {limits}; }}\n")
+    for name, (hook, body) in chains.items():
+        if body:
+            text += f"chain {name} {{ type {hook}\n" + "\n".join(body) + "\n}\n"
+    return text + "}\n"
+
+
+def allowing(filtering):
+    """Who may come in besides the flows' own answers; here all addresses are the inner ones."""
+    if filtering == "ei":
+        return ['iifname "wan" ct status dnat accept']
+    if filtering == "ad":
+        return ['iifname "lan" meta l4proto udp update @asked { ip saddr . udp sport . ip daddr }',
+                'iifname "wan" ct status dnat ip daddr . udp dport . ip saddr @asked accept']
+    return []
+
+
+def translation(mapping):
+    if mapping is None:
+        return []
+    if mapping in ("masquerade", "random"):
+        return ['oifname "wan" masquerade' + (" fully-random" if mapping == "random" else "")]
+    ports = random.SystemRandom().sample(range(10000, 32000), MAPPING_PORTS)
+    port_of = ", ".join(f"{number}: {port}" for number, port in enumerate(ports))
+    key = "ip saddr . udp sport" + MAPPING_KEYS[mapping]
+    return [f'oifname "wan" meta l4proto udp masquerade to :jhash {key} mod {MAPPING_PORTS} '
+            f"seed 0x5eed map {{ {port_of} }}",
+            'oifname "wan" masquerade']
+
+
+def slash_28(first, number):
+    return ipaddress.ip_network((int(ipaddress.ip_address(first)) + 16 * number, 28))
+
+
+class Site:
+    """Hosts behind routers, outermost first; without a router, a host on the internet itself."""
+
+    def __init__(self, lab, name, kinds=(), lan="192.168.1.0/24"):
+        self.lab, self.name = lab, name
+        self.net = lab.plug(name)
+        self.address = str(self.net[2])
+        self.routers = [Router(f"{name}-router{i}", kind) for i, kind in enumerate(kinds)]
+        self.hosts = []
+        if not self.routers:
+            host = self.make_host()
+            host.address = self.address
+            lab.attach(self, host, "eth0")
+            return
+        self.lan = ipaddress.ip_network(lan)
+        translates = any(KINDS[kind][0] for kind in kinds)
+        if not translates:  # the hosts' own addresses are seen outside
+            self.lan = slash_28("203.0.113.0", lab.sites.index(name))
+        self.wire_routers()
+        if not translates:
+            lab.internet.ip(f"route add {self.lan} via {self.net[2]} dev {name}")
+        self.add_host()
+
+    def wire_routers(self):
+        above = None
+        for router in self.routers:
+            if above is None:
+                self.lab.attach(self, router.ns, "wan")
+            else:
+                middle = ipaddress.ip_network("100.64.0.0/24")  # RFC 6598
+                above.ns.link("lan", router.ns, "wan")
+                above.ns.ip(f"addr add {middle[1]}/24 dev lan")
+                router.ns.ip(f"addr add {middle[2]}/24 dev wan",
+                             f"route add default via {middle[1]}")
+            router.configure()
+            above = router
+        above.ns.ip("link add lan type bridge", "link set lan up",
+                    f"addr add {self.lan[1]}/{self.lan.prefixlen} dev lan")
+
+    def make_host(self):
+        host = Namespace(f"{self.name}{len(self.hosts)}")
+        self.hosts.append(host)
+        return host
+
+    def add_host(self):
+        """One more host on the inner network."""
+        host = self.make_host()
+        number = len(self.hosts)
+        host.address = str(self.lan[1 + number])
+        port = f"port{number}"
+        host.link("eth0", self.inner.ns, port)
+        self.inner.ns.ip(f"link set {port} master lan")
+        host.ip(f"addr add {host.address}/{self.lan.prefixlen} dev eth0",
+                f"route add default via {self.lan[1]}")
+        return host
+
+    @property
+    def host(self):
+        return self.hosts[0]
+
+    @property
+    def outer(self):
+        return self.routers[0]
+
+    @property
+    def inner(self):
+        return self.routers[-1]
+
+    def renumber_host(self):
+        """The host's address is taken away and it gets another, as from another DHCP server."""
+        old, new = self.host.address, str(self.lan[100])
+        self.host.ip(f"addr del {old}/{self.lan.prefixlen} dev eth0",
+                     f"addr add {new}/{self.lan.prefixlen} dev eth0",
+                     f"route replace default via {self.lan[1]}")
+        self.host.address = new
+
+    def renumber(self):
+        """The router gets another outer address, as after a provider's forced disconnection."""
+        old, new = self.address, str(self.net[int(self.address.split(".")[3]) % 16 + 1])
+        length = self.net.prefixlen
+        self.outer.ns.ip(f"addr del {old}/{length} dev wan", f"addr add {new}/{length} dev wan",
+                         f"route replace default via {self.net[1]}")
+        self.address = new
+        self.outer.reboot()
+
+    def cut(self, is_cut=True):
+        """Nothing passes to or from the internet, and nobody at the site is told."""
+        self.lab.gate("cut", self.name, is_cut)
+
+    def block_udp(self, is_blocked=True):
+        self.lab.gate("no_udp", self.name, is_blocked)
+
+    def limit_rate(self, mbit):
+        """A bottleneck each way, with a queue of 30 ms."""
+        limit = f"tbf rate {mbit}mbit burst 128kb latency 30ms"
+        ends = [(self.lab.internet, self.name),
+                (self.outer.ns, "wan") if self.routers else (self.host, "eth0")]
+        for namespace, device in ends:
+            with namespace:
+                command("tc", "qdisc", "replace", "dev", device, "root", *limit.split())
+
+    def traffic(self):
+        """UDP of the site on its cable so far: {"up": (packets, bytes), "down": …}, IP's headers
+        counted."""
+        with self.lab.internet:
+            listed = command("nft", "list", "counters", "table", "inet", "gate")
+        return {way: tuple(int(number) for number in re.search(
+            rf"counter {self.name}-{way} {{\s*packets (\d+) bytes (\d+)", listed).groups())
+            for way in ("up", "down")}
+
+
+GATE = """table inet gate {
+    set cut { type ifname; }
+    set no_udp { type ifname; }
+    chain count { type filter hook forward priority -10
+    }
+    chain gate { type filter hook forward priority 0
+        iifname @cut drop
+        oifname @cut drop
+        meta l4proto udp iifname @no_udp drop
+        meta l4proto udp oifname @no_udp drop
+    }
+}
+"""
+
+
+class Lab:
+    """The internet and what is on it."""
+
+    def __init__(self):
+        self.internet = Namespace("internet", forwards=True)
+        self.internet.nft(GATE)
+        self.sites = []
+
+    def site(self, name, *kinds, **options):
+        made = Site(self, name, () if kinds in ((), (PUBLIC,)) else kinds, **options)
+        return made
+
+    def server(self, name):
+        """A host on the internet."""
+        return self.site(name).host
+
+    def plug(self, name):
+        """A new cable's network, and what counts on it."""
+        number = len(self.sites)
+        self.sites.append(name)
+        self.internet.nft("".join(
+            f"add counter inet gate {name}-{way}\n"
+            f'add rule inet gate count {which} "{name}" meta l4proto udp counter name {name}-{way}\n'
+            for way, which in (("up", "iifname"), ("down", "oifname"))))
+        return slash_28("198.51.100.0", number)
+
+    def attach(self, site, namespace, device):
+        self.internet.link(site.name, namespace, device)
+        length = site.net.prefixlen
+        self.internet.ip(f"addr add {site.net[1]}/{length} dev {site.name}")
+        namespace.ip(f"addr add {site.address}/{length} dev {device}",
+                     f"route add default via {site.net[1]}")
+
+    def gate(self, which, site, is_closed):
+        self.internet.nft(f'{"add" if is_closed else "delete"} element inet gate {which} '
+                          f'{{ "{site}" }}\n')
