@@ -4,8 +4,7 @@
     relay1 ──┼── internet (routes) ──┤
     relay2 ──┘                       └── host                             a public site
 
-Every cable to the internet has its own /28 of 198.51.100.0/24, whose first address is the
-internet's end. A NAT is named by its mapping and its filtering (RFC 4787): `ei` endpoint-
+Every cable to the internet has its own /28, whose first address is the internet's end. A NAT is named by its mapping and its filtering (RFC 4787): `ei` endpoint-
 independent, `ad` address-dependent, `apd` address-and-port-dependent. `labcheck.py` shows by
 packets that each is what its name says.
 """
@@ -28,6 +27,7 @@ KINDS = {
     "ad-apd": ("ad", "apd"),
     "apd-ei": ("apd", "ei"),
 }
+CABLES, ROUTED = "198.18.0.0", "198.19.0.0"  # RFC 2544: the cables' and the routed sites' networks
 PUBLIC = "public"  # no router at all
 
 # What a mapping depends on besides the inner address and port.
@@ -139,7 +139,7 @@ class Site:
         self.lan = ipaddress.ip_network(lan)
         translates = any(KINDS[kind][0] for kind in kinds)
         if not translates:  # the hosts' own addresses are seen outside
-            self.lan = slash_28("203.0.113.0", lab.sites.index(name))
+            self.lan = slash_28(ROUTED, lab.sites.index(name))
         self.wire_routers()
         if not translates:
             lab.internet.ip(f"route add {self.lan} via {self.net[2]} dev {name}")
@@ -272,7 +272,7 @@ class Lab:
             f"add counter inet gate {name}-{way}\n"
             f'add rule inet gate count {which} "{name}" meta l4proto udp counter name {name}-{way}\n'
             for way, which in (("up", "iifname"), ("down", "oifname"))))
-        return slash_28("198.51.100.0", number)
+        return slash_28(CABLES, number)
 
     def attach(self, site, namespace, device):
         self.internet.link(site.name, namespace, device)

@@ -10,6 +10,7 @@ namespace in which it is root.
 import argparse
 import importlib
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -21,9 +22,9 @@ sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 
 from harness import Failed, Skipped, World, with_limit  # noqa: E402 (the path above)
 
-MODULES = ("labcheck",)
+MODULES = ("labcheck", "sessions", "changes")
 LIMIT_S = 150
-WORDS = {0: "passed", 1: "failed", 3: "skipped"}
+OUTCOMES = ("passed", "failed", "skipped")
 
 
 def arguments():
@@ -55,39 +56,51 @@ def scenarios(wanted):
 
 
 def run_one(name, function, tools):
-    """Prints the outcome in one line; the exit status that stands for it."""
+    """Prints one line: the outcome, the name, the time and why. A scenario that returns a list of
+    (name, outcome, reason) has one line for each of these as well."""
     start = time.monotonic()
+    parts, outcome, reason = [], "passed", ""
     try:
         with World(tools, name) as world:
-            with_limit(LIMIT_S, function, world)
-        status, reason = 0, ""
+            parts = with_limit(LIMIT_S, function, world) or []
     except Skipped as why:
-        status, reason = 3, f": {why}"
+        outcome, reason = "skipped", str(why)
     except Failed as why:
-        status, reason = 1, f": {why}"
+        outcome, reason = "failed", str(why)
     except Exception:  # a fault of the scenario itself is a failure too
-        status, reason = 1, f": {traceback.format_exc()}"
-    print(f"{WORDS[status]} {name} ({time.monotonic() - start:.1f} s){reason}", flush=True)
-    return status
+        outcome, reason = "failed", traceback.format_exc()
+    seconds = f"({time.monotonic() - start:.1f} s)"
+    for part in [*parts, (name, outcome, reason)]:
+        print(f"{part[1]} {part[0]} {seconds}" + (f": {part[2]}" if part[2] else ""), flush=True)
 
 
 def run_all(names, tools):
     """Counts by outcome. The output of each is printed when it has ended."""
-    waiting, running, counts = list(names), [], dict.fromkeys(WORDS.values(), 0)
+    waiting, running, counts = list(names), [], dict.fromkeys(OUTCOMES, 0)
     while waiting or running:
         while waiting and len(running) < tools.jobs:
-            argv = [sys.executable, "-B", *sys.argv[:1], "--one", *options(tools), waiting.pop(0)]
-            output = tempfile.TemporaryFile("w+")
+            name, output = waiting.pop(0), tempfile.TemporaryFile("w+")
+            argv = [sys.executable, "-B", *sys.argv[:1], "--one", *options(tools), name]
             child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-            running.append((child, output))
+            running.append((name, child, output))
         time.sleep(0.05)
-        for child, output in [pair for pair in running if pair[0].poll() is not None]:
-            running.remove((child, output))
-            output.seek(0)
-            print(output.read(), end="", flush=True)
-            output.close()
-            counts[WORDS.get(child.returncode, "failed")] += 1
+        for entry in [entry for entry in running if entry[1].poll() is not None]:
+            running.remove(entry)
+            count(*entry, counts)
     return counts
+
+
+def count(name, child, output, counts):
+    output.seek(0)
+    text = output.read()
+    output.close()
+    print(text, end="", flush=True)
+    outcomes = re.findall(rf"^({'|'.join(OUTCOMES)}) \S+ \(", text, re.MULTILINE)
+    if child.returncode != 0:
+        print(f"failed {name} (0 s): it ended with status {child.returncode}")
+        outcomes.append("failed")
+    for outcome in outcomes:
+        counts[outcome] += 1
 
 
 def options(tools):
@@ -97,13 +110,15 @@ def options(tools):
 
 def main():
     tools = arguments()
+    expect = importlib.import_module("expect")
+    expect.TRY_ALL = tools.all
     chosen = scenarios(tools.scenarios)
     if tools.one:
-        sys.exit(run_one(*chosen.popitem(), tools))
+        return run_one(*chosen.popitem(), tools)
     counts = run_all(chosen, tools)
     print("result: " + ", ".join(f"{count} {word}" for word, count in counts.items()))
-    sys.exit(1 if counts["failed"] else 0)
+    return 1 if counts["failed"] else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""Networks that change under a download: not one TCP connection may notice."""
+
+import time
+
+from expect import expected
+from harness import check
+from lab import PUBLIC
+from people import BIG, Cast, Download
+
+
+def download(world, user=("ei-apd",), device=(PUBLIC,)):
+    cast = Cast(world, user, device, big=BIG).start()
+    return cast, Download(cast)
+
+
+def test_mapping_lost(world):
+    """The user's router restarts: every flow gets another outer port."""
+    cast, transfer = download(world)
+    cast.user.outer.reboot()
+    print(f"   goes on after {transfer.gap():.2f} s")
+    transfer.finish()
+    cast.page()
+
+
+def test_mapping_lost_random(world):
+    """The same, and each peer sees another port."""
+    cast, transfer = download(world, user=("random",))
+    for part in (0.3, 0.6):
+        transfer.wait_part(part)
+        cast.user.outer.reboot()
+        print(f"   goes on after {transfer.gap():.2f} s")
+    transfer.finish()
+
+
+def test_router_renumbered(world):
+    """The user's router gets another outer address."""
+    cast, transfer = download(world, user=("masquerade",))
+    cast.user.renumber()
+    print(f"   goes on after {transfer.gap():.2f} s")
+    transfer.finish()
+    cast.page()
+
+
+def test_host_renumbered(world):
+    """The user's machine loses its address and gets another one."""
+    cast, transfer = download(world)
+    cast.user.renumber_host()
+    print(f"   goes on after {transfer.gap():.2f} s")
+    transfer.finish()
+    cast.page()
+
+
+def test_device_renumbered(world):
+    """The device's address changes, which only the device can tell the user."""
+    expected("device moves")
+    cast, transfer = download(world, device=("ei-ei",))
+    cast.home.renumber()
+    print(f"   goes on after {transfer.gap():.2f} s")
+    transfer.finish()
+    cast.page()
+
+
+def test_both_renumbered(world):
+    """Both ends' addresses change at once."""
+    expected("both move")
+    cast, transfer = download(world, device=("ei-ei",))
+    cast.home.renumber()
+    cast.user.renumber()
+    print(f"   goes on after {transfer.gap():.2f} s")
+    transfer.finish()
+    cast.page()
+
+
+def test_udp_blocked(world):
+    """UDP is blocked for five seconds, and allowed again."""
+    cast, transfer = download(world)
+    cast.user.block_udp()
+    time.sleep(5)
+    check(transfer.curl.is_running(), f"curl ended: {transfer.curl.text()}")
+    cast.user.block_udp(False)
+    print(f"   goes on after {transfer.gap():.2f} s")
+    transfer.finish()
+    cast.page()
+
+
+def test_broker_killed(world):
+    """Without a broker the download ends well; a new one, with the old state, introduces again."""
+    cast, transfer = download(world)
+    cast.broker.process.kill()
+    transfer.finish()
+    cast.page()
+    cast.device.wait_line(r"(?i)^offline", seconds=90)
+    with cast.broker_host:
+        cast.broker.start()
+    start = time.monotonic()
+    cast.device.wait_line(r"^online", seconds=60, count=2)
+    print(f"   the device is back {time.monotonic() - start:.1f} s after the broker")
+    cast.page()

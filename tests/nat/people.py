@@ -1,0 +1,129 @@
+"""The real programs placed in the lab: a broker, a device with a web server, a user with curl."""
+
+import random
+import re
+import socket
+import time
+
+from harness import check, connects, sha256_of, wait_until
+from lab import PUBLIC, Lab
+
+PAGE = b"<h1>over there</h1>\n"
+BIG = 200_000_000
+
+
+class Cast:
+    """A lab with a broker on the internet and two sites, the user's and the device's."""
+
+    def __init__(self, world, user=(PUBLIC,), device=(PUBLIC,), big=0, relays=0):
+        self.world = world
+        self.lab = Lab()
+        self.broker_host = self.lab.server("broker")
+        self.relay_hosts = [self.lab.server(f"relay{number}") for number in range(relays)]
+        self.user = self.lab.site("user", *user)
+        self.home = self.lab.site("home", *device, lan="192.168.2.0/24")
+        with self.broker_host:
+            self.broker = world.broker(self.broker_host.address)
+        files = {"index.html": PAGE}
+        if big:
+            files["big.bin"] = random.Random(7).randbytes(big)
+        with self.home.host:
+            self.web = world.web(files)
+            self.echo = world.peer("echo")
+
+    def start_device(self, *users):
+        """Online, and allowing these users' keys."""
+        services = {"web": self.web.port, "echo": self.echo.port}
+        allow = [self.world.reach_key(name) for name in users or ("reach",)]
+        with self.home.host:
+            self.device = self.world.device(self.broker, services, allow=allow)
+
+    def start_user(self, name="reach", site=None, **options):
+        """A reaching side with listeners for the services."""
+        with (site or self.user).host:
+            return self.world.reach(self.broker, self.device.key, "web", "echo", name=name,
+                                    **options)
+
+    def start(self):
+        self.start_device()
+        self.reach = self.start_user()
+        return self
+
+    def page(self, reach=None, site=None, seconds=20):
+        """The page by a new TCP connection; the seconds that it took."""
+        start = time.monotonic()
+        with (site or self.user).host:
+            got = self.world.curl((reach or self.reach).at["web"], "index.html", seconds=seconds)
+        check(got.stdout.encode() == PAGE, f"no page: curl's status {got.returncode}: "
+              f"{got.stderr.strip()}")
+        return time.monotonic() - start
+
+    def first_page(self, name="reach", site=None, seconds=20):
+        """A new user's page, from the start of its program: (the user, the seconds it took).
+        Tried again until it comes, because nothing promises that the first session does."""
+        start = time.monotonic()
+        reach = self.start_user(name, site, listen=False)
+        reach.at = {}
+        line = reach.wait_line(r"^listening web ([0-9.]+):(\d+)", seconds=seconds)
+        reach.at["web"] = (line.group(1), int(line.group(2)))
+        self.page(reach, site, seconds=max(1, start + seconds - time.monotonic()))
+        return reach, time.monotonic() - start
+
+    def idle_connection(self):
+        """A TCP connection to the device's echo service, made and used once."""
+        with self.user.host:
+            line = socket.create_connection(self.reach.at["echo"], timeout=30)
+        exchange(line, b"before")
+        return line
+
+
+def exchange(line, data):
+    """The connection still carries bytes both ways."""
+    line.sendall(data)
+    got = b""
+    while len(got) < len(data):
+        piece = line.recv(1000)
+        check(piece, f"the idle connection ended after {got!r}")
+        got += piece
+    check(got == data, f"{got!r} came back for {data!r}")
+
+
+class Download:
+    """curl fetching the big file beside an idle connection; nothing of it may break."""
+
+    def __init__(self, cast, mbit=160):
+        self.cast, self.world = cast, cast.world
+        cast.user.limit_rate(mbit)
+        self.idle = cast.idle_connection()
+        self.copy = self.world.folder / "copy"
+        host, port = cast.reach.at["web"]
+        self.started = time.monotonic()
+        with cast.user.host:
+            self.curl = self.world.start(
+                "curl", self.world.tools.curl, "-sS", "--fail", "-o", self.copy,
+                "-w", "%{num_connects} connection, %{size_download} bytes\n",
+                f"http://{host}:{port}/big.bin")
+        self.wait_part(0.2)
+
+    def size(self):
+        return self.copy.stat().st_size if self.copy.exists() else 0
+
+    def wait_part(self, part, seconds=60):
+        wait_until(lambda: self.size() >= part * BIG, seconds, f"{part:.0%} of the file came")
+        check(self.size() < BIG, "the download was over before anything happened")
+
+    def gap(self, seconds=60):
+        """Seconds from now until more of the file comes."""
+        start, before = time.monotonic(), self.size()
+        wait_until(lambda: self.size() > before + 500_000, seconds, "the download goes on")
+        return time.monotonic() - start
+
+    def finish(self, seconds=90):
+        """Ends well; prints what it took."""
+        code = self.curl.wait_exit(seconds)
+        check(code == 0, f"curl's status {code}: {self.curl.text().strip()}")
+        check(re.search(rf"^1 connection, {BIG} bytes", self.curl.text()), self.curl.text())
+        check(sha256_of(self.copy) == sha256_of(self.cast.web.root / "big.bin"), "it differs")
+        exchange(self.idle, b"and after")
+        self.idle.close()
+        print(f"   200 MB in {time.monotonic() - self.started:.1f} s, one connection")

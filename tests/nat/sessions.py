@@ -1,0 +1,97 @@
+"""Who reaches whom through which NATs: each pair of sites once, a page from the first try."""
+
+import re
+import time
+
+from expect import EXPECT, SITES, expected, need
+from harness import check
+from lab import Lab
+from people import PAGE, Cast
+
+PATIENCE_S = 15
+TRIAL_S = 5  # for what is not expected to work
+
+
+class Row:
+    """A user's site and one device at a site of each kind, all with one broker."""
+
+    def __init__(self, world, user):
+        self.world, self.name = world, user
+        self.lab = Lab()
+        self.broker_host = self.lab.server("broker")
+        with self.broker_host:
+            self.broker = world.broker(self.broker_host.address)
+        self.user = self.lab.site("user", *SITES[user])
+        self.devices = {kind: self.device(kind) for kind in SITES}
+        for process in self.devices.values():
+            process.key = process.wait_line(r"^key ([a-z2-7]{52})").group(1)
+            process.wait_line(r"^online")
+        self.started = time.monotonic()
+        self.reaches = {kind: self.reach(kind) for kind in SITES}
+
+    def device(self, kind):
+        site = self.lab.site(f"d-{kind}", *SITES[kind], lan="192.168.2.0/24")
+        with site.host:
+            web = self.world.web({"index.html": PAGE}, name=f"web-{kind}")
+            return self.world.device(self.broker, {"web": web.port}, name=f"device-{kind}",
+                                     allow=[self.world.reach_key(f"reach-{kind}")], online=False)
+
+    def reach(self, kind):
+        with self.user.host:
+            return self.world.reach(self.broker, self.devices[kind].key, "web",
+                                    name=f"reach-{kind}", listen=False)
+
+    def pages(self):
+        """Kind of the device's site → seconds until the page came, for those from which it did."""
+        took, wanted = {}, {kind for kind in SITES if not EXPECT[need(self.name, kind)]}
+        start = time.monotonic()
+        while len(took) < len(SITES):
+            passed = time.monotonic() - start
+            if passed > PATIENCE_S or (passed > TRIAL_S and wanted <= took.keys()):
+                break
+            for kind in SITES.keys() - took.keys():
+                line = re.search(r"^listening web (\S+)$", self.reaches[kind].text(), re.MULTILINE)
+                if line and self.page(line.group(1)):
+                    took[kind] = time.monotonic() - self.started
+            time.sleep(0.02)
+        return took
+
+    def page(self, at):
+        with self.user.host:
+            got = self.world.run(self.world.tools.curl, "-sS", "--fail", "--max-time", 2,
+                                 f"http://{at}/index.html")
+        return got.stdout.encode() == PAGE
+
+
+def outcomes(user, took):
+    for device in SITES:
+        name, why_not = f"{user}_to_{device}", EXPECT[need(user, device)]
+        if device in took:
+            hint = f"; expect.py says '{why_not}'" if why_not else ""
+            yield name, "passed", f"a page after {took[device]:.1f} s{hint}"
+        else:
+            yield name, "skipped" if why_not else "failed", why_not or "no page"
+
+
+def scenario(user):
+    def run(world):
+        return list(outcomes(user, Row(world, user).pages()))
+
+    return run
+
+
+for _user in SITES:
+    globals()[f"test_from_{_user}"] = scenario(_user)
+
+
+def test_neighbours(world):
+    """User and device behind one router, which does not send its own address back inside."""
+    expected("neighbours")
+    cast = Cast(world, device=("ei-apd",))
+    neighbour = cast.home.add_host()
+    cast.start_device()
+    with neighbour:
+        reach = world.reach(cast.broker, cast.device.key, "web", listen=False)
+        line = reach.wait_line(r"^listening web ([0-9.]+):(\d+)")
+        got = world.curl(line.groups(), "index.html", seconds=15)
+    check(got.stdout.encode() == PAGE, f"no page: {got.stderr}")
