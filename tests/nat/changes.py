@@ -51,8 +51,18 @@ def test_host_renumbered(world):
 
 
 def test_device_renumbered(world):
-    """The device's address changes, which only the device can tell the user."""
-    expected("device moves")
+    """The device's router gets another address; the user's network lets the device's packets in
+    from there, and that is how the user learns it."""
+    cast, transfer = download(world, user=(PUBLIC,), device=("ei-ei",))
+    cast.home.renumber()
+    print(f"   goes on after {transfer.gap():.2f} s")
+    transfer.finish()
+    cast.page()
+
+
+def test_device_renumbered_unheard(world):
+    """The same, but the user's router lets nobody in who was not asked: somebody must tell."""
+    expected("moves unheard")
     cast, transfer = download(world, device=("ei-ei",))
     cast.home.renumber()
     print(f"   goes on after {transfer.gap():.2f} s")
@@ -62,7 +72,7 @@ def test_device_renumbered(world):
 
 def test_both_renumbered(world):
     """Both ends' addresses change at once."""
-    expected("both move")
+    expected("moves unheard")
     cast, transfer = download(world, device=("ei-ei",))
     cast.home.renumber()
     cast.user.renumber()
@@ -89,10 +99,7 @@ def test_broker_killed(world):
     cast.broker.process.kill()
     transfer.finish()
     cast.page()
-    cast.device.wait_line(r"(?i)^offline", seconds=90)
     with cast.broker_host:
         cast.broker.start()
-    start = time.monotonic()
-    cast.device.wait_line(r"^online", seconds=60, count=2)
-    print(f"   the device is back {time.monotonic() - start:.1f} s after the broker")
+    print(f"   a new user's page comes {cast.later_page(60):.1f} s after the new broker")
     cast.page()

@@ -15,8 +15,7 @@ EXPECT = {
     "search": "not yet: no search for an endpoint-dependent mapping",
     "relay": "not yet: no relay",
     "neighbours": YES,
-    "device moves": YES,
-    "both move": "not yet: no way back when both addresses change at once",
+    "moves unheard": "not yet: nobody tells one end where the other has moved to",
     "relay killed": "not yet: no relay",
 }
 
