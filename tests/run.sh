@@ -182,6 +182,11 @@ fuzz_seeds() {
     step "kept fuzz inputs" cargo_tests fuzz-seeds
 }
 
+programs() {
+    step "build the broker" cargo build --release --locked -p rit-server &&
+        step "build the C examples" sh examples-c/build.sh "$TARGET/e2e"
+}
+
 e2e() {
     PATH=$PATH:/usr/sbin:/sbin
     set_up need_c_compiler || return
@@ -189,8 +194,7 @@ e2e() {
     set_up need_command python3 python3 || return
     set_up need_command tcpdump tcpdump || return
     set_up need_web_server || return
-    step "build the broker" cargo build --release --locked -p rit-server || return
-    step "build the C examples" sh examples-c/build.sh "$TARGET/e2e" || return
+    programs || return
     step "scenarios" scenarios
     step "quickstart" sh examples-c/quickstart.sh --once
 }
@@ -209,6 +213,35 @@ scenarios() {
     else
         "$@"
     fi
+}
+
+nat() {
+    PATH=$PATH:/usr/sbin:/sbin
+    set_up need_c_compiler || return
+    set_up need_command curl curl || return
+    set_up need_command ip iproute2 || return
+    set_up need_command nft nftables || return
+    set_up need_command python3 python3 || return
+    set_up need_web_server || return
+    programs || return
+    lab_runner || {
+        skip "kernel lab" "no network namespace with nftables can be made here"
+        return
+    }
+    step "kernel lab" kernel_lab
+}
+
+# Sets lab_as to what makes a command root over network namespaces of its own.
+lab_runner() {
+    for lab_as in "" "sudo -n" "unshare --user --map-root-user"; do
+        $lab_as unshare --net nft list ruleset >/dev/null 2>&1 && return 0
+    done
+    return 1
+}
+
+kernel_lab() {
+    $lab_as unshare --net python3 -B tests/nat/run.py --bin "$TARGET/e2e" \
+        --server "$TARGET/release/rit-server" --nginx "$NGINX"
 }
 
 summary() {

@@ -32,7 +32,8 @@ def behaviour(site):
     if site == "public":
         return "ei", "ei"
     mapping, filtering = KINDS[SITES[site][0]]
-    return {None: "ei", "masquerade": "ei", "random": "apd"}.get(mapping, mapping), filtering or "ei"
+    seen = {None: "ei", "masquerade": "ei", "random": "apd"}.get(mapping, mapping)
+    return seen, filtering or "ei"
 
 
 def need(user, device):

@@ -4,9 +4,10 @@
     relay1 ──┼── internet (routes) ──┤
     relay2 ──┘                       └── host                             a public site
 
-Every cable to the internet has its own /28, whose first address is the internet's end. A NAT is named by its mapping and its filtering (RFC 4787): `ei` endpoint-
-independent, `ad` address-dependent, `apd` address-and-port-dependent. `labcheck.py` shows by
-packets that each is what its name says.
+Every cable to the internet has its own /28, whose first address is the internet's end. A NAT is
+named by its mapping and its filtering (RFC 4787): `ei` endpoint-independent, `ad` address-
+dependent, `apd` address-and-port-dependent. `labcheck.py` shows by packets that each is what its
+name says.
 """
 
 import ipaddress
@@ -71,8 +72,10 @@ def rules(mapping, filtering, timeout_s):
         *allowing(filtering),
         'iifname "wan" drop',
     ]
-    learn = ['oifname "wan" meta l4proto udp update @inside '
-             "{ udp sport : ct original ip saddr . ct original proto-src }"]
+    # The host inside is who began the flow, or, where a stranger did, who answers.
+    learn = ['oifname "wan" meta l4proto udp ct direction '
+             f"{way} update @inside {{ udp sport : ct {way} ip saddr . ct {way} proto-src }}"
+             for way in ("original", "reply")]
     dynamic = mapping in MAPPING_KEYS
     chains = {
         # A router that took a stranger's packet for its own would remember the flow and, asked
@@ -270,7 +273,8 @@ class Lab:
         self.sites.append(name)
         self.internet.nft("".join(
             f"add counter inet gate {name}-{way}\n"
-            f'add rule inet gate count {which} "{name}" meta l4proto udp counter name {name}-{way}\n'
+            f'add rule inet gate count {which} "{name}" meta l4proto udp '
+            f"counter name {name}-{way}\n"
             for way, which in (("up", "iifname"), ("down", "oifname"))))
         return slash_28(CABLES, number)
 

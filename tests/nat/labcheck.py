@@ -153,6 +153,23 @@ def test_lab_timeouts(_world):
         check(not probe.answers(client, 0, 0, at), f"{kind}: open after its time")
 
 
+def test_lab_answered_stranger(_world):
+    """Where all may come in, the host's answer to one of them opens the way for all again."""
+    lab = Lab()
+    probe = Probe(lab)
+    site = lab.site("home", "ei-ei")
+    site.outer.set_udp_timeout(2)
+    site.outer.reboot()
+    client = site.host.udp(timeout=0.3)
+    at = probe.seen(client, 0, 0)
+    for _ in range(4):
+        check(probe.answers(client, 1, 0, at), "the stranger's own flow has ended")
+        time.sleep(0.8)
+    check(not probe.answers(client, 0, 1, at), "what comes in keeps the mapping open")
+    check(probe.seen(client, 1, 0) == at, "the answer comes from elsewhere")
+    check(probe.answers(client, 0, 1, at), "an answered stranger keeps the others out")
+
+
 def test_lab_rate_and_count(_world):
     """The bottleneck holds its rate, and the counters count each datagram."""
     lab = Lab()

@@ -42,7 +42,7 @@ class Row:
                                     name=f"reach-{kind}", listen=False)
 
     def pages(self):
-        """Kind of the device's site → seconds until the page came, for those from which it did."""
+        """Kind of the device's site → seconds until its page came, for those whose did."""
         took, wanted = {}, {kind for kind in SITES if not EXPECT[need(self.name, kind)]}
         start = time.monotonic()
         while len(took) < len(SITES):
