@@ -17,7 +17,7 @@ def test_mapping_lost(world):
     """The user's router restarts: every flow gets another outer port."""
     cast, transfer = download(world)
     cast.user.outer.reboot()
-    print(f"   goes on after {transfer.gap():.2f} s")
+    transfer.stall()
     transfer.finish()
     cast.page()
 
@@ -28,7 +28,7 @@ def test_mapping_lost_random(world):
     for part in (0.3, 0.6):
         transfer.wait_part(part)
         cast.user.outer.reboot()
-        print(f"   goes on after {transfer.gap():.2f} s")
+        transfer.stall()
     transfer.finish()
 
 
@@ -36,7 +36,7 @@ def test_router_renumbered(world):
     """The user's router gets another outer address."""
     cast, transfer = download(world, user=("masquerade",))
     cast.user.renumber()
-    print(f"   goes on after {transfer.gap():.2f} s")
+    transfer.stall()
     transfer.finish()
     cast.page()
 
@@ -45,7 +45,18 @@ def test_host_renumbered(world):
     """The user's machine loses its address and gets another one."""
     cast, transfer = download(world)
     cast.user.renumber_host()
-    print(f"   goes on after {transfer.gap():.2f} s")
+    transfer.stall()
+    transfer.finish()
+    cast.page()
+
+
+def test_uplink_switched(world):
+    """The user's machine leaves one network for another, which it had not used before."""
+    cast, transfer = download(world)
+    cell = cast.lab.site("cell", "random", "masquerade", lan="192.168.77.0/24")
+    cell.plug_in(cast.user.host, "eth1")
+    cast.user.host.ip("link set eth0 down", f"route add default via {cell.lan[1]}")
+    transfer.stall()
     transfer.finish()
     cast.page()
 
@@ -55,7 +66,7 @@ def test_device_renumbered(world):
     from there, and that is how the user learns it."""
     cast, transfer = download(world, user=(PUBLIC,), device=("ei-ei",))
     cast.home.renumber()
-    print(f"   goes on after {transfer.gap():.2f} s")
+    transfer.stall()
     transfer.finish()
     cast.page()
 
@@ -65,7 +76,7 @@ def test_device_renumbered_unheard(world):
     expected("moves unheard")
     cast, transfer = download(world, device=("ei-ei",))
     cast.home.renumber()
-    print(f"   goes on after {transfer.gap():.2f} s")
+    transfer.stall()
     transfer.finish()
     cast.page()
 
@@ -76,7 +87,7 @@ def test_both_renumbered(world):
     cast, transfer = download(world, device=("ei-ei",))
     cast.home.renumber()
     cast.user.renumber()
-    print(f"   goes on after {transfer.gap():.2f} s")
+    transfer.stall()
     transfer.finish()
     cast.page()
 
@@ -88,7 +99,7 @@ def test_udp_blocked(world):
     time.sleep(5)
     check(transfer.curl.is_running(), f"curl ended: {transfer.curl.text()}")
     cast.user.block_udp(False)
-    print(f"   goes on after {transfer.gap():.2f} s")
+    transfer.stall()
     transfer.finish()
     cast.page()
 

@@ -16,6 +16,7 @@ EXPECT = {
     "relay": "not yet: no relay",
     "neighbours": YES,
     "moves unheard": "not yet: nobody tells one end where the other has moved to",
+    "tcp": "not yet: no way by TCP where UDP is blocked",
     "relay killed": "not yet: no relay",
 }
 

@@ -133,7 +133,7 @@ class Site:
         self.net = lab.plug(name)
         self.address = str(self.net[2])
         self.routers = [Router(f"{name}-router{i}", kind) for i, kind in enumerate(kinds)]
-        self.hosts = []
+        self.hosts, self.ports = [], 0
         if not self.routers:
             host = self.make_host()
             host.address = self.address
@@ -172,14 +172,18 @@ class Site:
     def add_host(self):
         """One more host on the inner network."""
         host = self.make_host()
-        number = len(self.hosts)
-        host.address = str(self.lan[1 + number])
-        port = f"port{number}"
-        host.link("eth0", self.inner.ns, port)
-        self.inner.ns.ip(f"link set {port} master lan")
-        host.ip(f"addr add {host.address}/{self.lan.prefixlen} dev eth0",
-                f"route add default via {self.lan[1]}")
+        host.address = self.plug_in(host, "eth0")
+        host.ip(f"route add default via {self.lan[1]}")
         return host
+
+    def plug_in(self, host, device):
+        """Puts a host, or one of another site, on the inner network; its address there."""
+        self.ports += 1
+        host.link(device, self.inner.ns, f"port{self.ports}")
+        address = str(self.lan[1 + self.ports])
+        self.inner.ns.ip(f"link set port{self.ports} master lan")
+        host.ip(f"addr add {address}/{self.lan.prefixlen} dev {device}")
+        return address
 
     @property
     def host(self):
@@ -260,8 +264,8 @@ class Lab:
         self.sites = []
 
     def site(self, name, *kinds, **options):
-        made = Site(self, name, () if kinds in ((), (PUBLIC,)) else kinds, **options)
-        return made
+        """A site with one host behind routers of these kinds, or with a public one."""
+        return Site(self, name, () if kinds == (PUBLIC,) else kinds, **options)
 
     def server(self, name):
         """A host on the internet."""

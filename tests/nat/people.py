@@ -15,13 +15,14 @@ BIG = 200_000_000
 class Cast:
     """A lab with a broker on the internet and two sites, the user's and the device's."""
 
-    def __init__(self, world, user=(PUBLIC,), device=(PUBLIC,), big=0, relays=0):
+    def __init__(self, world, user=(PUBLIC,), device=(PUBLIC,), big=0, relays=0,
+                 lan="192.168.2.0/24"):
         self.world = world
         self.lab = Lab()
         self.broker_host = self.lab.server("broker")
         self.relay_hosts = [self.lab.server(f"relay{number}") for number in range(relays)]
         self.user = self.lab.site("user", *user)
-        self.home = self.lab.site("home", *device, lan="192.168.2.0/24")
+        self.home = self.lab.site("home", *device, lan=lan)
         with self.broker_host:
             self.broker = world.broker(self.broker_host.address)
         files = {"index.html": PAGE}
@@ -111,11 +112,20 @@ class Download:
         wait_until(lambda: self.size() >= part * BIG, seconds, f"{part:.0%} of the file came")
         check(self.size() < BIG, "the download was over before anything happened")
 
-    def gap(self, seconds=60):
-        """Seconds from now until more of the file comes."""
-        start, before = time.monotonic(), self.size()
-        wait_until(lambda: self.size() > before + 500_000, seconds, "the download goes on")
-        return time.monotonic() - start
+    def stall(self, seconds=60):
+        """The longest time without a new byte, from now until 10 MB more have come."""
+        start = grown = time.monotonic()
+        first = size = self.size()
+        longest = 0
+        while size < min(first + 10_000_000, BIG):
+            now, new = time.monotonic(), self.size()
+            check(now < start + seconds, f"the download stands still for {now - grown:.0f} s")
+            check(self.curl.is_running() or new == BIG, f"curl ended: {self.curl.text()}")
+            longest = max(longest, now - grown)
+            if new > size:
+                size, grown = new, now
+            time.sleep(0.002)
+        print(f"   no byte for {longest * 1000:.0f} ms")
 
     def finish(self, seconds=90):
         """Ends well; prints what it took."""

@@ -95,3 +95,22 @@ def test_neighbours(world):
         line = reach.wait_line(r"^listening web ([0-9.]+):(\d+)")
         got = world.curl(line.groups(), "index.html", seconds=15)
     check(got.stdout.encode() == PAGE, f"no page: {got.stderr}")
+
+
+def test_same_numbers(world):
+    """Both ends have the same private address, each in its own network."""
+    cast = Cast(world, ("masquerade",), ("ei-ei",), lan="192.168.1.0/24")
+    check(cast.user.host.address == cast.home.host.address, "the lab gave them two addresses")
+    cast.start_device()
+    cast.reach = cast.start_user()
+    cast.page()
+
+
+def test_no_udp(world):
+    """The user's network lets no UDP through at all."""
+    expected("tcp")
+    cast = Cast(world, ("masquerade",))
+    cast.user.block_udp()
+    cast.start_device()
+    cast.reach = cast.start_user()
+    cast.page()
