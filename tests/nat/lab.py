@@ -31,9 +31,14 @@ KINDS = {
 CABLES, ROUTED = "198.18.0.0", "198.19.0.0"  # RFC 2544: the cables' and the routed sites' networks
 PUBLIC = "public"  # no router at all
 
-# What a mapping depends on besides the inner address and port.
-MAPPING_KEYS = {"ei": "", "ad": " . ip daddr", "apd": " . ip daddr . udp dport"}
-MAPPING_PORTS = 512
+# What has a mapping of its own: the fields of a packet that goes out, and their types.
+MAPPING_KEYS = {
+    "ei": ("ip saddr . udp sport", "ipv4_addr . inet_service"),
+    "ad": ("ip saddr . udp sport . ip daddr", "ipv4_addr . inet_service . ipv4_addr"),
+    "apd": ("ip saddr . udp sport . ip daddr . udp dport",
+            "ipv4_addr . inet_service . ipv4_addr . inet_service"),
+}
+MAPPING_PORTS = 4096
 
 
 class Router:
@@ -82,16 +87,21 @@ def rules(mapping, filtering, timeout_s):
         # by the host for the same one later, map it to another port.
         "input": ("filter hook input priority 0", ['iifname "wan" drop']),
         "forward": ("filter hook forward priority 0", allowed),
+        "number": ("filter hook postrouting priority 90", numbering(mapping)),
         "out": ("nat hook postrouting priority srcnat", translation(mapping)),
         "learn": ("filter hook postrouting priority 300", learn if dynamic else []),
         "in": ("nat hook prerouting priority dstnat",
                ['iifname "wan" meta l4proto udp dnat ip to udp dport map @inside']
                if dynamic and filtering != "apd" else []),
     }
-    limits = f"flags dynamic,timeout; size 4096; timeout {timeout_s}s"
-    text = (f"table ip router {{\n"
-            f"map inside {{ type inet_service : ipv4_addr . inet_service; {limits}; }}\n"
-            f"set asked {{ type ipv4_addr . inet_service . ipv4_addr; {limits}; }}\n")
+    limits = f"flags dynamic,timeout; size 65536; timeout {timeout_s}s"
+    kept = {"map inside": "inet_service : ipv4_addr . inet_service",
+            "set asked": "ipv4_addr . inet_service . ipv4_addr"}
+    if dynamic:
+        kept["map numbers"] = MAPPING_KEYS[mapping][1] + " : mark"
+    text = "table ip router {\n"
+    for name, kind in kept.items():
+        text += f"{name} {{ type {kind}; {limits}; }}\n"
     for name, (hook, body) in chains.items():
         if body:
             text += f"chain {name} {{ type {hook}\n" + "\n".join(body) + "\n}\n"
@@ -108,16 +118,25 @@ def allowing(filtering):
     return []
 
 
+def numbering(mapping):
+    """Each mapping gets a number when it is first used, and keeps it while it is."""
+    if mapping not in MAPPING_KEYS:
+        return []
+    key = MAPPING_KEYS[mapping][0]
+    return [f'oifname "wan" meta l4proto udp {what}' for what in (
+        f"meta mark set {key} map @numbers",
+        f"meta mark 0 meta mark set numgen inc mod {MAPPING_PORTS} offset 1",
+        f"update @numbers {{ {key} : meta mark }}")]
+
+
 def translation(mapping):
     if mapping is None:
         return []
     if mapping in ("masquerade", "random"):
         return ['oifname "wan" masquerade' + (" fully-random" if mapping == "random" else "")]
     ports = random.SystemRandom().sample(range(10000, 32000), MAPPING_PORTS)
-    port_of = ", ".join(f"{number}: {port}" for number, port in enumerate(ports))
-    key = "ip saddr . udp sport" + MAPPING_KEYS[mapping]
-    return [f'oifname "wan" meta l4proto udp masquerade to :jhash {key} mod {MAPPING_PORTS} '
-            f"seed 0x5eed map {{ {port_of} }}",
+    port_of = ", ".join(f"{number}: {port}" for number, port in enumerate(ports, 1))
+    return [f'oifname "wan" meta l4proto udp masquerade to :meta mark map {{ {port_of} }}',
             'oifname "wan" masquerade']
 
 

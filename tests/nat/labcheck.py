@@ -107,6 +107,19 @@ def test_lab_neighbours(_world):
     check(theirs.recvfrom(100) == (b"hello", (site.host.address, 5000)), "not direct")
 
 
+def test_lab_many(_world):
+    """A hundred flows at once: each has its own mapping, and all are kept."""
+    lab = Lab()
+    probe = Probe(lab)
+    for kind in ("ei-ei", "apd-ei"):
+        site = lab.site(f"m-{kind}", kind)
+        clients = [site.host.udp(timeout=0.3) for _ in range(100)]
+        seen = [probe.seen(client, 0, 0) for client in clients]
+        check(None not in seen and len(set(seen)) == 100, f"{kind}: {len(set(seen))} mappings")
+        again = [probe.seen(client, 0, 0) for client in clients]
+        check(seen == again, f"{kind}: a mapping changed")
+
+
 def test_lab_changes(_world):
     """Renumbering, reboots, cuts and blocks do what they say, and end."""
     lab = Lab()
