@@ -153,8 +153,8 @@ class Process:
 class Broker:
     """rit-server with its own state folder; it can be ended and started again."""
 
-    def __init__(self, world, host, name):
-        self.world, self.host, self.name = world, host, name
+    def __init__(self, world, host, name, options):
+        self.world, self.host, self.name, self.options = world, host, name, options
         self.state = world.folder / name
         self.port = free_port(host)
         self.starts = 0
@@ -165,7 +165,7 @@ class Broker:
         host = f"[{self.host}]" if ":" in self.host else self.host
         self.process = self.world.start(
             self.name, self.world.tools.server, "--state", self.state,
-            "--listen", f"{host}:{self.port}",
+            "--listen", f"{host}:{self.port}", *self.options,
         )
         self.starts += 1
         self.process.wait_line(r"^ready", count=self.starts)
@@ -222,8 +222,8 @@ class World:
         except subprocess.TimeoutExpired:
             raise Failed(f"still running after {seconds} s: {argv}") from None
 
-    def broker(self, host="127.0.0.1", name="broker"):
-        return Broker(self, host, name)
+    def broker(self, host="127.0.0.1", name="broker", options=()):
+        return Broker(self, host, name, options)
 
     def peer(self, mode, *options, name=None):
         """A TCP service of tests/e2e/peer.py; the port it listens on is its attribute."""

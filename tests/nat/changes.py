@@ -81,6 +81,16 @@ def test_device_renumbered_unheard(world):
     cast.page()
 
 
+def test_mapping_lost_unheard(world):
+    """The user's router restarts, and the device's firewall lets in only whom it knows."""
+    expected("moves unheard")
+    cast, transfer = download(world, device=("firewall",))
+    cast.user.outer.reboot()
+    transfer.stall()
+    transfer.finish()
+    cast.page()
+
+
 def test_both_renumbered(world):
     """Both ends' addresses change at once."""
     expected("moves unheard")
@@ -114,3 +124,25 @@ def test_broker_killed(world):
         cast.broker.start()
     print(f"   a new user's page comes {cast.later_page(60):.1f} s after the new broker")
     cast.page()
+
+
+def test_relay_killed(world):
+    """Two relays are offered and no direct way exists: the one in use dies."""
+    expected("relay")
+    cast = Cast(world, ("random",), ("random",), big=BIG, relays=2).start()
+    transfer = Download(cast)
+    used = max(cast.relayed().items(), key=lambda entry: entry[1])[0]
+    cast.relays[used].kill()
+    transfer.stall()
+    transfer.finish()
+    cast.page()
+
+
+def test_relay_left(world):
+    """Where a direct way exists, the relay carries no more than the first moments."""
+    expected("relay")
+    cast = Cast(world, ("ei-apd",), ("ei-apd",), big=BIG, relays=2).start()
+    Download(cast).finish()
+    relayed = sum(cast.relayed().values())
+    print(f"   {relayed} bytes went to relays")
+    check(relayed < 1_000_000, f"{relayed} bytes went to relays")

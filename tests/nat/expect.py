@@ -17,7 +17,7 @@ EXPECT = {
     "neighbours": YES,
     "moves unheard": "not yet: nobody tells one end where the other has moved to",
     "tcp": "not yet: no way by TCP where UDP is blocked",
-    "relay killed": "not yet: no relay",
+    "quick": "not yet: a lost first flight waits for its timer, a second, whatever arrives",
 }
 
 # Sites by name: their routers' kinds, the outermost first.
@@ -48,6 +48,11 @@ def need(user, device):
         return "relay"
     steady = user_filters if user_maps == "ei" else device_filters
     return "punch" if steady == "ad" else "search"
+
+
+def missing(user, device):
+    """Why these two cannot meet yet, if they cannot; a relay does for whoever finds no way."""
+    return EXPECT["relay"] and EXPECT[need(user, device)]
 
 
 def expected(ability):

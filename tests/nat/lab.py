@@ -250,13 +250,7 @@ class Site:
                 command("tc", "qdisc", "replace", "dev", device, "root", *limit.split())
 
     def traffic(self):
-        """UDP of the site on its cable so far: {"up": (packets, bytes), "down": …}, IP's headers
-        counted."""
-        with self.lab.internet:
-            listed = command("nft", "list", "counters", "table", "inet", "gate")
-        return {way: tuple(int(number) for number in re.search(
-            rf"counter {self.name}-{way} {{\s*packets (\d+) bytes (\d+)", listed).groups())
-            for way in ("up", "down")}
+        return self.lab.traffic(self.name)
 
 
 GATE = """table inet gate {
@@ -289,6 +283,20 @@ class Lab:
     def server(self, name):
         """A host on the internet."""
         return self.site(name).host
+
+    def traffic(self, name):
+        """UDP on a site's or server's cable so far: {"up": (packets, bytes), "down": …}, headers
+        from IP on counted."""
+        with self.internet:
+            listed = command("nft", "list", "counters", "table", "inet", "gate")
+        return {way: tuple(int(number) for number in re.search(
+            rf"counter {name}-{way} {{\s*packets (\d+) bytes (\d+)", listed).groups())
+            for way in ("up", "down")}
+
+    def lose_first(self, sender, receiver):
+        """The first datagram from one site to another is lost on the internet."""
+        self.internet.nft(f'add rule inet gate gate iifname "{sender}" oifname "{receiver}" '
+                          "meta l4proto udp numgen inc mod 4294967295 0 drop\n")
 
     def plug(self, name):
         """A new cable's network, and what counts on it."""

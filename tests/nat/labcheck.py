@@ -142,6 +142,9 @@ def test_lab_changes(_world):
         check(probe.seen(client, 0, 0) is None, f"{close.__name__}: it passes")
         close(False)
         check(probe.seen(client, 0, 0) is not None, f"{close.__name__}: it stays")
+    lab.lose_first("home", "stun2")
+    arrived = [probe.seen(client, 1, 0) is not None for _ in range(3)]
+    check(arrived == [False, True, True], f"of three to be cut by one: {arrived}")
 
 
 def test_lab_timeouts(_world):

@@ -5,26 +5,54 @@ import re
 import socket
 import time
 
-from harness import check, sha256_of, wait_until
+from harness import check, free_port, sha256_of, wait_until
 from lab import PUBLIC, Lab
 
 PAGE = b"<h1>over there</h1>\n"
 BIG = 200_000_000
 
 
-class Cast:
-    """A lab with a broker on the internet and two sites, the user's and the device's."""
+class Stage:
+    """A lab with a broker and relays on the internet."""
+
+    def __init__(self, world, relays=0):
+        self.world, self.lab = world, Lab()
+        self.broker_host = self.lab.server("broker")
+        self.relays = {}
+        options = []
+        if relays:
+            secret = world.folder / "relay-secret"
+            secret.write_bytes(random.Random(3).randbytes(32))
+            options = ["--relay-secret-file", secret]
+        for number in range(relays):
+            options += ["--relay", self.start_relay(f"relay{number}", secret)]
+        with self.broker_host:
+            self.broker = world.broker(self.broker_host.address, options=options)
+
+    def start_relay(self, name, secret):
+        """A relay at a host of its own; its address and port."""
+        host = self.lab.server(name)
+        with host:
+            at = f"{host.address}:{free_port(host.address)}"
+            self.relays[name] = self.world.start(
+                name, self.world.tools.server, "--role", "relay", "--relay-secret-file", secret,
+                "--state", self.world.folder / name, "--listen", at)
+        self.relays[name].wait_line(r"^ready")
+        return at
+
+    def relayed(self):
+        """Bytes that have come to each relay so far."""
+        return {name: self.lab.traffic(name)["down"][1] for name in self.relays}
+
+
+class Cast(Stage):
+    """And a user's and a device's site, the device with a web server and an echo service."""
 
     def __init__(self, world, user=(PUBLIC,), device=(PUBLIC,), big=0, relays=0,
                  lan="192.168.2.0/24"):
-        self.world = world
-        self.lab = Lab()
-        self.broker_host = self.lab.server("broker")
-        self.relay_hosts = [self.lab.server(f"relay{number}") for number in range(relays)]
+        super().__init__(world, relays)
         self.user = self.lab.site("user", *user)
         self.home = self.lab.site("home", *device, lan=lan)
-        with self.broker_host:
-            self.broker = world.broker(self.broker_host.address)
         files = {"index.html": PAGE}
         if big:
             files["big.bin"] = random.Random(7).randbytes(big)

@@ -3,24 +3,20 @@
 import re
 import time
 
-from expect import EXPECT, SITES, expected, need
-from harness import check
-from lab import Lab
-from people import PAGE, Cast
+from expect import EXPECT, SITES, expected, missing
+from harness import check, wait_until
+from people import PAGE, Cast, Stage
 
 PATIENCE_S = 15
 TRIAL_S = 5  # for what is not expected to work
 
 
-class Row:
+class Row(Stage):
     """A user's site and one device at a site of each kind, all with one broker."""
 
     def __init__(self, world, user):
-        self.world, self.name = world, user
-        self.lab = Lab()
-        self.broker_host = self.lab.server("broker")
-        with self.broker_host:
-            self.broker = world.broker(self.broker_host.address)
+        super().__init__(world, relays=0 if EXPECT["relay"] else 1)
+        self.name = user
         self.user = self.lab.site("user", *SITES[user])
         self.devices = {kind: self.device(kind) for kind in SITES}
         for process in self.devices.values():
@@ -43,7 +39,7 @@ class Row:
 
     def pages(self):
         """Kind of the device's site → seconds until its page came, for those whose did."""
-        took, wanted = {}, {kind for kind in SITES if not EXPECT[need(self.name, kind)]}
+        took, wanted = {}, {kind for kind in SITES if not missing(self.name, kind)}
         start = time.monotonic()
         while len(took) < len(SITES):
             passed = time.monotonic() - start
@@ -65,7 +61,7 @@ class Row:
 
 def outcomes(user, took):
     for device in SITES:
-        name, why_not = f"{user}_to_{device}", EXPECT[need(user, device)]
+        name, why_not = f"{user}_to_{device}", missing(user, device)
         if device in took:
             hint = f"; expect.py says '{why_not}'" if why_not else ""
             yield name, "passed", f"a page after {took[device]:.1f} s{hint}"
@@ -114,3 +110,36 @@ def test_no_udp(world):
     cast.start_device()
     cast.reach = cast.start_user()
     cast.page()
+
+
+def test_search(world):
+    """An endpoint-dependent mapping before a strict filter: after a while without the relay."""
+    for ability in ("relay", "search"):
+        expected(ability)
+    cast = Cast(world, ("random",), ("ei-apd",), big=1_000_000, relays=1).start()
+    start = time.monotonic()
+    wait_until(lambda: goes_direct(cast), 20, "a megabyte comes without the relay")
+    print(f"   direct {time.monotonic() - start:.1f} s after the session came up")
+
+
+def goes_direct(cast):
+    before = sum(cast.relayed().values())
+    with cast.user.host:
+        got = cast.world.curl(cast.reach.at["web"], "big.bin", "-o", cast.world.folder / "copy")
+    check(got.returncode == 0, f"curl: {got.stderr}")
+    return sum(cast.relayed().values()) - before < 100_000
+
+
+def test_first_flight_lost(world):
+    """The user speaks first, and the device's firewall drops it; what the device then sends shows
+    that the way is open now, so the user need not wait for a timer."""
+    expected("quick")
+    cast = Cast(world, ("masquerade",), ("firewall",))
+    cast.start_device()
+    cast.lab.lose_first("user", "home")
+    start = time.monotonic()
+    cast.reach = cast.start_user()
+    cast.page()
+    took = time.monotonic() - start
+    print(f"   the page {took:.2f} s after the program's start")
+    check(took < 0.6, "a second was lost")
