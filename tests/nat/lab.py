@@ -49,10 +49,10 @@ class Router:
         self.ns = Namespace(name, forwards=True)
         self.udp_timeout_s = 30
 
-    def configure(self):
-        """(Re)loads the rules; each time other ports are mapped to."""
+    def configure(self, more=""):
+        """(Re)loads its rules and no others but `more`; each time other ports are mapped to."""
         mapping, filtering = KINDS[self.kind]
-        self.ns.nft("flush ruleset\n" + rules(mapping, filtering, self.udp_timeout_s))
+        self.ns.nft("flush ruleset\n" + rules(mapping, filtering, self.udp_timeout_s) + more)
         if filtering is not None or mapping is not None:
             self.set_udp_timeout(self.udp_timeout_s)
 
@@ -62,10 +62,23 @@ class Router:
         for name, value in (("", seconds), ("_stream", stream_seconds or seconds)):
             self.ns.sysctl(f"net.netfilter.nf_conntrack_udp_timeout{name}", value)
 
-    def reboot(self):
-        """Nothing is remembered, and mappings get other ports where the kind chooses ports."""
-        self.configure()
+    def reboot(self, *changes):
+        """Nothing is remembered, and mappings get other ports where the kind chooses ports. All
+        is dropped meanwhile: one packet that passed would make it remember the old mapping."""
+        self.ns.nft(DEAD)
+        self.ns.ip(*changes)
+        self.configure(DEAD)
         self.ns.flush_conntrack()
+        self.ns.nft("delete table ip dead\n")
+
+
+DEAD = """table ip dead {
+    chain from { type filter hook prerouting priority -400; policy drop
+    }
+    chain to { type filter hook postrouting priority -400; policy drop
+    }
+}
+"""
 
 
 def rules(mapping, filtering, timeout_s):
@@ -228,10 +241,9 @@ class Site:
         """The router gets another outer address, as after a provider's forced disconnection."""
         old, new = self.address, str(self.net[int(self.address.split(".")[3]) % 16 + 1])
         length = self.net.prefixlen
-        self.outer.ns.ip(f"addr del {old}/{length} dev wan", f"addr add {new}/{length} dev wan",
-                         f"route replace default via {self.net[1]}")
+        self.outer.reboot(f"addr del {old}/{length} dev wan", f"addr add {new}/{length} dev wan",
+                          f"route replace default via {self.net[1]}")
         self.address = new
-        self.outer.reboot()
 
     def cut(self, is_cut=True):
         """Nothing passes to or from the internet, and nobody at the site is told."""

@@ -134,6 +134,7 @@ def test_lab_changes(_world):
     site.renumber()
     renumbered = probe.seen(client, 0, 0)
     check(renumbered[0] == site.address != before[0], f"renumbered, but seen as {renumbered}")
+    check(not probe.answers(client, 0, 0, rebooted), "the old address still works")
     site.renumber_host()
     again = probe.seen(client, 0, 0)
     check(again[0] == site.address and again != renumbered, f"the host moved: {again}")

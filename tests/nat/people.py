@@ -153,7 +153,7 @@ class Download:
             if new > size:
                 size, grown = new, now
             time.sleep(0.002)
-        print(f"   no byte for {longest * 1000:.0f} ms")
+        print(f"   no byte for {longest * 1000:.0f} ms after it")
 
     def finish(self, seconds=90):
         """Ends well; prints what it took."""
