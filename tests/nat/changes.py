@@ -17,7 +17,20 @@ def test_mapping_lost(world):
     """The user's router restarts: every flow gets another outer port."""
     cast, transfer = download(world)
     cast.user.outer.reboot()
-    transfer.stall()
+    transfer.stall(2, "quiet receiver")
+    transfer.finish()
+    cast.page()
+
+
+def test_mapping_lost_in_silence(world):
+    """The same, and the line is dead for a second. Afterwards the device sends to where nobody
+    is, and the user, who only receives, has nothing to acknowledge: it must ask by itself."""
+    cast, transfer = download(world)
+    cast.user.cut()
+    time.sleep(1)
+    cast.user.outer.reboot()
+    cast.user.cut(False)
+    transfer.stall(2.5, "quiet receiver")
     transfer.finish()
     cast.page()
 
@@ -28,7 +41,7 @@ def test_mapping_lost_random(world):
     for part in (0.3, 0.6):
         transfer.wait_part(part)
         cast.user.outer.reboot()
-        transfer.stall()
+        transfer.stall(2, "quiet receiver")
     transfer.finish()
 
 
@@ -36,7 +49,7 @@ def test_router_renumbered(world):
     """The user's router gets another outer address."""
     cast, transfer = download(world, user=("masquerade",))
     cast.user.renumber()
-    transfer.stall()
+    transfer.stall(2, "quiet receiver")
     transfer.finish()
     cast.page()
 
@@ -45,7 +58,7 @@ def test_host_renumbered(world):
     """The user's machine loses its address and gets another one."""
     cast, transfer = download(world)
     cast.user.renumber_host()
-    transfer.stall()
+    transfer.stall(2, "quiet receiver")
     transfer.finish()
     cast.page()
 
@@ -56,7 +69,7 @@ def test_uplink_switched(world):
     cell = cast.lab.site("cell", "random", "masquerade", lan="192.168.77.0/24")
     cell.plug_in(cast.user.host, "eth1")
     cast.user.host.ip("link set eth0 down", f"route add default via {cell.lan[1]}")
-    transfer.stall()
+    transfer.stall(2, "quiet receiver")
     transfer.finish()
     cast.page()
 
@@ -66,7 +79,7 @@ def test_device_renumbered(world):
     from there, and that is how the user learns it."""
     cast, transfer = download(world, user=(PUBLIC,), device=("ei-ei",))
     cast.home.renumber()
-    transfer.stall()
+    transfer.stall(2, "quiet receiver")
     transfer.finish()
     cast.page()
 
@@ -76,7 +89,7 @@ def test_device_renumbered_unheard(world):
     expected("moves unheard")
     cast, transfer = download(world, device=("ei-ei",))
     cast.home.renumber()
-    transfer.stall()
+    transfer.stall(2, "quiet receiver")
     transfer.finish()
     cast.page()
 
@@ -86,7 +99,7 @@ def test_mapping_lost_unheard(world):
     expected("moves unheard")
     cast, transfer = download(world, device=("firewall",))
     cast.user.outer.reboot()
-    transfer.stall()
+    transfer.stall(2, "quiet receiver")
     transfer.finish()
     cast.page()
 
@@ -97,7 +110,7 @@ def test_both_renumbered(world):
     cast, transfer = download(world, device=("ei-ei",))
     cast.home.renumber()
     cast.user.renumber()
-    transfer.stall()
+    transfer.stall(2, "quiet receiver")
     transfer.finish()
     cast.page()
 
@@ -109,7 +122,7 @@ def test_udp_blocked(world):
     time.sleep(5)
     check(transfer.curl.is_running(), f"curl ended: {transfer.curl.text()}")
     cast.user.block_udp(False)
-    transfer.stall()
+    transfer.stall(8)
     transfer.finish()
     cast.page()
 
@@ -133,7 +146,7 @@ def test_relay_killed(world):
     transfer = Download(cast)
     used = max(cast.relayed().items(), key=lambda entry: entry[1])[0]
     cast.relays[used].kill()
-    transfer.stall()
+    transfer.stall(3)
     transfer.finish()
     cast.page()
 

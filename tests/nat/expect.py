@@ -17,6 +17,7 @@ EXPECT = {
     "neighbours": YES,
     "moves unheard": "not yet: nobody tells one end where the other has moved to",
     "tcp": "not yet: no way by TCP where UDP is blocked",
+    "quiet receiver": "not yet: who only receives is silent until its keep-alive",
     "quick": "not yet: a lost first flight waits for its timer, a second, whatever arrives",
 }
 

@@ -5,6 +5,7 @@ import re
 import socket
 import time
 
+from expect import EXPECT
 from harness import check, free_port, sha256_of, wait_until
 from lab import PUBLIC, Lab
 
@@ -140,20 +141,23 @@ class Download:
         wait_until(lambda: self.size() >= part * BIG, seconds, f"{part:.0%} of the file came")
         check(self.size() < BIG, "the download was over before anything happened")
 
-    def stall(self, seconds=60):
-        """The longest time without a new byte, from now until 10 MB more have come."""
+    def stall(self, limit, ability="open"):
+        """The longest time without a new byte, from now until 10 MB more have come. It may be
+        `limit` seconds where that ability is there."""
         start = grown = time.monotonic()
         first = size = self.size()
         longest = 0
         while size < min(first + 10_000_000, BIG):
             now, new = time.monotonic(), self.size()
-            check(now < start + seconds, f"the download stands still for {now - grown:.0f} s")
+            check(now < start + 60, f"the download stands still for {now - grown:.0f} s")
             check(self.curl.is_running() or new == BIG, f"curl ended: {self.curl.text()}")
             longest = max(longest, now - grown)
             if new > size:
                 size, grown = new, now
             time.sleep(0.002)
-        print(f"   no byte for {longest * 1000:.0f} ms after it")
+        excuse = EXPECT[ability] if longest > limit else ""
+        print(f"   no byte for {longest * 1000:.0f} ms after it {excuse}".rstrip())
+        check(longest < limit or excuse, f"more than {limit} s without a byte")
 
     def finish(self, seconds=90):
         """Ends well; prints what it took."""
