@@ -20,4 +20,6 @@ pub mod tunnel;
 pub mod traverse;
 #[cfg(feature = "broker")]
 pub mod broker;
+#[cfg(feature = "relay")]
+pub mod relay;
 pub mod node;
