@@ -5,10 +5,13 @@
 use super::endpoint::Endpoint;
 use super::host::Actor;
 use rit_core::base::{ContactId, Ecn, Path, PublicKey, Side, Time};
+use rit_core::broker::RelayService;
 use rit_core::crypto::{self, Secret, broker_contact};
 use rit_core::handshake::{Contact, PeerPolicy};
 use rit_core::transport::{Config, Event, StreamId, Transmit};
-use rit_core::wire::message::{self, ContactKey, Message};
+use rit_core::trust::{issue_relay_token, relay_end_key};
+use rit_core::wire::message::{self, ContactKey, Message, RelayOffer};
+use rit_core::wire::relay::{ChannelId, Claims};
 use std::any::Any;
 use std::collections::BTreeMap;
 
@@ -32,6 +35,8 @@ pub struct HostileBroker {
     endpoint: Endpoint,
     /// What it does wrong.
     pub lies: Lies,
+    /// Relays it names, truly, in each introduction.
+    pub relays: Vec<RelayService>,
     /// The contact of every introduction: the broker knows it, and may tell others.
     pub contacts: Vec<Contact>,
     inboxes: BTreeMap<usize, Vec<u8>>,
@@ -48,6 +53,7 @@ impl HostileBroker {
         HostileBroker {
             endpoint,
             lies: Lies::default(),
+            relays: Vec::new(),
             contacts: Vec::new(),
             inboxes: BTreeMap::new(),
         }
@@ -95,6 +101,7 @@ impl HostileBroker {
         let contact = Contact { id: ContactId([n; 8]), key: Secret::new([n; 32]) };
         let path_of = |link: usize| connections[link].path();
         let initiator_key = connections[initiator].peer_key().unwrap_or(device);
+        let relays = |side| self.relays.iter().map(|relay| offer_of(relay, n, side)).collect();
         let offer = |request, role, key: u8, peer, path| Message::Offer {
             request,
             role,
@@ -104,7 +111,7 @@ impl HostileBroker {
             peer,
             candidates: vec![path],
             services: Vec::new(),
-            relays: vec![],
+            relays: relays(role),
             mapping: 0,
         };
         let caller = self.lies.peer_at_responder.unwrap_or(initiator_key);
@@ -131,6 +138,16 @@ impl HostileBroker {
         let written = self.endpoint.connections[link].stream_write(CONTROL, &bytes);
         assert_eq!(written, Ok(bytes.len()), "the control stream takes a message");
     }
+}
+
+/// The right to use a relay in the `n`th introduction.
+fn offer_of(relay: &RelayService, n: u8, side: Side) -> RelayOffer {
+    let p = crypto::default_provider();
+    let (channel, expires_min) = (ChannelId([n; 8]), u32::MAX);
+    let claims = Claims { channel, side, rate: relay.rate, expires_min, node: [side as u8; 8] };
+    let token = issue_relay_token(p, &relay.secret, &claims);
+    let key = ContactKey(*relay_end_key(p, &relay.secret, &token).as_bytes());
+    RelayOffer { paths: relay.paths.clone(), token, key }
 }
 
 impl Actor for HostileBroker {

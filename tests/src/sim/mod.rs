@@ -10,6 +10,7 @@ pub mod clock;
 pub mod endpoint;
 pub mod host;
 pub mod hostile;
+pub mod hostile_relay;
 pub mod nat;
 pub mod net;
 pub mod raw_peer;

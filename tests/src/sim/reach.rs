@@ -18,8 +18,9 @@
 //!    address: Y's filter takes it unless it is address-and-port-dependent. From then on Y may send
 //!    to any port of X, and X goes on sending to the one that Y sent from: direct, though with
 //!    address-and-port-dependent mappings at both ends what comes from the peer never comes from
-//!    where it is sent to. RFC 9000 §8.2.2 allows that: an answer validates the path of the
-//!    question, wherever it comes from.
+//!    where it is sent to. RFC 9000 §8.2.3 allows that: an answer validates the path of the
+//!    question, wherever it comes from. One end only may follow the other there: if both did, they
+//!    would do so for ever.
 //!    In all other cases of D and D both would have to guess at once: relayed.
 //! 4. Where UDP is blocked there is nothing but the relay's TCP.
 

@@ -69,15 +69,24 @@ impl Trio {
         let first = broker.path();
         broker.addresses.push(Path { port: first.port + 1000, ..first });
         broker.addresses.push(Path { ip: BROKER_IPV6, ..first });
-        for (host, boxes) in [(trio.device, device), (trio.user, user)] {
-            if !boxes.is_empty() {
-                let site = trio.world.add_site(INTERNET, boxes);
-                trio.world.place(host, site);
-            }
-            let own = trio.world.host(host).addresses.clone();
-            trio.world.with(host, |node, _, now| node.set_local_paths(&own, now));
-        }
+        trio.place(trio.device, device);
+        trio.place(trio.user, user);
         trio
+    }
+
+    /// Takes a host to a site of its own behind boxes like these, and tells it its addresses there.
+    pub fn place(&mut self, host: HostId, boxes: &[NatConfig]) {
+        if !boxes.is_empty() {
+            let site = self.world.add_site(INTERNET, boxes);
+            self.world.place(host, site);
+        }
+        self.tell_addresses(host);
+    }
+
+    /// Tells a host its own addresses, as its port does.
+    pub fn tell_addresses(&mut self, host: HostId) {
+        let own = self.world.host(host).addresses.clone();
+        self.world.with(host, |node, _, now| node.set_local_paths(&own, now));
     }
 
     fn cast(mut world: World, broker: HostId, config: Config) -> Self {
