@@ -163,12 +163,6 @@ sim() {
     step "simulated networks" cargo_tests sim
 }
 
-nat() {
-    set_up need_c_compiler || return
-    set_up need_libclang || return
-    step "simulated NATs" cargo_tests nat
-}
-
 abi() {
     set_up need_c_compiler || return
     set_up need_cxx_compiler || return
@@ -218,6 +212,8 @@ scenarios() {
 nat() {
     PATH=$PATH:/usr/sbin:/sbin
     set_up need_c_compiler || return
+    set_up need_libclang || return
+    step "simulated NATs" cargo_tests nat
     set_up need_command curl curl || return
     set_up need_command ip iproute2 || return
     set_up need_command nft nftables || return
