@@ -99,8 +99,8 @@ impl Sites {
     ) -> Option<Datagram> {
         loop {
             let (site, dst) = (datagram.site, datagram.dst);
-            let is_near = is_here(site, &dst) || self.inner(site, &dst, is_here).is_some();
-            if site == INTERNET || is_near {
+            let is_near = || is_here(site, &dst) || self.inner(site, &dst, is_here).is_some();
+            if site == INTERNET || is_near() {
                 return Some(datagram);
             }
             let way = self.sites[site.0].boxes.iter_mut().find(|nat| nat.is_way_to(&dst));
