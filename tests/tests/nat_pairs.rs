@@ -39,7 +39,7 @@ const SEARCH_PORTS: usize = 48;
 /// pairs do.
 /// Two ends with address-and-port-dependent mappings and filters that let them meet follow each
 /// other from port to port, a hundred datagrams a second.
-const IS_CHASE_BOUNDED: bool = false;
+const IS_CHASE_BOUNDED: bool = true;
 const HAS_NAT64: bool = false;
 const HAS_RELAY: bool = false;
 const HAS_SEARCH: bool = false;

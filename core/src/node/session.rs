@@ -457,7 +457,6 @@ impl Node {
         match event {
             PathEvent::Moved => {
                 let path = tunnel.connection.path();
-                session.search.add(path, now);
                 if !session.is_over {
                     let moved = Event::SessionMoved { session: SessionId(handle.0), path };
                     self.events.push_back(moved);

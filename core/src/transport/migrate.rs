@@ -62,6 +62,16 @@ impl Connection {
         self.paths.is_latched = true;
     }
 
+    /// Whether to go where the peer was seen last. Behind NATs that give each address called
+    /// another port, each end's going is a move that the other sees: if both went along, they would
+    /// for ever. The initiator is the one that stays.
+    pub(super) fn may_follow(&mut self, path: Path) -> bool {
+        self.side == Side::Responder
+            || path.ip != self.paths.active.ip
+            || path.via != self.paths.active.via
+            || self.paths.may_follow(self.now)
+    }
+
     /// The newest of all packets, and not a mere probe, came from where the peer was not.
     /// `sequence` is that of our connection ID it came to.
     pub(super) fn on_peer_moved(&mut self, path: Path, sequence: Option<u64>) {
@@ -124,7 +134,10 @@ impl Connection {
     }
 
     pub(super) fn on_path_response(&mut self, data: [u8; 8]) {
-        self.paths.on_response(data);
+        if let Some(rtt) = self.paths.on_response(data, self.now) {
+            let path = self.paths.active;
+            self.events.push_back(Event::Path(PathEvent::Answered { path, rtt }));
+        }
         if self.paths.any_probes().is_some() {
             if let Some((path, rtt)) = self.paths.probes().on_response(data, self.now) {
                 self.events.push_back(Event::Path(PathEvent::Answered { path, rtt }));

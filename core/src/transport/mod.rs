@@ -172,7 +172,8 @@ pub enum Event {
 pub enum PathEvent {
     /// It is at another address: [`Connection::path`].
     Moved,
-    /// It is at a path that it was asked about: [`Connection::probe_path`].
+    /// It is at a path that it was asked about: [`Connection::probe_path`], or because it moved
+    /// there.
     Answered {
         /// Which.
         path: Path,

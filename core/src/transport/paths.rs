@@ -12,9 +12,14 @@ use core::time::Duration;
 /// Bytes that may go to an address we chose to try before anything came from it: three probes.
 const TRY_BYTES: u64 = 1200;
 
+/// Moves with shorter pauses between them that are no chase yet.
+const FEW_MOVES: u32 = 4;
+const PAUSE: Duration = Duration::from_secs(30);
+
 /// A PATH_CHALLENGE that waits for its answer.
 struct Challenge {
     data: [u8; 8],
+    asked_at: Time,
     /// To be said now, whatever else there is to say.
     is_due: bool,
     again_at: Time,
@@ -35,6 +40,8 @@ pub(super) struct Paths {
     /// On the active path: what may be sent to an address not validated follows from it.
     pub(super) received: u64,
     pub(super) sent: u64,
+    /// When the peer last moved, and how often without a pause.
+    moves: (Time, u32),
     /// Where the datagram at hand came from, and its length.
     pub(super) from: (Path, usize),
     /// What it was marked with.
@@ -52,6 +59,7 @@ impl Paths {
             probes: None,
             received: 0,
             sent: 0,
+            moves: (Time::ZERO, 0),
             from: (path, 0),
             from_ecn: Ecn::NotEct,
         }
@@ -107,6 +115,14 @@ impl Paths {
         (self.received, self.sent, self.challenge) = (0, 0, None);
     }
 
+    /// Counts a move of the peer to be followed; false if there were too many without a pause.
+    pub(super) fn may_follow(&mut self, now: Time) -> bool {
+        let (last, count) = self.moves;
+        let count = if now.since(last) > PAUSE { 1 } else { count.saturating_add(1) };
+        self.moves = (now, count);
+        count <= FEW_MOVES
+    }
+
     /// The peer moved to `path`. The address left is where to go back to, if it is validated.
     pub(super) fn on_moved(&mut self, path: Path) {
         if self.previous == Some(path) {
@@ -148,7 +164,8 @@ impl Paths {
     pub(super) fn challenge(&mut self, data: [u8; 8], interval: Duration, now: Time) {
         let gives_up_at = now + interval * 3;
         let again_at = now + interval;
-        self.challenge = Some(Challenge { data, is_due: true, again_at, gives_up_at, interval });
+        self.challenge =
+            Some(Challenge { data, asked_at: now, is_due: true, again_at, gives_up_at, interval });
     }
 
     /// What is asked, if it is not answered yet.
@@ -167,12 +184,12 @@ impl Paths {
     }
 
     /// PATH_RESPONSE (RFC 9000 §8.2.3); a late or foreign one is harmless.
-    pub(super) fn on_response(&mut self, data: [u8; 8]) {
-        if self.asked() == Some(data) {
-            self.challenge = None;
-            self.is_validated = true;
-            self.previous = None;
-        }
+    /// How long the peer took to answer, if this was it.
+    pub(super) fn on_response(&mut self, data: [u8; 8], now: Time) -> Option<Duration> {
+        let challenge = self.challenge.take_if(|challenge| challenge.data == data)?;
+        self.is_validated = true;
+        self.previous = None;
+        Some(now.since(challenge.asked_at))
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
@@ -234,9 +251,9 @@ mod tests {
         assert_eq!(paths.room(), 0);
         paths.on_received(B, 1);
         assert_eq!(paths.room(), 3);
-        paths.on_response([8; 8]);
+        assert_eq!(paths.on_response([8; 8], Time::ZERO), None);
         assert!(!paths.is_validated());
-        paths.on_response([7; 8]);
+        assert_eq!(paths.on_response([7; 8], Time::ZERO + INTERVAL), Some(INTERVAL));
         assert_eq!((paths.room(), paths.asked(), paths.deadline()), (usize::MAX, None, None));
     }
 
@@ -268,6 +285,17 @@ mod tests {
         paths.on_challenge_sent();
         assert!(!paths.handle_timeout(Time::ZERO + INTERVAL * 10));
         assert!(paths.is_challenge_due());
+    }
+
+    #[test]
+    fn a_chase_is_given_up() {
+        let mut paths = Paths::new(A, true);
+        let at = |s| Time::ZERO + Duration::from_secs(s);
+        assert!((0..FEW_MOVES).all(|_| paths.may_follow(at(20))));
+        assert!(
+            !paths.may_follow(at(20)) && !paths.may_follow(at(50)) && !paths.may_follow(at(80))
+        );
+        assert!(paths.may_follow(at(111)));
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl Connection {
     /// The newest packet says where the peer is, and which of our connection IDs it uses.
     fn on_newest(&mut self) {
         let (path, _) = self.paths.from;
-        if path != self.paths.active && self.is_confirmed {
+        if path != self.paths.active && self.is_confirmed && self.may_follow(path) {
             self.on_peer_moved(path, self.used_cid);
         }
         if let Some(sequence) = self.used_cid {

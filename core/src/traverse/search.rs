@@ -36,17 +36,21 @@ const RESPONDER_PATIENCE: u32 = 2;
 
 struct Candidate {
     path: Path,
+    /// The broker or the peer named it. Where a datagram merely came from may be anybody's address.
+    is_named: bool,
     /// Questions since the last answer.
     misses: u32,
-    ask_at: Time,
+    /// When the next question is due, if one is.
+    ask_at: Option<Time>,
     answered_at: Option<Time>,
     /// The newest round trips, newest first.
     rtts: Vec<Duration>,
 }
 
 impl Candidate {
-    fn new(path: Path, now: Time) -> Self {
-        Candidate { path, misses: 0, ask_at: now, answered_at: None, rtts: Vec::new() }
+    fn new(path: Path, is_named: bool, now: Time) -> Self {
+        let (answered_at, rtts) = (None, Vec::new());
+        Candidate { path, is_named, misses: 0, ask_at: Some(now), answered_at, rtts }
     }
 
     /// Answered, and not silent since for so long that it must be taken for gone.
@@ -60,12 +64,15 @@ impl Candidate {
         Some(if self.path.via == 0 { rtt } else { rtt + rtt / 4 + RELAY_COST })
     }
 
-    /// How long to wait for the answer to the question just asked.
-    fn wait(&self) -> Duration {
-        match self.misses.checked_sub(MAX_MISSES + 1) {
+    /// How long to wait for the answer to the question just asked; `None`: until it asks again.
+    fn wait(&self) -> Option<Duration> {
+        if !self.is_named && self.answered_at.is_none() {
+            return None;
+        }
+        Some(match self.misses.checked_sub(MAX_MISSES + 1) {
             None => FIRST_WAIT * (1 << self.misses.saturating_sub(1)),
             Some(more) => SLOW_WAIT * (1 << more.min(MAX_SLOW_DOUBLINGS)),
-        }
+        })
     }
 }
 
@@ -101,6 +108,10 @@ impl Search {
     /// The peer may be at `path`: to be asked at once. One more than [`MAX_CANDIDATES`] takes the
     /// place of one that does not answer, or has none.
     pub fn add(&mut self, path: Path, now: Time) {
+        self.add_one(path, true, now);
+    }
+
+    fn add_one(&mut self, path: Path, is_named: bool, now: Time) {
         if path.port == 0 || self.candidates.iter().any(|known| known.path == path) {
             return;
         }
@@ -112,15 +123,16 @@ impl Search {
                 None => return,
             };
         }
-        self.candidates.push(Candidate::new(path, now));
+        self.candidates.push(Candidate::new(path, is_named, now));
     }
 
-    /// The peer asked from `path`: it may be there, and its NAT lets our question in now.
+    /// The peer asked from `path`: it may be there, and its NAT lets our question in now: one for
+    /// each of its.
     pub fn on_asked(&mut self, path: Path, now: Time) {
-        self.add(path, now);
+        self.add_one(path, false, now);
         if let Some(candidate) = self.find(path) {
             if !candidate.is_warm() {
-                candidate.ask_at = now;
+                candidate.ask_at = Some(now);
                 candidate.misses = candidate.misses.min(1);
             }
         }
@@ -128,19 +140,19 @@ impl Search {
 
     /// The peer answered on `path`.
     pub fn on_answered(&mut self, path: Path, rtt: Duration, now: Time) {
-        self.add(path, now);
+        self.add_one(path, false, now);
         self.has_news = true;
         let Some(candidate) = self.find(path) else { return };
         candidate.answered_at = Some(now);
         candidate.misses = 0;
         candidate.rtts.insert(0, rtt);
         candidate.rtts.truncate(SAMPLES);
-        candidate.ask_at = now + KEEP_WARM;
+        candidate.ask_at = Some(now + KEEP_WARM);
         let cost = candidate.cost();
         let is_better = |c: &&Candidate| c.cost().is_some() && c.cost() < cost;
         if self.candidates.iter().filter(is_better).count() > MAX_WARM {
             if let Some(candidate) = self.find(path) {
-                candidate.ask_at = now + SLOW_WAIT;
+                candidate.ask_at = Some(now + SLOW_WAIT);
             }
         }
     }
@@ -165,21 +177,22 @@ impl Search {
     /// Our network changed, or the peer's did: nothing learnt so far counts.
     pub fn restart(&mut self, now: Time) {
         for candidate in &mut self.candidates {
-            *candidate = Candidate::new(candidate.path, now);
+            *candidate = Candidate::new(candidate.path, candidate.is_named, now);
         }
     }
 
     /// The next path to ask.
     pub fn poll_probe(&mut self, now: Time) -> Option<Path> {
-        let candidate = self.candidates.iter_mut().find(|candidate| candidate.ask_at <= now)?;
+        let is_due = |c: &&mut Candidate| c.ask_at.is_some_and(|at| at <= now);
+        let candidate = self.candidates.iter_mut().find(is_due)?;
         candidate.misses = candidate.misses.saturating_add(1);
-        candidate.ask_at = now + candidate.wait();
+        candidate.ask_at = candidate.wait().map(|wait| now + wait);
         Some(candidate.path)
     }
 
     /// When the next question is due.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.candidates.iter().map(|candidate| candidate.ask_at).min()
+        self.candidates.iter().filter_map(|candidate| candidate.ask_at).min()
     }
 
     /// Where to go from `active`, on which probes timed out `unanswered` times in a row; `None`:
@@ -194,7 +207,7 @@ impl Search {
         } else if self.in_trouble_since.is_none() {
             self.in_trouble_since = Some(now);
             self.candidates.iter_mut().filter(|c| c.path != active).for_each(|candidate| {
-                candidate.ask_at = now;
+                candidate.ask_at = Some(now);
                 candidate.misses = candidate.misses.min(1);
             });
         }
