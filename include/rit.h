@@ -587,7 +587,9 @@ struct rit_path {
      */
     uint32_t struct_size;
     /**
-     * The port's number of the interface; 0: whichever routing chooses.
+     * The port's number of the interface; 0: whichever routing chooses. Two paths that differ in
+     * it are different paths: a datagram that came in has the number only if the node sent to that
+     * address by that interface, or the address means nothing without it (IPv6 link-local).
      */
     uint32_t ifindex;
     /**

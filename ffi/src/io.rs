@@ -15,7 +15,9 @@ use rit_core::base::{Ecn, Path};
 pub struct rit_path {
     /// sizeof(struct rit_path).
     pub struct_size: u32,
-    /// The port's number of the interface; 0: whichever routing chooses.
+    /// The port's number of the interface; 0: whichever routing chooses. Two paths that differ in
+    /// it are different paths: a datagram that came in has the number only if the node sent to that
+    /// address by that interface, or the address means nothing without it (IPv6 link-local).
     pub ifindex: u32,
     /// IPv6 address in network order; IPv4 as ::ffff:a.b.c.d.
     pub ip: [u8; 16],
