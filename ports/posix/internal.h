@@ -81,7 +81,7 @@ struct ritp_train {
 };
 
 /* A path that the node sends to by a certain interface: what comes back by that one is said to. To
- * all others a datagram's interface says nothing, and a path without one is whichever it comes by. */
+ * all others a datagram's interface says nothing: a path without one is whichever it comes by. */
 struct ritp_pin {
     uint8_t ip[16];
     uint16_t port;

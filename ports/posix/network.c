@@ -3,8 +3,8 @@
  * Owns which own addresses the node is told (RFC 8445 section 5.1.1.1), what tells of a change (on
  * Linux rtnetlink, elsewhere a look every 30 s), that a suspended system is noticed, the socket to
  * the router. Does not own what the node does about it, nor the conversation with the router
- * (portmap.c). A burst of changes is one; a change that leaves addresses and the wide routes as they
- * were is none.
+ * (portmap.c). A burst of changes is one; a change that leaves addresses and the wide routes as
+ * they were is none.
  */
 #define _DEFAULT_SOURCE /* IFF_UP */
 

@@ -1,5 +1,5 @@
-/* test_network.c: own addresses, changes of the network and of the sockets, with a fake librit. What
- * real interfaces do is tested in network namespaces (tests/nat). */
+/* test_network.c: own addresses, changes of the network and of the sockets, with a fake librit.
+ * What real interfaces do is tested in network namespaces (tests/nat). */
 #define _DEFAULT_SOURCE
 
 #include <arpa/inet.h>

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "fake_rit.h"
@@ -395,6 +396,7 @@ static struct sockaddr_in router_at(int fd) {
 
 static void test_told(const char *state_dir) {
     struct rit_posix_config config = {.state_dir = state_dir};
+    const struct timeval patience = {.tv_sec = 10};
     struct sockaddr_in at = {.sin_family = AF_INET}, from;
     socklen_t from_len = sizeof from;
     struct rit_posix_event event;
@@ -406,6 +408,7 @@ static void test_told(const char *state_dir) {
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     CHECK(port != NULL && bind(fd, (struct sockaddr *)&at, sizeof at) == 0);
     CHECK(port->router_fd < 0); /* not wanted */
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0);
     at = router_at(fd);
     ritp_router_open(port, &at, fake.now_us);
     CHECK(rit_posix_step(port, 0) == 0);
