@@ -155,7 +155,8 @@ static void test_dead_socket(const char *state_dir) {
         unsigned before = fake.datagrams;
         CHECK(dup2(null, port->udp[0]) == port->udp[0]);
         if (which == 0)
-            CHECK(fake.io.send(fake.io.ctx, &own, (const uint8_t *)"a", 1) != 0);
+            CHECK(fake.io.send(fake.io.ctx, &own, (const uint8_t *)"a", 1) != 0 &&
+                  port->has_dead_socket);
         fake.changes = 0;
         CHECK(rit_posix_step(port, 0) == 0 && rit_posix_step(port, 0) == 0);
         CHECK(fake.changes == 1 && port->udp_port[0] == own.port);
@@ -197,6 +198,10 @@ static void test_interfaces(const char *state_dir) {
         to.ifindex = 9999;
         CHECK(fake.io.send(fake.io.ctx, &to, (const uint8_t *)"a", 1) != 0);
         CHECK(fake.io.send_batch(fake.io.ctx, &to, (const uint8_t *)"abc", 3, 1) != 0);
+        fake.sendmsg.error = EINVAL; /* whatever for: there was no mark */
+        to.ecn = 0;
+        CHECK(fake.io.send(fake.io.ctx, &to, (const uint8_t *)"a", 1) != 0);
+        fake.sendmsg.error = 0;
         CHECK(!port->sends_no_marks && !port->has_dead_socket);
     }
     CHECK(port->pin_count == 4);
