@@ -31,7 +31,7 @@ def two_interfaces(world, moves, user=(PUBLIC,)):
 
 def goes_on(cast, transfer, mover):
     """Without a new connection, and told as a change by whom it happened to."""
-    transfer.stall()
+    transfer.stall(1)
     mover.wait_line(r"^network-changed")
     transfer.finish()
     cast.page()
