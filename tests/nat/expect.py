@@ -18,6 +18,7 @@ EXPECT = {
     "moves unheard": "not yet: nobody tells one end where the other has moved to",
     "tcp": "not yet: no way by TCP where UDP is blocked",
     "quiet receiver": "not yet: who only receives is silent until its keep-alive",
+    "idle budget": "not yet: a keep-alive every ten seconds",
     "quick": "not yet: a lost first flight waits for its timer, a second, whatever arrives",
 }
 
