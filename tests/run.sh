@@ -209,6 +209,7 @@ scenarios() {
     fi
 }
 
+# NATs in the simulator, then the kernel's own with the real programs.
 nat() {
     PATH=$PATH:/usr/sbin:/sbin
     set_up need_c_compiler || return
