@@ -141,7 +141,7 @@ class Download:
         wait_until(lambda: self.size() >= part * BIG, seconds, f"{part:.0%} of the file came")
         check(self.size() < BIG, "the download was over before anything happened")
 
-    def stall(self, limit, ability="open"):
+    def stall(self, limit, ability="punch"):
         """The longest time without a new byte, from now until 10 MB more have come. It may be
         `limit` seconds where that ability is there."""
         start = grown = time.monotonic()
