@@ -24,7 +24,7 @@ class Stage:
         if relays:
             secret = world.folder / "relay-secret"
             secret.write_bytes(random.Random(3).randbytes(32))
-            options = ["--relay-secret-file", secret]
+            options = ["--role", "broker", "--relay-secret", secret]
         for number in range(relays):
             options += ["--relay", self.start_relay(f"relay{number}", secret)]
         with self.broker_host:
@@ -36,7 +36,7 @@ class Stage:
         with host:
             at = f"{host.address}:{free_port(host.address)}"
             self.relays[name] = self.world.start(
-                name, self.world.tools.server, "--role", "relay", "--relay-secret-file", secret,
+                name, self.world.tools.server, "--role", "relay", "--relay-secret", secret,
                 "--state", self.world.folder / name, "--listen", at)
         self.relays[name].wait_line(r"^ready")
         return at
