@@ -220,6 +220,7 @@ nat() {
     set_up need_command nft nftables || return
     set_up need_command python3 python3 || return
     set_up need_web_server || return
+    set_up need_port_mapper || return
     programs || return
     lab_runner || {
         skip "kernel lab" "no network namespace with nftables can be made here"

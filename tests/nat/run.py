@@ -22,7 +22,16 @@ sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 
 from harness import Failed, Skipped, World, with_limit  # noqa: E402 (the path above)
 
-MODULES = ("labcheck", "recovery", "idle", "changes", "sessions")
+MODULES = (
+    "labcheck",
+    "recovery",
+    "idle",
+    "changes",
+    "netchange_interfaces",
+    "netchange_paths",
+    "netchange_portmap",
+    "sessions",
+)
 LIMIT_S = 150
 OUTCOMES = ("passed", "failed", "skipped")
 

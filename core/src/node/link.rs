@@ -11,7 +11,7 @@ use crate::base::{Ecn, Path, Time};
 use crate::crypto::broker_contact;
 use crate::handshake::Contact;
 use crate::transport::{CloseReason, Connection, Event as ConnectionEvent, Transmit};
-use crate::traverse::FirstFlight;
+use crate::traverse::{FirstFlight, by_nat64, is_by_nat64};
 use crate::wire::VERSION;
 use crate::wire::message::{CANDIDATES_MAX, EnrolCode, Message, ServiceInfo};
 use alloc::collections::VecDeque;
@@ -62,6 +62,8 @@ pub(super) struct Link {
     pub(super) observed: Option<(Path, Option<Path>)>,
     /// Those other sockets.
     others: Vec<Path>,
+    /// What was said in hello is not so any more.
+    is_hello_stale: bool,
 }
 
 impl Link {
@@ -81,6 +83,7 @@ impl Link {
             broker_time: None,
             observed: None,
             others: Vec::new(),
+            is_hello_stale: false,
         }
     }
 
@@ -226,6 +229,9 @@ impl Link {
                 self.wait(endpoint, now);
             }
         }
+        if self.is_hello_stale && self.is_online() {
+            self.announce(now);
+        }
         if let Some(connection) = &mut self.connection {
             self.control.flush(connection);
             endpoint.keep_cids(connection, Owner::Broker);
@@ -255,8 +261,18 @@ impl Link {
         let _ = self.send_hello(now);
     }
 
+    /// What we offer or where we are changed: the broker is told, at once or once it knows us.
+    pub(super) fn announce(&mut self, now: Time) {
+        self.is_hello_stale = true;
+        if self.is_online() {
+            // A failure closes the link, which connects again and says hello anew.
+            let _ = self.send_hello(now);
+        }
+    }
+
     /// Tells the broker what we offer and where we are.
     pub(super) fn send_hello(&mut self, now: Time) -> Result<(), NodeError> {
+        self.is_hello_stale = false;
         let mut candidates = self.local_paths.clone();
         candidates.truncate(CANDIDATES_MAX);
         let hello = Message::Hello {
@@ -326,7 +342,9 @@ impl Link {
     /// Shows itself to the broker's other sockets, so that the broker sees how our NAT maps.
     fn ask_others(&mut self) {
         if let Some(connection) = &mut self.connection {
-            self.others.iter().for_each(|path| connection.probe_path(*path));
+            let is_by_nat64 = is_by_nat64(&connection.path());
+            let callable = |path: &Path| if is_by_nat64 { by_nat64(*path) } else { *path };
+            self.others.iter().map(callable).for_each(|path| connection.probe_path(path));
         }
     }
 

@@ -437,11 +437,8 @@ impl Node {
     fn announce(&mut self, now: Time) {
         self.link.services =
             self.services.iter().map(|(_, offered)| offered.info.clone()).collect();
-        if self.link.is_online() {
-            // A failure closes the link, which connects again and says hello anew.
-            let _ = self.link.send_hello(now);
-            self.process_link(now);
-        }
+        self.link.announce(now);
+        self.process_link(now);
     }
 
     fn process_link(&mut self, now: Time) {

@@ -10,7 +10,7 @@ use crate::base::{Ecn, Handle, Path, PublicKey, Side, Time};
 use crate::crypto::Secret;
 use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{Connection, PathEvent, StreamId, Transmit};
-use crate::traverse::{FirstFlight, Search};
+use crate::traverse::{FirstFlight, Search, by_nat64, is_by_nat64};
 use crate::tunnel::{Tunnel, TunnelEvent};
 use crate::wire::message::{Message, RelayOffer, SERVICE_UDP, ServiceInfo};
 use alloc::boxed::Box;
@@ -112,7 +112,9 @@ impl Session {
     pub(super) fn handle_datagram(&mut self, path: Path, ecn: Ecn, datagram: &mut [u8], now: Time) {
         let Phase::Active(tunnel) = &mut self.phase else { return };
         tunnel.connection.handle_datagram(path, ecn, datagram, now);
-        if tunnel.connection.is_path_latched() {
+        // The end that responds answers by the relays too, until it is sure to be heard.
+        let is_heard = self.is_initiator || tunnel.connection.is_established();
+        if is_heard && tunnel.connection.is_path_latched() {
             self.first_flight.clear();
         }
     }
@@ -280,7 +282,7 @@ impl Node {
                 relays,
                 mapping,
             } => {
-                let way = Way { candidates, relays, mapping, services };
+                let way = self.callable(Way { candidates, relays, mapping, services });
                 let contact = Contact { id: contact_id, key: Secret::new(contact_key.0) };
                 match role {
                     Side::Initiator => self.on_offer(request, &contact, peer, way, now),
@@ -289,6 +291,15 @@ impl Node {
             }
             _ => {}
         }
+    }
+
+    /// The same, with addresses as they are called from this node's network.
+    fn callable(&self, mut way: Way) -> Way {
+        if self.link.connection().is_some_and(|link| is_by_nat64(&link.path())) {
+            let relayed = way.relays.iter_mut().flat_map(|relay| &mut relay.paths);
+            way.candidates.iter_mut().chain(relayed).for_each(|path| *path = by_nat64(*path));
+        }
+        way
     }
 
     /// We asked; here is the way.
@@ -366,6 +377,7 @@ impl Node {
                 if let Some(session) = self.sessions.get_mut(handle) {
                     session.phase = Phase::Active(Box::new(Tunnel::new(connection)));
                     if let Some(Met { search, relays, mapping }) = met {
+                        session.first_flight = FirstFlight::beside(path, relays.clone());
                         (session.search, session.relays) = (search, relays);
                         session.mapping = mapping;
                     }

@@ -7,12 +7,16 @@ use crate::base::{Ecn, Path};
 use crate::transport::Transmit;
 use alloc::vec::Vec;
 
-/// FirstFlight tried; each costs a copy of the first flight.
+/// Candidates tried; each costs a copy of the first flight.
 pub const MAX_COPIES: usize = 8;
 
 /// Copies of the handshake's datagrams for every candidate but the one that the connection has.
 #[derive(Debug, Default)]
 pub struct FirstFlight {
+    /// Where the connection sends; `None`: there is nothing to copy any more.
+    first: Option<Path>,
+    /// It is to have the copy again.
+    is_again: bool,
     others: Vec<Path>,
     copy: Vec<u8>,
     /// Copies of `copy` sent.
@@ -31,12 +35,18 @@ impl FirstFlight {
         }
         let first = *unique.first()?;
         unique.remove(0);
-        Some((first, FirstFlight { sent: unique.len(), others: unique, copy: Vec::new() }))
+        Some((first, FirstFlight::beside(first, unique)))
+    }
+
+    /// For a connection that sends to `first`, copies to `others`.
+    pub fn beside(first: Path, others: Vec<Path>) -> FirstFlight {
+        let (first, is_again, copy) = (Some(first), false, Vec::new());
+        FirstFlight { first, is_again, sent: others.len(), others, copy }
     }
 
     /// The connection sent this to the first candidate.
     pub fn on_transmit(&mut self, datagram: &[u8]) {
-        if !self.others.is_empty() {
+        if self.first.is_some() {
             self.copy.clear();
             self.copy.extend_from_slice(datagram);
             self.sent = 0;
@@ -49,6 +59,10 @@ impl FirstFlight {
         if self.copy.is_empty() {
             return;
         }
+        if self.first == Some(path) {
+            self.is_again = true;
+            return;
+        }
         self.others.retain(|other| *other != path);
         self.others.truncate(MAX_COPIES - 2);
         self.sent = self.sent.min(self.others.len());
@@ -57,10 +71,11 @@ impl FirstFlight {
 
     /// The next copy to send.
     pub fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<Transmit> {
-        let path = *self.others.get(self.sent)?;
+        let again = self.first.filter(|_| core::mem::take(&mut self.is_again));
+        let path = again.or(self.others.get(self.sent).copied())?;
         let out = buf.get_mut(..self.copy.len())?;
         out.copy_from_slice(&self.copy);
-        self.sent += 1;
+        self.sent += usize::from(again.is_none());
         Some(Transmit { path, len: self.copy.len(), ecn: Ecn::NotEct })
     }
 
@@ -87,6 +102,10 @@ mod tests {
         others.on_transmit(b"abc");
         assert_eq!(others.poll_transmit(&mut buf), Some(copy(2)));
         assert_eq!(others.poll_transmit(&mut buf), Some(copy(3)));
+        assert_eq!(others.poll_transmit(&mut buf), None);
+        // The connection's own shows itself: what was sent there was lost.
+        others.add(path(1));
+        assert_eq!(others.poll_transmit(&mut buf), Some(copy(1)));
         assert_eq!(others.poll_transmit(&mut buf), None);
         others.on_transmit(b"abc");
         others.clear();
