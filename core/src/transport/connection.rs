@@ -28,6 +28,11 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::time::Duration;
 
+/// So many packets are a steady stream. Where it stops, the end that but receives asks for the
+/// peer: perhaps its own address is another one now, which the peer learns by that.
+const STEADY: u32 = 32;
+const MIN_LULL: Duration = Duration::from_millis(200);
+
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -141,6 +146,9 @@ pub struct Connection {
     pub(super) handshake_deadline: Option<Time>,
     idle_deadline: Option<Time>,
     keep_alive_deadline: Option<Time>,
+    /// Much came lately, and by then more should have.
+    lull_deadline: Option<Time>,
+    heard_in_a_row: u32,
     /// Something ack-eliciting was sent since the last packet came (RFC 9000 §10.1).
     pub(super) has_sent_since_receive: bool,
     pub(super) events: VecDeque<Event>,
@@ -239,6 +247,8 @@ impl Connection {
             close: Close::default(),
             idle_deadline: None,
             keep_alive_deadline: None,
+            lull_deadline: None,
+            heard_in_a_row: 0,
             has_sent_since_receive: false,
             events: VecDeque::new(),
         })
@@ -428,6 +438,7 @@ impl Connection {
             self.idle_deadline,
             self.deaf_deadline(),
             self.keep_alive_deadline,
+            self.lull_deadline,
             self.paths.deadline(),
             self.streams.next_deadline(),
         ];
@@ -463,6 +474,12 @@ impl Connection {
         }
         if self.paths.is_challenge_due() {
             self.probe();
+        }
+        if is_due(self.lull_deadline) {
+            (self.lull_deadline, self.heard_in_a_row) = (None, 0);
+            if !self.spaces[SpaceId::Data as usize].sent.has_ack_eliciting() {
+                self.probe();
+            }
         }
         if is_due(self.keep_alive_deadline) {
             self.keep_alive_deadline = None;
@@ -524,6 +541,11 @@ impl Connection {
     pub(super) fn on_heard(&mut self) {
         self.has_sent_since_receive = false;
         self.restart_idle_timer();
+        self.heard_in_a_row = self.heard_in_a_row.saturating_add(1);
+        if self.heard_in_a_row >= STEADY && self.state == State::Established {
+            let lull = (self.recovery.pto(SpaceId::Data) * 2).max(MIN_LULL);
+            self.lull_deadline = Some(self.now + lull);
+        }
     }
 
     /// The shorter of both ends', but three probe timeouts at least (RFC 9000 §10.1).
