@@ -7,12 +7,14 @@ mod connection;
 mod handshake;
 mod message;
 mod node;
+mod relay;
 mod wire;
 
 pub use connection::connection;
 pub use handshake::crypto_reassembly;
 pub use message::message;
 pub use node::node;
+pub use relay::relay;
 pub use wire::{frame, packet};
 
 /// A fuzz target: its name and its body.
@@ -26,4 +28,5 @@ pub const TARGETS: &[Target] = &[
     ("message", message),
     ("connection", connection),
     ("node", node),
+    ("relay", relay),
 ];

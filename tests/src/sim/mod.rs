@@ -15,6 +15,7 @@ pub mod nat;
 pub mod net;
 pub mod raw_peer;
 pub mod reach;
+pub mod relay;
 pub mod seeds;
 pub mod sites;
 pub mod store;
