@@ -8,7 +8,9 @@ use super::control::{CODE_CONTROL, CONTROL_STREAM, Control};
 use super::endpoint::{Endpoint, First, HeldContact, Route};
 use super::{Config, ConfigError};
 use crate::base::{Ecn, Path, PublicKey, Rng, Time};
-use crate::broker::{Answer, AskId, Broker, BrokerEvent, Limits, LinkId, Output, Query};
+use crate::broker::{
+    Answer, AskId, Broker, BrokerEvent, Limits, LinkId, Output, Query, RelayService,
+};
 use crate::crypto::{Provider, Signer, broker_contact};
 use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{self, Connection, Event, Local, PathEvent, Transmit};
@@ -88,6 +90,17 @@ impl BrokerNode {
     /// Connections there are now.
     pub fn links(&self) -> usize {
         self.links.len()
+    }
+
+    /// The relays that offers name from now on, the first the one to prefer.
+    pub fn set_relays(&mut self, relays: Vec<RelayService>) {
+        self.broker.set_relays(relays);
+    }
+
+    /// Where else this broker is reached, on sockets with another `ifindex` than the one that
+    /// nodes know: nodes ask there, so that both learn how their NAT maps.
+    pub fn set_others(&mut self, others: Vec<Path>) {
+        self.broker.set_others(others);
     }
 
     /// Closes all links, so that nodes need not find out by silence. Drain `poll_transmit` once
@@ -199,6 +212,7 @@ impl BrokerNode {
             match event {
                 Event::Connected => self.on_connected(id, now),
                 Event::Path(PathEvent::Moved) => self.on_moved(id, now),
+                Event::Path(PathEvent::Asked(path)) => self.on_asked(id, path, now),
                 Event::Closed(_) => self.broker.on_disconnected(id, now),
                 Event::Opened(CONTROL_STREAM) => {
                     if let Some(link) = self.links.get_mut(&id) {
@@ -233,6 +247,15 @@ impl BrokerNode {
     fn on_moved(&mut self, id: LinkId, now: Time) {
         if let Some(link) = self.links.get(&id) {
             self.broker.on_observed(id, link.connection.path(), now);
+        }
+    }
+
+    /// The node asked from `path`: if it did at another socket, that tells how its NAT maps.
+    fn on_asked(&mut self, id: LinkId, path: Path, now: Time) {
+        let Some(known) = self.links.get(&id).map(|link| link.connection.path()) else { return };
+        let is_v4 = |path: Path| path.socket_addr().is_ipv4();
+        if path.ifindex != known.ifindex && is_v4(path) == is_v4(known) {
+            self.broker.on_observed_elsewhere(id, path, now);
         }
     }
 
