@@ -8,6 +8,8 @@ use rit_core::trust::IdentityError;
 use rit_core::wire::text::TextError;
 use thiserror::Error;
 
+use crate::state::RELAY_SECRET_LEN;
+
 #[derive(Debug, Error)]
 pub(crate) enum Error {
     #[error("no state folder: neither XDG_STATE_HOME nor HOME is set; give one with --state")]
@@ -22,7 +24,11 @@ pub(crate) enum Error {
              node must then be told", path.display())]
     Identity { path: PathBuf, source: IdentityError },
     #[error("{path} can be read by others; if none did: chmod 600 {path}", path = .0.display())]
-    IdentityMode(PathBuf),
+    FileMode(PathBuf),
+    #[error("{} does not hold a relay's secret, {RELAY_SECRET_LEN} bytes", .0.display())]
+    RelaySecret(PathBuf),
+    #[error("--relay {relay}: {reason}")]
+    Relay { relay: String, reason: String },
     #[error("the database {}: {source}", path.display())]
     Store { path: PathBuf, source: sqlx::Error },
     #[error("the database {}: {source}", path.display())]

@@ -1,11 +1,12 @@
-//! `rit-server`: the librit broker as a service.
+//! `rit-server`: the librit broker and relay as a service.
 //!
 //! Owns the command line and standard output, where each line is a word and its value, for people
-//! and scripts: `address rit://…`, `enrol-code …`, `ready`. Logs go to standard error, without
-//! secrets.
+//! and scripts: `address rit://…`, `enrol-code …`, of a relay alone `relay HOST:PORT`, `ready`.
+//! Logs go to standard error, without secrets.
 
 mod code;
 mod error;
+mod relays;
 mod serve;
 mod sockets;
 mod state;
@@ -17,13 +18,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
 use crate::error::Error;
 use crate::store::Store;
 
-/// The librit broker: enrols nodes and introduces one to another.
+/// The librit broker and relay: enrols nodes, introduces one to another, and passes on what two of
+/// them say to each other where no direct path is found. It cannot read that.
 ///
 /// Without arguments it makes its identity and database in a state folder, listens on UDP port
 /// 7480, prints its address and a one-time enrol code, and serves until it is interrupted.
@@ -54,6 +56,41 @@ struct ServeArgs {
     /// Where nodes reach this server, if it is behind a name or a port forwarding.
     #[arg(long, value_name = "HOST[:PORT]")]
     public: Option<String>,
+    /// What this process is.
+    #[arg(long, value_enum, default_value_t = Role::Both)]
+    role: Role,
+    /// A relay beside or instead of this process; it needs the same secret. Repeat for more.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    relay: Vec<String>,
+    /// The secret that broker and relays share, 32 bytes [default: relay-secret in the state
+    /// folder, made at the first start].
+    #[arg(long, value_name = "FILE")]
+    relay_secret: Option<PathBuf>,
+    /// A second UDP port, by which nodes learn how their NAT maps; 0: none [default: the one after
+    /// the first, if it is free].
+    #[arg(long, value_name = "PORT")]
+    second_port: Option<u16>,
+}
+
+/// What a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Role {
+    /// Enrols and introduces.
+    Broker,
+    /// Passes datagrams on.
+    Relay,
+    /// Both, on the same sockets.
+    Both,
+}
+
+impl Role {
+    fn is_broker(self) -> bool {
+        self != Role::Relay
+    }
+
+    fn is_relay(self) -> bool {
+        self != Role::Broker
+    }
 }
 
 #[derive(Args)]
@@ -125,11 +162,15 @@ fn run(command: Command) -> Result<(), Error> {
 }
 
 async fn serve(args: ServeArgs) -> Result<(), Error> {
-    let public = args.public.as_deref().map(serve::parse_public).transpose()?;
-    let server = serve::Server::start(args.common.state_dir()?, &args.listen, public).await?;
-    say("address", &server.uri().to_string())?;
-    for code in code::make(server.store(), code::VALID, 1).await? {
-        say("enrol-code", &code)?;
+    let server = serve::Server::start(args.common.state_dir()?, &args).await?;
+    if let Some((uri, store)) = server.broker() {
+        say("address", &uri.to_string())?;
+        for code in code::make(store, code::VALID, 1).await? {
+            say("enrol-code", &code)?;
+        }
+    }
+    if let Some(relay) = server.relay() {
+        say("relay", &relay)?;
     }
     say("ready", "")?;
     server.run().await
@@ -179,7 +220,11 @@ mod tests {
         assert_eq!((cli.command.is_none(), cli.serve.listen.len()), (true, 2));
         let cli = parse("rit-server serve --listen 127.0.0.1:1 --listen [::1]:2").unwrap();
         assert!(matches!(cli.command, Some(Command::Serve(args)) if args.listen.len() == 2));
-        for bad in ["code --valid 0", "code --count 0", "--listen 127.0.0.1", "bogus"] {
+        let role = |line: &str| parse(line).unwrap().serve.role;
+        assert!(role("rit-server").is_broker() && role("rit-server").is_relay());
+        assert!(!role("rit-server --role relay").is_broker());
+        assert!(!role("rit-server --role broker").is_relay());
+        for bad in ["code --valid 0", "code --count 0", "--listen 127.0.0.1", "bogus", "--role x"] {
             assert!(parse(&format!("rit-server {bad}")).is_err(), "{bad}");
         }
     }

@@ -1,19 +1,22 @@
-//! Serving: datagrams, the clock and the store's answers go into the broker node, and out of it
-//! what is to be sent and asked.
+//! Serving: datagrams, the clock and the store's answers go into the broker node and the relay, and
+//! out of them what is to be sent and asked.
 //!
-//! Owns the loop and the tasks that ask the store. Invariants: after every input the node is
-//! drained; the loop itself never waits for the store; questions to the store are bounded by the
-//! broker's limits, which count them until they are answered.
+//! Owns the loop and the tasks that ask the store. Invariants: after every input both are drained;
+//! which of them a datagram is for, its first byte tells; the loop itself never waits for the
+//! store; questions to the store are bounded by the broker's limits, which count them until they
+//! are answered.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rit_core::base::Time;
+use rit_core::base::{Path, Rng, Time};
 use rit_core::broker::{Answer, AskId, BrokerEvent, Query};
 use rit_core::crypto;
 use rit_core::node::{BrokerNode, Config};
+use rit_core::relay::{self, Relay};
 use rit_core::transport;
+use rit_core::wire::relay::is_relays;
 use rit_core::wire::text::{self, Uri};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -22,7 +25,7 @@ use crate::error::Error;
 use crate::sockets::Sockets;
 use crate::state::{State, random_seed};
 use crate::store::Store;
-use crate::wall_unix_s;
+use crate::{ServeArgs, relays, wall_unix_s};
 
 /// The largest datagram of IPv4 and IPv6 without jumbograms.
 const DATAGRAM_LEN_MAX: usize = 65_535;
@@ -30,20 +33,30 @@ const DATAGRAM_LEN_MAX: usize = 65_535;
 const LINKS_MAX: usize = 100_000;
 /// Four messages of the largest size.
 const CONTROL_WINDOW: u64 = 16 * 1024;
+/// Datagrams taken at once before the clock and the store are looked at again.
+const BATCH: usize = 64;
 /// How long to sleep where the node has no deadline.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// A broker that is bound and ready to serve.
+/// A server that is bound and ready to serve.
 pub(crate) struct Server {
-    node: BrokerNode,
+    broker: Option<Broker>,
+    relay: Option<Relay>,
+    /// Where the first socket is reached.
+    host: String,
+    port: u16,
     sockets: Sockets,
-    store: Store,
-    uri: Uri,
     start: Instant,
     interrupt: Signal,
     terminate: Signal,
     // Last, so that the folder is locked until all else is closed.
     _state: State,
+}
+
+struct Broker {
+    node: BrokerNode,
+    store: Store,
+    uri: Uri,
 }
 
 /// Links carry a few messages each, and there may be very many.
@@ -61,28 +74,17 @@ fn config() -> Config {
 }
 
 /// The host and port of `--public`.
-pub(crate) fn parse_public(public: &str) -> Result<(String, Option<u16>), Error> {
+fn parse_public(public: &str) -> Result<(String, Option<u16>), Error> {
     let (host, port) = text::split_port(public).map_err(Error::Public)?;
     let port = port.map(|port| text::parse_port(port).map_err(Error::Public)).transpose()?;
     Ok((host.to_owned(), port))
 }
 
-impl Server {
-    /// Opens the state folder, making it where it is missing, and binds the sockets.
-    pub(crate) async fn start(
-        dir: PathBuf,
-        listen: &[std::net::SocketAddr],
-        public: Option<(String, Option<u16>)>,
-    ) -> Result<Self, Error> {
-        let state = State::open(dir)?;
+impl Broker {
+    async fn start(state: &State, host: &str, port: u16) -> Result<Self, Error> {
         let identity = state.identity()?;
         let store = Store::open(state.dir()).await?;
-        let sockets = Sockets::bind(listen, text::DEFAULT_PORT)?;
-        let failed = |error: std::io::Error| Error::Start(error.to_string());
-        let reachable = sockets.reachable().map_err(failed)?;
-        let (host, port) = public.unwrap_or_else(|| (reachable.ip().to_string(), None));
-        let port = port.unwrap_or(reachable.port());
-        let uri = Uri { key: identity.public_key(), host, port };
+        let uri = Uri { key: identity.public_key(), host: host.to_owned(), port };
         let node = BrokerNode::new(
             config(),
             crypto::default_provider(),
@@ -91,63 +93,148 @@ impl Server {
             Time::ZERO,
         )
         .map_err(|error| Error::Start(error.to_string()))?;
+        Ok(Broker { node, store, uri })
+    }
+}
+
+impl Server {
+    /// Opens the state folder, making it where it is missing, and binds the sockets.
+    pub(crate) async fn start(dir: PathBuf, args: &ServeArgs) -> Result<Self, Error> {
+        let public = args.public.as_deref().map(parse_public).transpose()?;
+        let state = State::open(dir)?;
+        let mut sockets = Sockets::bind(&args.listen, text::DEFAULT_PORT)?;
+        let failed = |error: std::io::Error| Error::Start(error.to_string());
+        let reachable = sockets.reachable().map_err(failed)?;
+        let (host, port) = public.unwrap_or_else(|| (reachable.ip().to_string(), None));
+        let port = port.unwrap_or(reachable.port());
+        let mut broker = None;
+        if args.role.is_broker() {
+            broker = Some(Broker::start(&state, &host, port).await?);
+        }
+        let secret = state.relay_secret(args.relay_secret.as_deref())?;
+        if let Some(broker) = &mut broker {
+            let found = relays::paths(&host, port).unwrap_or_else(|error| {
+                tracing::warn!(%host, %error, "nodes are told of no address of this machine");
+                Vec::new()
+            });
+            if let Some(second) = bind_second(&mut sockets, args.second_port, reachable.port())? {
+                // A port forwarding keeps the distance.
+                let port = port.wrapping_add(second.wrapping_sub(reachable.port()));
+                broker.node.set_others(found.iter().map(|path| Path { port, ..*path }).collect());
+            }
+            let own = Some(found).filter(|_| args.role.is_relay());
+            broker.node.set_relays(relays::all(own, &args.relay, &secret)?);
+        }
+        let relay = args.role.is_relay().then(|| {
+            let (provider, rng) = (crypto::default_provider(), random_seed().map(Rng::from_seed)?);
+            let limits = relay::Limits::default();
+            Ok(Relay::new(provider, secret, limits, rng, wall_unix_s(), Time::ZERO))
+        });
+        let relay = relay.transpose()?;
         let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let start = Instant::now();
-        Ok(Server { node, sockets, store, uri, start, interrupt, terminate, _state: state })
+        let _state = state;
+        Ok(Server { broker, relay, host, port, sockets, start, interrupt, terminate, _state })
     }
 
-    pub(crate) fn uri(&self) -> &Uri {
-        &self.uri
+    /// The broker's address and store, if there is one here.
+    pub(crate) fn broker(&self) -> Option<(&Uri, &Store)> {
+        self.broker.as_ref().map(|broker| (&broker.uri, &broker.store))
     }
 
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
+    /// Where the relay is reached, if there is one here and no broker at the same address.
+    pub(crate) fn relay(&self) -> Option<String> {
+        let bracketed = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        let address = format!("{}{}{}:{}", bracketed.0, self.host, bracketed.1, self.port);
+        Some(address).filter(|_| self.broker.is_none())
     }
 
     /// Serves until SIGINT or SIGTERM.
     pub(crate) async fn run(mut self) -> Result<(), Error> {
-        let (asks, mut answers) = Asks::start(&self.store);
+        // A relay alone asks nothing: nothing comes, and the channel stays open.
+        let (sender, mut answers) = mpsc::unbounded_channel();
+        let asks = self.broker.as_ref().map(|broker| Asks::start(&broker.store, &sender));
         let mut datagram = vec![0; DATAGRAM_LEN_MAX];
         let mut out = vec![0; DATAGRAM_LEN_MAX];
         loop {
-            self.drain(&asks, &mut out);
+            self.drain(asks.as_ref(), &mut out);
             let sleep = tokio::time::sleep_until(self.deadline().into());
             tokio::select! {
                 _ = self.interrupt.recv() => break,
                 _ = self.terminate.recv() => break,
                 Some((id, answer)) = answers.recv() => {
                     let now = self.now();
-                    self.node.handle_answer(id, answer, wall_unix_s(), now);
+                    if let Some(broker) = &mut self.broker {
+                        broker.node.handle_answer(id, answer, wall_unix_s(), now);
+                    }
                 }
-                () = sleep => {
-                    let now = self.now();
-                    self.node.handle_timeout(now);
-                }
+                () = sleep => self.handle_timeout(),
                 (path, len) = self.sockets.receive(&mut datagram) => {
-                    let now = self.now();
-                    self.node.handle_datagram(path, &mut datagram[..len], now);
+                    self.receive(path, len, &mut datagram, &mut out);
                 }
             }
         }
         tracing::info!("stopping");
         let now = self.now();
-        self.node.close(now);
-        self.drain(&asks, &mut out);
+        if let Some(broker) = &mut self.broker {
+            broker.node.close(now);
+        }
+        self.drain(asks.as_ref(), &mut out);
         drop(asks);
-        self.store.close().await;
+        if let Some(broker) = &self.broker {
+            broker.store.close().await;
+        }
         Ok(())
     }
 
-    fn drain(&mut self, asks: &Asks, out: &mut [u8]) {
+    fn handle_timeout(&mut self) {
         let now = self.now();
-        while let Some(transmit) = self.node.poll_transmit(out, now) {
+        if let Some(broker) = &mut self.broker {
+            broker.node.handle_timeout(now);
+        }
+        if let Some(relay) = &mut self.relay {
+            relay.handle_timeout(now);
+        }
+    }
+
+    /// Takes a datagram, and those behind it as long as they are for the relay.
+    fn receive(&mut self, path: Path, len: usize, datagram: &mut [u8], out: &mut [u8]) {
+        let now = self.now();
+        if let Some(relay) = &mut self.relay {
+            relay.set_clock(wall_unix_s(), now);
+        }
+        let (mut path, mut len) = (path, len);
+        for left in (0..BATCH).rev() {
+            let bytes = &mut datagram[..len];
+            let Some(relay) = self.relay.as_mut().filter(|_| is_relays(bytes)) else {
+                if let Some(broker) = &mut self.broker {
+                    broker.node.handle_datagram(path, bytes, now);
+                }
+                return;
+            };
+            if let Some(forward) = relay.handle_datagram(path, bytes, now) {
+                self.sockets.send(&forward.to, &bytes[forward.range]);
+            }
+            while let Some(transmit) = relay.poll_transmit(out) {
+                self.sockets.send(&transmit.path, &out[..transmit.len]);
+            }
+            let more = || self.sockets.receive_more(&path, datagram);
+            let Some(more) = (left > 0).then(more).flatten() else { return };
+            (path, len) = more;
+        }
+    }
+
+    fn drain(&mut self, asks: Option<&Asks>, out: &mut [u8]) {
+        let now = self.now();
+        let (Some(broker), Some(asks)) = (&mut self.broker, asks) else { return };
+        while let Some(transmit) = broker.node.poll_transmit(out, now) {
             self.sockets.send(&transmit.path, &out[..transmit.len]);
         }
-        while let Some((id, query)) = self.node.poll_ask() {
+        while let Some((id, query)) = broker.node.poll_ask() {
             asks.ask(id, query);
         }
-        while let Some(event) = self.node.poll_event() {
+        while let Some(event) = broker.node.poll_event() {
             log(&event);
         }
     }
@@ -157,12 +244,29 @@ impl Server {
     }
 
     fn deadline(&self) -> Instant {
-        match self.node.poll_timeout() {
+        let broker = self.broker.as_ref().and_then(|broker| broker.node.poll_timeout());
+        let relay = self.relay.as_ref().and_then(Relay::poll_timeout);
+        match [broker, relay].into_iter().flatten().min() {
             Some(at) => {
                 self.start + Duration::from_micros(at.as_micros()).min(self.start.elapsed() + IDLE)
             }
             None => Instant::now() + IDLE,
         }
+    }
+}
+
+/// Binds the second port; none if there is to be none, or the default one is taken.
+fn bind_second(sockets: &mut Sockets, port: Option<u16>, first: u16) -> Result<Option<u16>, Error> {
+    match (port, first.checked_add(1)) {
+        (Some(0), _) | (None, None) => Ok(None),
+        (Some(port), _) => sockets.bind_second(port).map(Some),
+        (None, Some(port)) => Ok(sockets.bind_second(port).map_or_else(
+            |error| {
+                tracing::warn!(%error, "nodes cannot learn how their NAT maps");
+                None
+            },
+            Some,
+        )),
     }
 }
 
@@ -174,8 +278,7 @@ struct Asks {
 }
 
 impl Asks {
-    fn start(store: &Store) -> (Self, mpsc::UnboundedReceiver<(AskId, Answer)>) {
-        let (answers, receiver) = mpsc::unbounded_channel();
+    fn start(store: &Store, answers: &mpsc::UnboundedSender<(AskId, Answer)>) -> Self {
         let worker = || {
             let (sender, mut queries) = mpsc::unbounded_channel();
             let (store, answers) = (store.clone(), answers.clone());
@@ -188,7 +291,7 @@ impl Asks {
             });
             sender
         };
-        (Asks { lookups: worker(), enrolments: worker() }, receiver)
+        Asks { lookups: worker(), enrolments: worker() }
     }
 
     fn ask(&self, id: AskId, query: Query) {

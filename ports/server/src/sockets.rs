@@ -20,9 +20,20 @@ const RECEIVE_BUFFER_LEN: usize = 4 << 20;
 
 /// The sockets, in the order they were asked for.
 pub(crate) struct Sockets {
-    sockets: Vec<UdpSocket>,
+    sockets: Vec<Bound>,
     /// Who is asked first for a datagram, so that a busy socket cannot starve the others.
     first: usize,
+}
+
+struct Bound {
+    socket: UdpSocket,
+    is_v6: bool,
+}
+
+impl Bound {
+    fn new(address: SocketAddr) -> io::Result<Self> {
+        Ok(Bound { socket: bind(address)?, is_v6: address.is_ipv6() })
+    }
 }
 
 impl Sockets {
@@ -31,25 +42,38 @@ impl Sockets {
         let bound = if addresses.is_empty() {
             let any_v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
             let any_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-            let socket = match bind(any_v6) {
-                Err(error) if is_without_v6(&error) => bind(any_v4).map_err(listen(any_v4)),
+            let socket = match Bound::new(any_v6) {
+                Err(error) if is_without_v6(&error) => Bound::new(any_v4).map_err(listen(any_v4)),
                 result => result.map_err(listen(any_v6)),
             };
             vec![socket?]
         } else {
-            let bound = addresses.iter().map(|address| bind(*address).map_err(listen(*address)));
+            let bound = |at: &SocketAddr| Bound::new(*at).map_err(listen(*at));
+            let bound = addresses.iter().map(bound);
             bound.collect::<Result<Vec<_>, Error>>()?
         };
         Ok(Sockets { sockets: bound, first: 0 })
     }
 
+    /// Binds another port of the first socket's address, and says which.
+    pub(crate) fn bind_second(&mut self, port: u16) -> Result<u16, Error> {
+        let Some(first) = self.sockets.first() else { return Ok(0) };
+        let failed = |error: io::Error| Error::Start(error.to_string());
+        let mut address = first.socket.local_addr().map_err(failed)?;
+        address.set_port(port);
+        let second = Bound::new(address).map_err(listen(address))?;
+        let port = second.socket.local_addr().map_err(failed)?.port();
+        self.sockets.push(second);
+        Ok(port)
+    }
+
     /// The address of the first socket, as a node can reach it: instead of "all addresses", the one
     /// this machine calls others from.
     pub(crate) fn reachable(&self) -> io::Result<SocketAddr> {
-        let Some(socket) = self.sockets.first() else {
+        let Some(first) = self.sockets.first() else {
             return Err(io::ErrorKind::NotConnected.into());
         };
-        let local = socket.local_addr()?;
+        let local = first.socket.local_addr()?;
         if !local.ip().is_unspecified() {
             return Ok(local);
         }
@@ -67,13 +91,20 @@ impl Sockets {
         std::future::poll_fn(|context| self.poll_receive(context, buf)).await
     }
 
+    /// Takes another datagram from the socket that gave the last, if it is there already.
+    pub(crate) fn receive_more(&self, last: &Path, buf: &mut [u8]) -> Option<(Path, usize)> {
+        let at = (last.ifindex as usize).checked_sub(1)?;
+        let (len, from) = self.sockets.get(at)?.socket.try_recv_from(buf).ok()?;
+        Some((Path { ifindex: last.ifindex, ..from.into() }, len))
+    }
+
     /// Sends, or loses, a datagram.
     pub(crate) fn send(&self, path: &Path, datagram: &[u8]) {
         let mut address = path.socket_addr();
         let by_number = (path.ifindex as usize).checked_sub(1).and_then(|at| self.sockets.get(at));
-        let Some(socket) = by_number.or(self.sockets.first()) else { return };
+        let Some(Bound { socket, is_v6 }) = by_number.or(self.sockets.first()) else { return };
         // A socket for both families takes the mapped form only.
-        if let (Ok(SocketAddr::V6(_)), IpAddr::V4(v4)) = (socket.local_addr(), address.ip()) {
+        if let (true, IpAddr::V4(v4)) = (is_v6, address.ip()) {
             address.set_ip(v4.to_ipv6_mapped().into());
         }
         if let Err(error) = socket.try_send_to(datagram, address) {
@@ -87,7 +118,7 @@ impl Sockets {
             let at = (self.first + offset) % count;
             loop {
                 let mut read = ReadBuf::new(buf);
-                match self.sockets[at].poll_recv_from(context, &mut read) {
+                match self.sockets[at].socket.poll_recv_from(context, &mut read) {
                     Poll::Ready(Ok(from)) => {
                         let len = read.filled().len();
                         self.first = (at + 1) % count;
@@ -147,11 +178,14 @@ mod tests {
         let mut sockets = Sockets::bind(&loopback, 0).unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         for at in [1, 0, 1] {
-            let called = sockets.sockets[at].local_addr().unwrap();
+            let called = sockets.sockets[at].socket.local_addr().unwrap();
             client.send_to(b"ping", called).await.unwrap();
+            client.send_to(b"more!", called).await.unwrap();
             let mut buf = [0; 16];
             let (path, len) = sockets.receive(&mut buf).await;
             assert_eq!((path.socket_addr(), len), (client.local_addr().unwrap(), 4));
+            assert_eq!(sockets.receive_more(&path, &mut buf), Some((path, 5)));
+            assert_eq!(sockets.receive_more(&path, &mut buf), None);
             sockets.send(&path, b"pong");
             let (_, from) = client.recv_from(&mut buf).await.unwrap();
             assert_eq!(from, called);

@@ -1,20 +1,25 @@
-//! The state folder: where it is, who may use it, and the broker's identity in it.
+//! The state folder: where it is, who may use it, the broker's identity in it, and what it shares
+//! with its relays.
 //!
-//! Owns `identity` (mode 0600) and `lock`. Does not own the database beside them (`store`). What
-//! exists is never made over: a damaged identity ends the program, for nodes know the broker by it.
+//! Owns `identity` and `relay-secret` (mode 0600), and `lock`. Does not own the database beside
+//! them (`store`). What exists is never made over: a damaged identity ends the program, for nodes
+//! know the broker by it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rit_core::crypto;
+use rit_core::crypto::{self, Secret};
 use rit_core::trust::{IDENTITY_LEN, Identity};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+
+/// Bytes of the secret that a broker and its relays share.
+pub(crate) const RELAY_SECRET_LEN: usize = 32;
 
 /// The state folder of a running server, locked against a second one.
 pub(crate) struct State {
@@ -68,6 +73,29 @@ impl State {
             Err(error) => Err(file("read")(error)),
         }
     }
+
+    /// What the broker and its relays share: out of `file`, or out of the state folder, made and
+    /// stored there the first time.
+    pub(crate) fn relay_secret(&self, file: Option<&Path>) -> Result<Secret, Error> {
+        let path = file.map_or_else(|| self.dir.join("relay-secret"), Path::to_owned);
+        let failed = |action| {
+            let path = path.clone();
+            move |source| Error::File { action, path, source }
+        };
+        match File::open(&path) {
+            Ok(stored) => {
+                let bytes = read_private(stored, &path, RELAY_SECRET_LEN)?;
+                let secret = bytes.as_slice().try_into().map(Secret::new);
+                secret.map_err(|_| Error::RelaySecret(path))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && file.is_none() => {
+                let bytes = Zeroizing::new(random_seed()?);
+                write_new(&self.dir, &path, &*bytes).map_err(failed("write"))?;
+                Ok(Secret::new(*bytes))
+            }
+            Err(error) => Err(failed("read")(error)),
+        }
+    }
 }
 
 /// 32 bytes of the system's randomness.
@@ -104,15 +132,21 @@ pub(crate) fn lock_file(path: &Path, operation: FlockOperation) -> Result<File, 
 }
 
 fn read_identity(stored: File, path: &Path) -> Result<Identity, Error> {
-    let failed = |source| Error::File { action: "read", path: path.to_owned(), source };
-    if stored.metadata().map_err(failed)?.mode() & 0o077 != 0 {
-        return Err(Error::IdentityMode(path.to_owned()));
-    }
-    // One byte more than an identity has, so that a longer file is found out.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(IDENTITY_LEN + 1));
-    stored.take(IDENTITY_LEN as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let bytes = read_private(stored, path, IDENTITY_LEN)?;
     Identity::decode(crypto::default_provider(), &bytes)
         .map_err(|source| Error::Identity { path: path.to_owned(), source })
+}
+
+/// Reads a file that is nobody else's to read, and at most one byte more than it should have, so
+/// that a longer one is found out.
+fn read_private(stored: File, path: &Path, len: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let failed = |source| Error::File { action: "read", path: path.to_owned(), source };
+    if stored.metadata().map_err(failed)?.mode() & 0o077 != 0 {
+        return Err(Error::FileMode(path.to_owned()));
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(len + 1));
+    stored.take(len as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }
 
 /// Writes a file that is either whole or not there, whatever happens meanwhile.
@@ -196,6 +230,28 @@ mod tests {
         let path = state.dir().join("identity");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let error = state.identity().map(|_| ()).unwrap_err();
-        assert!(matches!(error, Error::IdentityMode(_)), "{error}");
+        assert!(matches!(error, Error::FileMode(_)), "{error}");
+    }
+
+    #[test]
+    fn a_relays_secret_is_made_once_or_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = state(dir.path());
+        let made = *state.relay_secret(None).unwrap().as_bytes();
+        assert_eq!(*state.relay_secret(None).unwrap().as_bytes(), made);
+        let path = state.dir().join("relay-secret");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let given = dir.path().join("given");
+        let failed = |file: &Path| state.relay_secret(Some(file)).map(|_| ()).unwrap_err();
+        assert!(matches!(failed(&given), Error::File { action: "read", .. }), "not made");
+        fs::copy(&path, &given).unwrap();
+        assert_eq!(*state.relay_secret(Some(&given)).unwrap().as_bytes(), made);
+        fs::set_permissions(&given, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(failed(&given), Error::FileMode(_)));
+        fs::set_permissions(&given, fs::Permissions::from_mode(0o600)).unwrap();
+        for len in [0, 31, 33] {
+            fs::write(&given, vec![1; len]).unwrap();
+            assert!(matches!(failed(&given), Error::RelaySecret(_)), "{len}");
+        }
     }
 }
