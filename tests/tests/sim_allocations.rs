@@ -2,9 +2,16 @@
 //! read, and messages sent and received, without an allocation: firmware's heap cannot fragment
 //! under traffic.
 
-use rit_core::base::{Path, Time};
+use rit_core::base::{Path, Rng, Side, Time};
+use rit_core::crypto::{Secret, default_provider};
 use rit_core::node::{Config, Event, FlowHandle, Node, StreamHandle};
+use rit_core::relay::{Forward, Limits, Relay};
+use rit_core::trust::{issue_relay_token, relay_end_key, sign_bind};
+use rit_core::wire::codec::Writer;
 use rit_core::wire::message::{SERVICE_UDP, ServiceInfo};
+use rit_core::wire::relay::{
+    BIND_OVERHEAD, Bind, ChannelId, Claims, RelayDatagram, write_bind, write_data,
+};
 use rit_tests::heap::{Counting, allocations};
 use rit_tests::sim::host::{HostId, Machine};
 use rit_tests::sim::net::LinkConfig;
@@ -136,4 +143,51 @@ fn a_warm_session_allocates_nothing() {
     assert!(hands.moved.iter().all(|moved| *moved > 5_000_000), "{:?}", hands.moved);
     assert!(hands.messages.iter().all(|messages| *messages > 1000), "{:?}", hands.messages);
     assert_eq!(allocations, 0, "in {} packets", hands.packets);
+}
+
+/// A relay's two ends, both proven; how many allocations passing on took.
+#[test]
+fn a_relay_passes_on_without_allocating() {
+    let secret = Secret::new([7; 32]);
+    let (provider, rng) = (default_provider(), Rng::from_seed([1; 32]));
+    let (limits, now) = (Limits::default(), Time::ZERO);
+    let mut relay = Relay::new(provider, secret.clone(), limits, rng, 0, now);
+    let paths = [Path::v4([10, 0, 0, 1], 1), Path::v4([10, 0, 0, 2], 2)];
+    let sides = [Side::Initiator, Side::Responder];
+    let channel = ChannelId([1; 8]);
+    let mut buf = [0; 1500];
+    let mut bind = |relay: &mut Relay, at: usize, sequence, cookie| {
+        let claims = Claims { channel, side: sides[at], rate: 20, expires_min: 9, node: [9; 8] };
+        let token = issue_relay_token(provider, &secret, &claims);
+        let mut bytes = [0; BIND_OVERHEAD];
+        let bind = Bind { token, sequence, cookie };
+        write_bind(&mut Writer::new(&mut bytes), &bind, sides[at]).expect("it fits");
+        sign_bind(provider, &relay_end_key(provider, &secret, &token), &mut bytes);
+        assert_eq!(relay.handle_datagram(paths[at], &mut bytes, now), None);
+        let sent = relay.poll_transmit(&mut buf).expect("an answer");
+        let Ok(RelayDatagram::Bound(bound)) = RelayDatagram::parse(&buf[..sent.len]) else {
+            panic!("no answer")
+        };
+        bound.cookie
+    };
+    for at in [0, 1] {
+        let cookie = bind(&mut relay, at, 1, [0; 8]);
+        bind(&mut relay, at, 2, cookie);
+    }
+    let mut data = [[0; 1300]; 2];
+    for (side, data) in sides.iter().zip(&mut data) {
+        write_data(&mut Writer::new(data), *side, channel).expect("it fits");
+    }
+    let ((), allocations) = allocations(|| {
+        for i in 0..100_000_u64 {
+            let (from, to) = ((i % 2) as usize, 1 - (i % 2) as usize);
+            let now = Time::from_micros(i * 2000);
+            let forward = relay.handle_datagram(paths[from], &mut data[from], now);
+            assert_eq!(forward, Some(Forward { to: paths[to], range: 0..1300 }));
+            assert!(relay.poll_transmit(&mut []).is_none() && relay.poll_timeout().is_some());
+            // What no channel is for costs no memory either.
+            assert!(relay.handle_datagram(paths[to], &mut data[from], now).is_none());
+        }
+    });
+    assert_eq!(allocations, 0);
 }
