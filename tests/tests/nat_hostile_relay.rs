@@ -28,7 +28,7 @@ const BYTES: u64 = 100_000;
 const SECRET: [u8; 32] = [7; 32];
 /// What goes beyond three times: the search for paths asks an address it was shown once more often
 /// than that. To become 0.
-const SEARCH_EXCESS: u64 = 1_200;
+const SEARCH_EXCESS: u64 = 0;
 const VICTIM: Path = Path {
     ip: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 66],
     port: 53,

@@ -135,8 +135,11 @@ impl Connection {
 
     pub(super) fn on_path_response(&mut self, data: [u8; 8]) {
         if let Some(rtt) = self.paths.on_response(data, self.now) {
+            // One that comes from elsewhere: it has moved since it was asked.
             let path = self.paths.active;
-            self.events.push_back(Event::Path(PathEvent::Answered { path, rtt }));
+            if self.paths.from.0 == path {
+                self.events.push_back(Event::Path(PathEvent::Answered { path, rtt }));
+            }
         }
         if self.paths.any_probes().is_some() {
             if let Some((path, rtt)) = self.paths.probes().on_response(data, self.now) {

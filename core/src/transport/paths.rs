@@ -14,7 +14,7 @@ const TRY_BYTES: u64 = 1200;
 
 /// Moves with shorter pauses between them that are no chase yet.
 const FEW_MOVES: u32 = 4;
-const PAUSE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_secs(8);
 
 /// A PATH_CHALLENGE that waits for its answer.
 struct Challenge {
@@ -293,9 +293,9 @@ mod tests {
         let at = |s| Time::ZERO + Duration::from_secs(s);
         assert!((0..FEW_MOVES).all(|_| paths.may_follow(at(20))));
         assert!(
-            !paths.may_follow(at(20)) && !paths.may_follow(at(50)) && !paths.may_follow(at(80))
+            !paths.may_follow(at(20)) && !paths.may_follow(at(28)) && !paths.may_follow(at(36))
         );
-        assert!(paths.may_follow(at(111)));
+        assert!(paths.may_follow(at(45)));
     }
 
     #[test]

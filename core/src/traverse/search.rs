@@ -43,19 +43,27 @@ struct Candidate {
     /// When the next question is due, if one is.
     ask_at: Option<Time>,
     answered_at: Option<Time>,
+    /// It is kept warm.
+    is_kept: bool,
     /// The newest round trips, newest first.
     rtts: Vec<Duration>,
 }
 
 impl Candidate {
     fn new(path: Path, is_named: bool, now: Time) -> Self {
-        let (answered_at, rtts) = (None, Vec::new());
-        Candidate { path, is_named, misses: 0, ask_at: Some(now), answered_at, rtts }
+        let (ask_at, answered_at, is_kept, rtts) = (Some(now), None, false, Vec::new());
+        Candidate { path, is_named, misses: 0, ask_at, answered_at, is_kept, rtts }
     }
 
     /// Answered, and not silent since for so long that it must be taken for gone.
     fn is_warm(&self) -> bool {
         self.answered_at.is_some() && self.misses <= MAX_MISSES
+    }
+
+    /// It is not kept warm: asked rarely, or not unless it asks.
+    fn rest(&mut self, now: Time) {
+        self.is_kept = false;
+        self.ask_at = self.is_named.then(|| now + SLOW_WAIT);
     }
 
     /// What using it costs, as a time; relays have a handicap.
@@ -129,6 +137,14 @@ impl Search {
     /// The peer asked from `path`: it may be there, and its NAT lets our question in now: one for
     /// each of its.
     pub fn on_asked(&mut self, path: Path, now: Time) {
+        // Behind NATs that give each address called another port, each question comes from another
+        // one: to ask back there would never end, and leads to a host that answers already.
+        let is_reached =
+            |c: &Candidate| c.is_warm() && (c.path.ip, c.path.via) == (path.ip, path.via);
+        let is_well = self.in_trouble_since.is_none();
+        if is_well && self.find(path).is_none() && self.candidates.iter().any(is_reached) {
+            return;
+        }
         self.add_one(path, false, now);
         if let Some(candidate) = self.find(path) {
             if !candidate.is_warm() {
@@ -147,12 +163,31 @@ impl Search {
         candidate.misses = 0;
         candidate.rtts.insert(0, rtt);
         candidate.rtts.truncate(SAMPLES);
-        candidate.ask_at = Some(now + KEEP_WARM);
-        let cost = candidate.cost();
-        let is_better = |c: &&Candidate| c.cost().is_some() && c.cost() < cost;
-        if self.candidates.iter().filter(is_better).count() > MAX_WARM {
-            if let Some(candidate) = self.find(path) {
-                candidate.ask_at = Some(now + SLOW_WAIT);
+        self.keep(path, now);
+    }
+
+    /// The best of those that answer are asked often, the others rarely, or not unless they ask.
+    fn keep(&mut self, path: Path, now: Time) {
+        let Some(cost) = self.find(path).and_then(|candidate| candidate.cost()) else { return };
+        let others = self.candidates.iter_mut().filter(|c| c.is_kept && c.path != path);
+        let (count, worst) = others.fold((0, None::<&mut Candidate>), |(count, worst), other| {
+            let worst = worst.filter(|worst| worst.cost() >= other.cost()).or(Some(other));
+            (count + 1, worst)
+        });
+        let is_kept = match worst {
+            Some(worst) if count > MAX_WARM && worst.cost() > Some(cost) => {
+                worst.rest(now);
+                true
+            }
+            _ => count <= MAX_WARM,
+        };
+        if let Some(candidate) = self.find(path) {
+            candidate.rest(now);
+            if is_kept {
+                candidate.is_kept = true;
+                // A relay is kept by being bound there.
+                let wait = if path.via == 0 { KEEP_WARM } else { SLOW_WAIT };
+                candidate.ask_at = Some(now + wait);
             }
         }
     }

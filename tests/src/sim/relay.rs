@@ -13,6 +13,9 @@ use rit_core::transport::Transmit;
 use std::any::Any;
 use std::collections::VecDeque;
 
+/// A relay's other address: 2001:db8:fe::1.
+const IPV6: [u8; 16] = [0x20, 0x01, 0x0d, 0xb8, 0, 0xfe, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+
 /// A relay.
 pub struct RelayHost {
     /// The state machine.
@@ -35,7 +38,9 @@ impl RelayHost {
 pub fn add_relay(world: &mut World, broker: HostId) -> HostId {
     let secret = [0x52; 32];
     let id = world.add_actor(RelayHost::new(secret, Limits::default()));
-    let paths = vec![world.path(id)];
+    let first = world.path(id);
+    world.host_mut(id).addresses.push(Path { ip: IPV6, ..first });
+    let paths = world.host(id).addresses.clone();
     let Machine::Broker(broker, _) = &mut world.host_mut(broker).machine else {
         panic!("it is a broker")
     };

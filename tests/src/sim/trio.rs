@@ -7,6 +7,7 @@ use super::host::HostId;
 use super::hostile::HostileBroker;
 use super::nat::NatConfig;
 use super::net::LinkConfig;
+use super::relay::add_relay;
 use super::sites::INTERNET;
 use super::world::World;
 use rit_core::base::Path;
@@ -62,13 +63,14 @@ impl Trio {
     }
 
     /// Device and user each at a site of their own behind boxes like these; without any they are on
-    /// the internet. The broker is there, with two IPv4 sockets and one of IPv6.
+    /// the internet. The broker is there, with two IPv4 sockets and one of IPv6, and a relay.
     pub fn behind(seed: u64, links: LinkConfig, device: &[NatConfig], user: &[NatConfig]) -> Self {
         let mut trio = Self::new(seed, links);
         let broker = trio.world.host_mut(trio.broker);
         let first = broker.path();
         broker.addresses.push(Path { port: first.port + 1000, ..first });
         broker.addresses.push(Path { ip: BROKER_IPV6, ..first });
+        add_relay(&mut trio.world, trio.broker);
         trio.place(trio.device, device);
         trio.place(trio.user, user);
         trio
