@@ -43,6 +43,8 @@ struct Candidate {
     /// When the next question is due, if one is.
     ask_at: Option<Time>,
     answered_at: Option<Time>,
+    /// When the question was asked that was answered last.
+    proven_at: Option<Time>,
     /// It is kept warm.
     is_kept: bool,
     /// The newest round trips, newest first.
@@ -51,8 +53,16 @@ struct Candidate {
 
 impl Candidate {
     fn new(path: Path, is_named: bool, now: Time) -> Self {
-        let (ask_at, answered_at, is_kept, rtts) = (Some(now), None, false, Vec::new());
-        Candidate { path, is_named, misses: 0, ask_at, answered_at, is_kept, rtts }
+        Candidate {
+            path,
+            is_named,
+            misses: 0,
+            ask_at: Some(now),
+            answered_at: None,
+            proven_at: None,
+            is_kept: false,
+            rtts: Vec::new(),
+        }
     }
 
     /// Answered, and not silent since for so long that it must be taken for gone.
@@ -160,6 +170,8 @@ impl Search {
         self.has_news = true;
         let Some(candidate) = self.find(path) else { return };
         candidate.answered_at = Some(now);
+        let asked_us = now.as_micros().saturating_sub(rtt.as_micros() as u64);
+        candidate.proven_at = Some(Time::from_micros(asked_us));
         candidate.misses = 0;
         candidate.rtts.insert(0, rtt);
         candidate.rtts.truncate(SAMPLES);
@@ -249,7 +261,8 @@ impl Search {
         let others = || self.candidates.iter().filter(|candidate| candidate.path != active);
         if let Some(since) = self.in_trouble_since {
             let patience = if self.side == Side::Initiator { 1 } else { RESPONDER_PATIENCE };
-            let answers = |c: &&Candidate| c.answered_at.is_some_and(|at| at > since);
+            // Asked since, not only answered: the peer may have moved between the two.
+            let answers = |c: &&Candidate| c.proven_at.is_some_and(|at| at >= since);
             let best = others().filter(answers).min_by_key(|candidate| candidate.cost());
             return best.filter(|_| unanswered >= patience).map(|candidate| candidate.path);
         }
