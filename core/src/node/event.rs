@@ -4,7 +4,7 @@ use super::{FlowHandle, Reason, ServiceId, SessionId, StreamHandle};
 use crate::base::{Path, PublicKey};
 use crate::tunnel::Refusal;
 
-/// What happened; fetched with [`Node::poll_event`].
+/// What happened; fetched with [`Node::poll_event`](super::Node::poll_event).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The broker answered and knows this node.
