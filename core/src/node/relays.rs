@@ -67,7 +67,7 @@ impl Relays {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        self.ends.values().map(RelayEnd::poll_timeout).min()
+        self.ends.values().filter_map(RelayEnd::poll_timeout).min()
     }
 
     /// The next thing to say to a relay itself.

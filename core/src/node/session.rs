@@ -24,6 +24,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_CONTACTS: usize = 256;
 /// The same, of one peer: what it asks for anew takes the place of what it has not used.
 const MAX_CONTACTS_OF_PEER: usize = 8;
+/// However long a broker says that a contact may be used.
+const MAX_LIFETIME: Duration = Duration::from_secs(600);
 
 /// What is known of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -349,7 +351,7 @@ impl Node {
         }
         let relays = self.relays.add(&way.relays, now);
         self.meetings.add(&contact, &way.candidates, relays, way.mapping, now);
-        let expires = Some(now + Duration::from_secs(u64::from(lifetime_s)));
+        let expires = Some(now + Duration::from_secs(lifetime_s.into()).min(MAX_LIFETIME));
         self.endpoint.hold(HeldContact { contact, peer: PeerPolicy::Exactly(peer), expires });
     }
 

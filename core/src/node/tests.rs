@@ -380,12 +380,12 @@ fn who_refused_cannot_accept_any_more() {
 fn one_peer_cannot_take_the_contacts_of_others() {
     let (mut world, _) = World::session_up();
     let user = world.nodes[1].public_key();
-    let offer = |n: u8| Message::Offer {
+    let offer = |n: u8, lifetime_s: u32| Message::Offer {
         request: 0,
         role: Side::Responder,
         contact_id: ContactId([n; 8]),
         contact_key: ContactKey([n; 32]),
-        lifetime_s: 60,
+        lifetime_s,
         peer: user,
         candidates: vec![],
         services: vec![],
@@ -393,10 +393,15 @@ fn one_peer_cannot_take_the_contacts_of_others() {
         mapping: 0,
     };
     for n in 0..100 {
-        world.nodes[0].on_session_message(offer(n), world.now);
+        world.nodes[0].on_session_message(offer(n, 60), world.now);
     }
     assert_eq!(world.nodes[0].endpoint.contact_count(), 8);
     assert!(world.nodes[0].endpoint.contacts_of(&user).1 == Some(ContactId([92; 8])));
+    // Nor for as long as the broker likes.
+    for n in 100..108 {
+        world.nodes[0].on_session_message(offer(n, u32::MAX), world.now);
+    }
+    assert_eq!(world.nodes[0].endpoint.next_expiry(), Some(world.now + Duration::from_secs(600)));
 }
 
 /// A connection to the broker without a node's manners.

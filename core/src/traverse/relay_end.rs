@@ -43,6 +43,8 @@ pub struct RelayEnd {
     is_bound: bool,
     /// It has seen that we are there.
     is_validated: bool,
+    /// It answered once: there is a relay.
+    is_real: bool,
     misses: u32,
     bind_at: Time,
     /// Addresses the bind at hand still goes to.
@@ -65,6 +67,7 @@ impl RelayEnd {
             cookie: [0; 8],
             is_bound: false,
             is_validated: false,
+            is_real: false,
             misses: 0,
             bind_at: now,
             to_bind: 0,
@@ -97,9 +100,10 @@ impl RelayEnd {
         self.bind_at = now;
     }
 
-    /// When the next bind is due.
-    pub fn poll_timeout(&self) -> Time {
-        self.bind_at
+    /// When the next bind is due. Who never answered is left alone after a while: perhaps there is
+    /// no relay, whatever the broker says.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        (self.is_real || self.misses <= MAX_DOUBLINGS).then_some(self.bind_at)
     }
 
     /// The next bind, to each address that the relay may have.
@@ -110,7 +114,7 @@ impl RelayEnd {
         now: Time,
     ) -> Option<Transmit> {
         if self.to_bind == 0 {
-            if self.bind_at > now {
+            if self.poll_timeout().is_none_or(|at| at > now) {
                 return None;
             }
             self.to_bind = self.paths.len();
@@ -167,6 +171,7 @@ impl RelayEnd {
         self.paths = alloc::vec![from];
         self.to_bind = 0;
         self.is_bound = true;
+        self.is_real = true;
         self.misses = 0;
         self.cookie = bound.cookie;
         // Once more at once, with the cookie: until then the relay sends us little.
@@ -241,23 +246,24 @@ mod tests {
         assert_eq!(binds(&mut end, at(0)).len(), 2, "both addresses");
         let mut waits = Vec::new();
         let mut now = at(0);
-        for _ in 0..9 {
-            waits.push(end.poll_timeout().since(now).as_millis());
-            now = end.poll_timeout();
+        while let Some(next) = end.poll_timeout() {
+            waits.push(next.since(now).as_millis());
+            now = next;
             assert_eq!(binds(&mut end, now).len(), 2);
         }
-        assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
-        assert!(answer(&mut end, 2, 10, now));
+        assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 16_000]);
+        assert_eq!(binds(&mut end, now + MAX_WAIT * 10).len(), 0, "left alone");
+        assert!(answer(&mut end, 2, 8, now));
         // With its cookie at once, to where it answered, then at intervals.
         let sent = binds(&mut end, now);
-        assert_eq!((sent.len(), sent[0].0, sent[0].1.cookie), (1, 2, [10; 8]));
-        assert!(answer(&mut end, 2, 11, now));
-        assert_eq!((end.poll_timeout(), binds(&mut end, now).len()), (now + KEEP_BOUND, 0));
+        assert_eq!((sent.len(), sent[0].0, sent[0].1.cookie), (1, 2, [8; 8]));
+        assert!(answer(&mut end, 2, 9, now));
+        assert_eq!((end.poll_timeout(), binds(&mut end, now).len()), (Some(now + KEEP_BOUND), 0));
         // An answer to what was asked long ago changes nothing.
-        now = end.poll_timeout();
+        now = end.poll_timeout().unwrap();
         assert_eq!(binds(&mut end, now).len(), 1);
         let again_at = end.poll_timeout();
-        assert!(answer(&mut end, 2, 11, now));
+        assert!(answer(&mut end, 2, 9, now));
         assert_eq!(end.poll_timeout(), again_at);
     }
 
@@ -282,7 +288,7 @@ mod tests {
         assert_eq!(end.wrap(p, &mut buf, 100 - DATA_OVERHEAD + 1), None);
         // It does not answer any more: perhaps it has forgotten us.
         for _ in 0..=MAX_MISSES {
-            let now = end.poll_timeout();
+            let now = end.poll_timeout().unwrap();
             binds(&mut end, now);
         }
         let len = end.wrap(p, &mut buf, 20).unwrap();
