@@ -24,6 +24,7 @@ class Stage:
         if relays:
             secret = world.folder / "relay-secret"
             secret.write_bytes(random.Random(3).randbytes(32))
+            secret.chmod(0o600)
             options = ["--role", "broker", "--relay-secret", secret]
         for number in range(relays):
             options += ["--relay", self.start_relay(f"relay{number}", secret)]

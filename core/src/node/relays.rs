@@ -66,6 +66,15 @@ impl Relays {
         self.ends.values_mut().for_each(|end| end.restart(now));
     }
 
+    /// The same, as far as one session knows.
+    pub(super) fn restart_of(&mut self, paths: &[Path], now: Time) {
+        for path in paths {
+            if let Some(end) = self.ends.get_mut(&path.via) {
+                end.restart(now);
+            }
+        }
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         self.ends.values().filter_map(RelayEnd::poll_timeout).min()
     }

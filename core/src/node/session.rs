@@ -424,7 +424,13 @@ impl Node {
         let Some(session) = self.sessions.get_mut(handle) else { return };
         let Phase::Active(tunnel) = &mut session.phase else { return };
         let (active, unanswered) = (tunnel.connection.path(), tunnel.connection.unanswered());
-        if let Some(path) = session.search.choose(active, unanswered, now) {
+        let was_in_trouble = session.search.is_in_trouble();
+        let choice = session.search.choose(active, unanswered, now);
+        if !was_in_trouble && session.search.is_in_trouble() {
+            // Perhaps our own address is another one now, at the relays too.
+            self.relays.restart_of(&session.relays, now);
+        }
+        if let Some(path) = choice {
             tunnel.connection.migrate(path, now);
             let moved = Event::SessionMoved { session: SessionId(handle.0), path };
             self.events.push_back(moved);

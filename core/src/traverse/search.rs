@@ -30,6 +30,11 @@ const SAMPLES: usize = 4;
 const RELAY_COST: Duration = Duration::from_millis(2);
 /// Another path of the same kind is, where it saves an eighth, and this much.
 const MIN_GAIN: Duration = Duration::from_millis(1);
+/// Probe timeouts in a row that are more than the loss of a packet.
+const SURE_TIMEOUTS: u32 = 2;
+/// Where the path in use is dead all others are asked so often, for so long.
+const TROUBLE_WAIT: Duration = Duration::from_secs(2);
+const TROUBLE: Duration = Duration::from_secs(60);
 /// Probe timeouts in a row after which the responder looks for another path by itself. The
 /// initiator does at the first: if both went at once, they would pass each other.
 const RESPONDER_PATIENCE: u32 = 2;
@@ -113,6 +118,8 @@ pub struct Search {
     candidates: Vec<Candidate>,
     /// Since when the path in use does not acknowledge.
     in_trouble_since: Option<Time>,
+    /// Probe timeouts in a row there.
+    unanswered: u32,
     /// Something answered since the last choice.
     has_news: bool,
 }
@@ -120,7 +127,13 @@ pub struct Search {
 impl Search {
     /// Knows no candidate yet.
     pub fn new(side: Side) -> Self {
-        Search { side, candidates: Vec::new(), in_trouble_since: None, has_news: false }
+        Search {
+            side,
+            candidates: Vec::new(),
+            in_trouble_since: None,
+            unanswered: 0,
+            has_news: false,
+        }
     }
 
     /// The peer may be at `path`: to be asked at once. One more than [`MAX_CANDIDATES`] takes the
@@ -230,11 +243,22 @@ impl Search {
 
     /// The next path to ask.
     pub fn poll_probe(&mut self, now: Time) -> Option<Path> {
+        let is_urgent =
+            self.is_in_trouble() && self.in_trouble_since.is_some_and(|at| now.since(at) < TROUBLE);
         let is_due = |c: &&mut Candidate| c.ask_at.is_some_and(|at| at <= now);
         let candidate = self.candidates.iter_mut().find(is_due)?;
         candidate.misses = candidate.misses.saturating_add(1);
-        candidate.ask_at = candidate.wait().map(|wait| now + wait);
+        let mut wait = candidate.wait();
+        if is_urgent {
+            wait = wait.map(|wait| wait.min(TROUBLE_WAIT));
+        }
+        candidate.ask_at = wait.map(|wait| now + wait);
         Some(candidate.path)
+    }
+
+    /// Whether the path in use does not acknowledge, and that not by the loss of one packet.
+    pub fn is_in_trouble(&self) -> bool {
+        self.in_trouble_since.is_some() && self.unanswered >= SURE_TIMEOUTS
     }
 
     /// When the next question is due.
@@ -246,6 +270,7 @@ impl Search {
     /// stay.
     pub fn choose(&mut self, active: Path, unanswered: u32, now: Time) -> Option<Path> {
         let has_news = core::mem::take(&mut self.has_news);
+        self.unanswered = unanswered;
         if unanswered == 0 && self.in_trouble_since.is_none() && !has_news {
             return None;
         }
@@ -371,6 +396,11 @@ mod tests {
             all.sort();
             all.retain(|asked| *asked != path(1));
             assert_eq!(all, [path(2), path(3), path(4)], "all others are asked at once");
+            assert!(!search.is_in_trouble(), "a packet may be lost");
+            search.choose(path(1), 2, now);
+            assert!(search.is_in_trouble());
+            let last = (1..=20).flat_map(|s| asked(&mut search, now + Duration::from_secs(s * 2)));
+            assert!(last.filter(|asked| *asked == path(4)).count() > 15, "and on and on");
             assert_eq!(search.choose(path(1), 1, now), None);
             search.on_answered(path(3), RTT, now + RTT);
             let early = search.choose(path(1), 1, now + RTT);
