@@ -7,21 +7,19 @@ line per scenario and, last, the counts. Exit status 0 only if none failed. Need
 namespace in which it is root.
 """
 
-import argparse
 import importlib
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
 sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 
-from harness import Failed, Skipped, World, with_limit  # noqa: E402 (the path above)
+import runner  # noqa: E402 (the path above)
 
+# The long ones first, so that nobody waits for them at the end.
 MODULES = (
     "labcheck",
     "recovery",
@@ -36,50 +34,19 @@ LIMIT_S = 150
 OUTCOMES = ("passed", "failed", "skipped")
 
 
-def arguments():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--bin", type=pathlib.Path, required=True)
-    parser.add_argument("--server", type=pathlib.Path, required=True)
-    parser.add_argument("--nginx", required=True)
-    parser.add_argument("--curl", default=shutil.which("curl"))
+def add_arguments(parser):
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--one", action="store_true", help="in this process; for run.py itself")
-    parser.add_argument("scenarios", nargs="*")
-    tools = parser.parse_args()
-    tools.device, tools.reach = tools.bin / "device", tools.bin / "reach"
-    return tools
-
-
-def scenarios(wanted):
-    """name → function; the long ones first, so that nobody waits for them at the end."""
-    every = {}
-    for module in MODULES:
-        for name, function in vars(importlib.import_module(module)).items():
-            if name.startswith("test_"):
-                every[name.removeprefix("test_")] = function
-    for name in wanted:
-        if name not in every:
-            sys.exit(f"unknown scenario '{name}'; there are: {', '.join(every)}")
-    return {name: every[name] for name in wanted or every}
 
 
 def run_one(name, function, tools):
     """Prints one line: the outcome, the name, the time and why. A scenario that returns a list of
     (name, outcome, reason) has one line for each of these as well."""
     start = time.monotonic()
-    parts, outcome, reason = [], "passed", ""
-    try:
-        with World(tools, name) as world:
-            parts = with_limit(LIMIT_S, function, world) or []
-    except Skipped as why:
-        outcome, reason = "skipped", str(why)
-    except Failed as why:
-        outcome, reason = "failed", str(why)
-    except Exception:  # a fault of the scenario itself is a failure too
-        outcome, reason = "failed", traceback.format_exc()
+    outcome, reason, parts = runner.run(name, function, tools, LIMIT_S)
     seconds = f"({time.monotonic() - start:.1f} s)"
-    for part in [*parts, (name, outcome, reason)]:
+    for part in [*(parts or []), (name, outcome, reason)]:
         print(f"{part[1]} {part[0]} {seconds}" + (f": {part[2]}" if part[2] else ""), flush=True)
 
 
@@ -118,10 +85,10 @@ def options(tools):
 
 
 def main():
-    tools = arguments()
+    tools = runner.arguments(add_arguments)
     expect = importlib.import_module("expect")
     expect.TRY_ALL = tools.all
-    chosen = scenarios(tools.scenarios)
+    chosen = runner.scenarios(MODULES, tools.scenarios)
     if tools.one:
         return run_one(*chosen.popitem(), tools)
     counts = run_all(chosen, tools)
