@@ -57,6 +57,11 @@ impl Path {
         Path { ip: Ipv4Addr::from(ip).to_ipv6_mapped().octets(), port, via: 0, ifindex: 0 }
     }
 
+    /// Whether address and port are the same, by whatever interface or relay.
+    pub fn is_same_address(&self, other: &Path) -> bool {
+        (self.ip, self.port) == (other.ip, other.port)
+    }
+
     /// The address in the standard library's form.
     pub fn socket_addr(&self) -> SocketAddr {
         let v6 = Ipv6Addr::from(self.ip);

@@ -27,9 +27,7 @@ pub use self::relays::RelayService;
 use self::link::{Link, Standing};
 use crate::base::{ContactId, Path, PublicKey, Rng, Side, Time};
 use crate::crypto::Provider;
-use crate::wire::message::{
-    ContactKey, MAPPING_DEPENDENT, MAPPING_INDEPENDENT, MAPPING_UNKNOWN, Message, RefuseReason,
-};
+use crate::wire::message::{self, ContactKey, MAPPING_UNKNOWN, Message, RefuseReason};
 
 /// Names a link; the caller numbers its connections and never uses a number twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -225,8 +223,7 @@ impl Broker {
     pub fn on_observed_elsewhere(&mut self, link: LinkId, other: Path, _now: Time) {
         let Some(state) = self.links.get_mut(&link) else { return };
         let observed = state.observed;
-        let is_same = (other.ip, other.port) == (observed.ip, observed.port);
-        state.mapping = if is_same { MAPPING_INDEPENDENT } else { MAPPING_DEPENDENT };
+        state.mapping = message::mapping(&observed, &other);
         self.send(link, Message::Observed { observed, other });
     }
 

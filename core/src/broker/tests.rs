@@ -7,7 +7,10 @@ use alloc::vec::Vec;
 use super::*;
 use crate::crypto::{Secret, default_provider};
 use crate::trust::{relay_end_key, relay_pseudonym, verify_relay_token};
-use crate::wire::message::{CANDIDATES_MAX, EnrolCode, MAPPING_UNKNOWN, RelayOffer, ServiceInfo};
+use crate::wire::message::{
+    CANDIDATES_MAX, EnrolCode, MAPPING_DEPENDENT, MAPPING_INDEPENDENT, MAPPING_UNKNOWN, RelayOffer,
+    ServiceInfo,
+};
 
 const CODE: &str = "ABCD-EFGH-2345-6723";
 const WALL_S: u64 = 1_700_000_000;

@@ -167,9 +167,8 @@ impl<O: Copy + Ord> Endpoint<O> {
 
     /// The end that `owner` looks for may show itself by probes under `contact`.
     pub(super) fn await_probes(&mut self, contact: &Contact, owner: O) {
-        let contact = Contact { id: contact.id, key: contact.key.clone() };
-        let awaited = Awaited { contact, owner, nonces: BTreeSet::new() };
-        self.awaited.insert(awaited.contact.id, awaited);
+        let awaited = Awaited { contact: contact.clone(), owner, nonces: BTreeSet::new() };
+        self.awaited.insert(contact.id, awaited);
     }
 
     /// It was found, or is looked for no more.
@@ -205,7 +204,7 @@ impl<O: Copy + Ord> Endpoint<O> {
         }
         Some(First {
             is_lasting: held.expires.is_none(),
-            contact: Contact { id: held.contact.id, key: held.contact.key.clone() },
+            contact: held.contact.clone(),
             peer: held.peer.clone(),
             header,
             opened,

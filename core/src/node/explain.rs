@@ -3,7 +3,7 @@
 use super::{Node, NodeError, SessionId};
 use crate::base::{Handle, Path, Time};
 use crate::traverse::Tried;
-use crate::wire::message::{MAPPING_DEPENDENT, MAPPING_INDEPENDENT};
+use crate::wire::message::{self, MAPPING_UNKNOWN};
 use alloc::string::String;
 use core::fmt::{self, Write};
 
@@ -32,11 +32,8 @@ impl Node {
     ) -> Result<fmt::Result, NodeError> {
         let session = self.peek_session(session)?;
         let mapping = match self.link.observed {
-            Some((path, Some(other))) if (path.ip, path.port) == (other.ip, other.port) => {
-                MAPPING_INDEPENDENT
-            }
-            Some((_, Some(_))) => MAPPING_DEPENDENT,
-            _ => 0,
+            Some((path, Some(other))) => message::mapping(&path, &other),
+            _ => MAPPING_UNKNOWN,
         };
         let seen = self.link.observed.map(|(path, _)| path);
         let active = session.connection().filter(|c| c.is_path_latched()).map(|c| c.path());

@@ -51,9 +51,9 @@ impl Meetings {
     ) {
         let mut search = Search::new(Side::Responder);
         relays.iter().chain(candidates).for_each(|path| search.add(*path, now));
-        let contact = Contact { id: contact.id, key: contact.key.clone() };
         let met = Met { search, relays, mapping };
-        self.0.insert(contact.id, Meeting { contact, met, probes_left: MAX_PROBES });
+        self.0
+            .insert(contact.id, Meeting { contact: contact.clone(), met, probes_left: MAX_PROBES });
     }
 
     /// It came, or will not.

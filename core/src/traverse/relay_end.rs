@@ -91,7 +91,7 @@ impl RelayEnd {
 
     /// Whether `from` is an address of the relay.
     pub fn is_at(&self, from: Path) -> bool {
-        self.paths.iter().any(|path| (path.ip, path.port) == (from.ip, from.port))
+        self.paths.iter().any(|path| path.is_same_address(&from))
     }
 
     /// Our address may be another one now: binds anew.

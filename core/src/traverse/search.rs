@@ -258,7 +258,7 @@ impl Search {
 
     /// Whether the path in use does not acknowledge, and that not by the loss of one packet.
     pub fn is_in_trouble(&self) -> bool {
-        self.in_trouble_since.is_some() && self.unanswered >= SURE_TIMEOUTS
+        self.unanswered >= SURE_TIMEOUTS
     }
 
     /// When the next question is due.

@@ -57,23 +57,26 @@ fn token_tag(p: &dyn Provider, secret: &Secret, token: &RelayToken) -> [u8; TAG_
 
 /// The tag stands at `at`, over what is before and behind it.
 fn sign(p: &dyn Provider, key: &Secret, label: &[u8], datagram: &mut [u8], at: usize) -> bool {
-    let Some((head, tag, rest)) = around(datagram, at) else { return false };
-    let value: [u8; TAG_LEN] = first(&p.hmac_sha256(key.as_bytes(), &[label, head, rest]));
-    debug_assert_eq!(tag.len(), value.len());
-    datagram[at..at + TAG_LEN].copy_from_slice(&value);
+    let Some((right, _)) = tags(p, key, label, datagram, at) else { return false };
+    datagram[at..at + TAG_LEN].copy_from_slice(&right);
     true
 }
 
 fn verify(p: &dyn Provider, key: &Secret, label: &[u8], datagram: &[u8], at: usize) -> bool {
-    let Some((head, tag, rest)) = around(datagram, at) else { return false };
-    let value: [u8; TAG_LEN] = first(&p.hmac_sha256(key.as_bytes(), &[label, head, rest]));
-    constant_time_eq(&value, tag)
+    tags(p, key, label, datagram, at).is_some_and(|(right, tag)| constant_time_eq(&right, tag))
 }
 
-fn around(datagram: &[u8], at: usize) -> Option<(&[u8], &[u8], &[u8])> {
+/// The right tag, and the one that stands there; `None`: there is no room for one.
+fn tags<'a>(
+    p: &dyn Provider,
+    key: &Secret,
+    label: &[u8],
+    datagram: &'a [u8],
+    at: usize,
+) -> Option<([u8; TAG_LEN], &'a [u8])> {
     let (head, behind) = datagram.split_at_checked(at)?;
     let (tag, rest) = behind.split_at_checked(TAG_LEN)?;
-    Some((head, tag, rest))
+    Some((first(&p.hmac_sha256(key.as_bytes(), &[label, head, rest])), tag))
 }
 
 fn first<const N: usize>(bytes: &[u8; 32]) -> [u8; N] {

@@ -147,6 +147,11 @@ pub const MAPPING_INDEPENDENT: u8 = 1;
 /// Each sees it at another one.
 pub const MAPPING_DEPENDENT: u8 = 2;
 
+/// How a node's NAT maps that two of the broker's sockets see at these addresses.
+pub fn mapping(observed: &Path, other: &Path) -> u8 {
+    if observed.is_same_address(other) { MAPPING_INDEPENDENT } else { MAPPING_DEPENDENT }
+}
+
 /// A relay, and the right to use it in one session.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
