@@ -273,6 +273,16 @@ typedef struct rit_node rit_node;
 #define RIT_ERR_INTERNAL -203
 
 /**
+ * rit_path.socket of a path that is a TCP connection with TLS.
+ */
+#define RIT_SOCKET_TLS 65535
+
+/**
+ * rit_io.sockets is at most this.
+ */
+#define RIT_SOCKETS_MAX 1024
+
+/**
  * Datagrams in one call of rit_io.send_batch at the most.
  */
 #define RIT_BATCH_MAX 64
@@ -597,9 +607,14 @@ struct rit_path {
      */
     uint8_t ip[16];
     /**
-     * UDP port in host order, not 0.
+     * UDP port in host order, not 0; of a RIT_SOCKET_TLS the TCP port.
      */
     uint16_t port;
+    /**
+     * Which of the port's own sockets the datagram leaves from or came in by: 0 the one that it
+     * always has, 1 to rit_io.sockets one of those, RIT_SOCKET_TLS none but a TCP connection.
+     */
+    uint16_t socket;
     /**
      * The ECN codepoint of the IP packet (RFC 3168), 0 to 3: that a datagram came with, in
      * rit_node_receive and rit_io.recv; that it is to be sent with, in rit_io.send and
@@ -609,7 +624,7 @@ struct rit_path {
     /**
      * 0.
      */
-    uint8_t reserved;
+    uint8_t reserved[3];
 };
 
 /**
@@ -624,9 +639,14 @@ struct rit_io {
      */
     uint32_t struct_size;
     /**
-     * 0.
+     * How many local UDP ports send can leave from beside its own: 0 to RIT_SOCKETS_MAX, 512 where
+     * there is room for them for some seconds, 0 where there is not. A node behind a NAT that
+     * gives each address called another port needs them to be reached directly by one that such
+     * ports are strange to (RFC 4787, endpoint-dependent mapping and filtering). rit_path.socket
+     * says which; the port opens one when it is first sent from, hands over what arrives there,
+     * and closes it once nothing was sent from it for a minute.
      */
-    uint32_t reserved;
+    uint32_t sockets;
     /**
      * Handed back in every call; the library does not look at it.
      */
@@ -947,13 +967,17 @@ struct rit_session_info {
      */
     uint32_t path_kind;
     /**
+     * 0.
+     */
+    uint32_t reserved0;
+    /**
      * Smoothed round-trip time in microseconds; 0 before it is known.
      */
     uint64_t rtt_us;
     /**
      * 0.
      */
-    uint64_t reserved[4];
+    uint64_t reserved[3];
 };
 
 /**

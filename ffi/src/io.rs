@@ -21,15 +21,23 @@ pub struct rit_path {
     pub ifindex: u32,
     /// IPv6 address in network order; IPv4 as ::ffff:a.b.c.d.
     pub ip: [u8; 16],
-    /// UDP port in host order, not 0.
+    /// UDP port in host order, not 0; of a RIT_SOCKET_TLS the TCP port.
     pub port: u16,
+    /// Which of the port's own sockets the datagram leaves from or came in by: 0 the one that it
+    /// always has, 1 to rit_io.sockets one of those, RIT_SOCKET_TLS none but a TCP connection.
+    pub socket: u16,
     /// The ECN codepoint of the IP packet (RFC 3168), 0 to 3: that a datagram came with, in
     /// rit_node_receive and rit_io.recv; that it is to be sent with, in rit_io.send and
     /// rit_io.send_batch. A system that cannot tell or set it leaves it 0, and 0 elsewhere.
     pub ecn: u8,
     /// 0.
-    pub reserved: u8,
+    pub reserved: [u8; 3],
 }
+
+/// rit_path.socket of a path that is a TCP connection with TLS.
+pub const RIT_SOCKET_TLS: u16 = 0xffff;
+/// rit_io.sockets is at most this.
+pub const RIT_SOCKETS_MAX: u32 = 1024;
 
 /// What the integrator provides. The table is copied at creation; ctx is handed back in every call
 /// and must outlive the node. Callbacks are called on the thread that called the library, only from
@@ -40,8 +48,13 @@ pub struct rit_path {
 pub struct rit_io {
     /// sizeof(struct rit_io).
     pub struct_size: u32,
-    /// 0.
-    pub reserved: u32,
+    /// How many local UDP ports send can leave from beside its own: 0 to RIT_SOCKETS_MAX, 512 where
+    /// there is room for them for some seconds, 0 where there is not. A node behind a NAT that
+    /// gives each address called another port needs them to be reached directly by one that such
+    /// ports are strange to (RFC 4787, endpoint-dependent mapping and filtering). rit_path.socket
+    /// says which; the port opens one when it is first sent from, hands over what arrives there,
+    /// and closes it once nothing was sent from it for a minute.
+    pub sockets: u32,
     /// Handed back in every call; the library does not look at it.
     pub ctx: *mut c_void,
     /// REQUIRED. Microseconds since any fixed moment, never going back. Called once per call into
@@ -146,22 +159,24 @@ impl rit_path {
             ifindex: path.ifindex,
             ip: path.ip,
             port: path.port,
+            socket: path.socket,
             ecn: ecn as u8,
-            reserved: 0,
+            reserved: [0; 3],
         }
     }
 
     /// Nothing yet, for somebody to fill in.
     pub(crate) fn empty() -> Self {
-        rit_path::new(&Path { ip: [0; 16], port: 0, via: 0, ifindex: 0 }, Ecn::NotEct)
+        rit_path::new(&Path { ip: [0; 16], port: 0, via: 0, socket: 0, ifindex: 0 }, Ecn::NotEct)
     }
 
     /// The path in core's form.
     pub(crate) fn path(&self) -> Result<Path, Error> {
-        if self.port == 0 || self.ecn > 0b11 || self.reserved != 0 {
+        if self.port == 0 || self.ecn > 0b11 || self.reserved != [0; 3] {
             return Err(Error::Argument("rit_path"));
         }
-        Ok(Path { ip: self.ip, port: self.port, via: 0, ifindex: self.ifindex })
+        let (socket, ifindex) = (self.socket, self.ifindex);
+        Ok(Path { ip: self.ip, port: self.port, via: 0, socket, ifindex })
     }
 
     /// The codepoint in core's form.
@@ -188,8 +203,8 @@ impl Io {
     pub(crate) unsafe fn read(io: *const rit_io) -> Result<Io, Error> {
         // SAFETY: the caller's promise.
         let raw = unsafe { args::read(io)? };
-        if raw.reserved != 0 {
-            return Err(Error::Argument("rit_io.reserved"));
+        if raw.sockets > RIT_SOCKETS_MAX {
+            return Err(Error::Argument("rit_io.sockets"));
         }
         if raw.load.is_some() != raw.store.is_some() {
             return Err(Error::Argument("rit_io.load without store, or store without load,"));

@@ -48,10 +48,12 @@ pub struct rit_session_info {
     pub path: rit_path,
     /// RIT_PATH_DIRECT or RIT_PATH_RELAY; path is the relay's then.
     pub path_kind: u32,
+    /// 0.
+    pub reserved0: u32,
     /// Smoothed round-trip time in microseconds; 0 before it is known.
     pub rtt_us: u64,
     /// 0.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 3],
 }
 
 // SAFETY: repr(C), begins with struct_size, no padding, any bytes are a value.
@@ -141,7 +143,8 @@ pub unsafe extern "C" fn rit_session_info(
                     .map_or_else(rit_path::empty, |path| rit_path::new(path, Ecn::NotEct)),
                 path_kind: info.path.as_ref().map_or(RIT_PATH_DIRECT, path_kind),
                 rtt_us: info.rtt_us,
-                reserved: [0; 4],
+                reserved0: 0,
+                reserved: [0; 3],
             });
             Ok(())
         })

@@ -101,7 +101,7 @@ static inline int32_t fake_send(void *ctx, const struct rit_path *to, const uint
     struct fake *fake = (struct fake *)ctx;
     fake_hook(fake, "send");
     CHECK(to != NULL && pkt != NULL && len > 0 && len <= sizeof(fake->last));
-    CHECK(to->struct_size == sizeof(struct rit_path) && to->port != 0 && to->reserved == 0);
+    CHECK(to->struct_size == sizeof(struct rit_path) && to->port != 0 && to->reserved[0] == 0);
     fake->sent++;
     memcpy(fake->last, pkt, len);
     fake->last_len = len;

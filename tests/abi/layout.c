@@ -4,9 +4,10 @@
 #define AT(type, field, offset) CHECK(offsetof(struct type, field) == (offset))
 
 int main(void) {
-    CHECK(sizeof(struct rit_path) == 28);
+    CHECK(sizeof(struct rit_path) == 32);
     AT(rit_path, ip, 8);
     AT(rit_path, port, 24);
+    AT(rit_path, socket, 26);
     CHECK(sizeof(struct rit_config) == 80);
     AT(rit_config, max_datagram, 36);
     AT(rit_config, max_flows, 48);
@@ -24,7 +25,7 @@ int main(void) {
     CHECK(sizeof(struct rit_target) == 40);
     CHECK(sizeof(struct rit_session_info) == 120);
     AT(rit_session_info, path, 48);
-    AT(rit_session_info, rtt_us, 80);
+    AT(rit_session_info, rtt_us, 88);
     CHECK(sizeof(struct rit_service_info) == 72);
     AT(rit_io, ctx, 8);
     CHECK(sizeof(struct rit_io) == 8 + 10 * sizeof(void *));

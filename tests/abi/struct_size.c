@@ -63,7 +63,7 @@ static void creation(struct fake *fake) {
     config.known.reserved[1] = 1;
     ANSWERS(RIT_ERR_ARG, make(&config.known, &io.known));
     config.known.reserved[1] = 0;
-    io.known.reserved = 1;
+    io.known.sockets = RIT_SOCKETS_MAX + 1;
     ANSWERS(RIT_ERR_ARG, make(&config.known, &io.known));
 }
 
@@ -97,7 +97,7 @@ static void inputs(rit_node *node) {
     target.reserved = 1;
     ANSWERS(RIT_ERR_ARG, rit_session_open(node, &target, &handle));
     path = fake_path(1);
-    path.reserved = 1;
+    path.reserved[2] = 1;
     ANSWERS(RIT_ERR_ARG, rit_node_receive(node, &path, bytes, 4));
     path = fake_path(1);
     path.ecn = 3;

@@ -24,9 +24,9 @@ macro_rules! layout {
 fn rust_layout() -> Layout {
     let mut layout = Layout::new();
     layout! { layout,
-        rit_path { struct_size ifindex ip port ecn reserved }
+        rit_path { struct_size ifindex ip port socket ecn reserved }
         rit_io {
-            struct_size reserved ctx now_us entropy send recv set_timer load store log send_batch
+            struct_size sockets ctx now_us entropy send recv set_timer load store log send_batch
         }
         rit_config {
             struct_size abi_version max_sessions max_services max_peers max_streams stream_window
@@ -46,7 +46,8 @@ fn rust_layout() -> Layout {
         rit_service_info { struct_size kind port name }
         rit_target { struct_size reserved device }
         rit_session_info {
-            struct_size is_initiator is_up service_count peer path path_kind rtt_us reserved
+            struct_size is_initiator is_up service_count peer path path_kind reserved0 rtt_us
+            reserved
         }
     }
     layout

@@ -33,6 +33,7 @@ const VICTIM: Path = Path {
     ip: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 66],
     port: 53,
     via: 0,
+    socket: 0,
     ifindex: 0,
 };
 

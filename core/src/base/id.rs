@@ -47,14 +47,26 @@ pub struct Path {
     /// The relay channel of this node that it leads through, to whom address and port are the
     /// relay's; 0: none, the address is the peer's.
     pub via: u16,
+    /// Which of this node's own sockets leads there: 0 the one it is known by, others are further
+    /// UDP ports, [`Path::TLS`] a TCP connection with TLS.
+    pub socket: u16,
     /// The port's number of the interface; 0: whichever routing chooses.
     pub ifindex: u32,
 }
 
 impl Path {
+    /// The `socket` of paths that are a TCP connection with TLS, which carries datagrams.
+    pub const TLS: u16 = u16::MAX;
+
     /// A path to an IPv4 address.
     pub fn v4(ip: [u8; 4], port: u16) -> Self {
-        Path { ip: Ipv4Addr::from(ip).to_ipv6_mapped().octets(), port, via: 0, ifindex: 0 }
+        Path {
+            ip: Ipv4Addr::from(ip).to_ipv6_mapped().octets(),
+            port,
+            via: 0,
+            socket: 0,
+            ifindex: 0,
+        }
     }
 
     /// Whether address and port are the same, by whatever interface or relay.
@@ -76,7 +88,7 @@ impl From<SocketAddr> for Path {
             IpAddr::V4(v4) => v4.to_ipv6_mapped(),
             IpAddr::V6(v6) => v6,
         };
-        Path { ip: ip.octets(), port: addr.port(), via: 0, ifindex: 0 }
+        Path { ip: ip.octets(), port: addr.port(), via: 0, socket: 0, ifindex: 0 }
     }
 }
 
@@ -110,6 +122,11 @@ impl Ecn {
 impl fmt::Debug for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.socket_addr())?;
+        match self.socket {
+            0 => {}
+            Path::TLS => write!(f, " by TLS")?,
+            socket => write!(f, " from socket {socket}")?,
+        }
         if self.via == 0 { Ok(()) } else { write!(f, " via {}", self.via) }
     }
 }

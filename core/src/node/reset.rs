@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use crate::crypto::{self, Ed25519Signer};
 
-    const PATH: Path = Path { ip: [1; 16], port: 1, via: 0, ifindex: 0 };
+    const PATH: Path = Path { ip: [1; 16], port: 1, via: 0, socket: 0, ifindex: 0 };
 
     fn resets(seed: u8) -> Resets<u8> {
         let signer = Ed25519Signer::from_seed(&[seed; 32]);

@@ -227,9 +227,9 @@ impl Paths {
 mod tests {
     use super::*;
 
-    const A: Path = Path { ip: [1; 16], port: 1, via: 0, ifindex: 0 };
-    const B: Path = Path { ip: [2; 16], port: 2, via: 0, ifindex: 0 };
-    const C: Path = Path { ip: [3; 16], port: 3, via: 0, ifindex: 0 };
+    const A: Path = Path { ip: [1; 16], port: 1, via: 0, socket: 0, ifindex: 0 };
+    const B: Path = Path { ip: [2; 16], port: 2, via: 0, socket: 0, ifindex: 0 };
+    const C: Path = Path { ip: [3; 16], port: 3, via: 0, socket: 0, ifindex: 0 };
     const INTERVAL: Duration = Duration::from_millis(100);
 
     fn moved() -> Paths {

@@ -558,7 +558,7 @@ codec!(path, Path, |path, e| e.array(2)?.bytes(&path.ip)?.u16(path.port)?, |d| {
         return Err(minicbor::decode::Error::message("not a pair"));
     }
     // Interfaces are the other machine's own business.
-    Ok(Path { ip: byte_array(d)?, port: d.u16()?, via: 0, ifindex: 0 })
+    Ok(Path { ip: byte_array(d)?, port: d.u16()?, via: 0, socket: 0, ifindex: 0 })
 });
 codec!(
     paths,

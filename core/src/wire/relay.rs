@@ -198,7 +198,8 @@ impl RelayDatagram {
             BOUND => {
                 let (channel, sequence) = (ChannelId(r.array()?), r.u64()?);
                 let cookie = r.array()?;
-                let observed = Path { ip: r.array()?, port: r.u16()?, via: 0, ifindex: 0 };
+                let observed =
+                    Path { ip: r.array()?, port: r.u16()?, via: 0, socket: 0, ifindex: 0 };
                 let is_peer_bound = r.u8()? & PEER_IS_BOUND != 0;
                 r.bytes(TAG_LEN)?;
                 let bound = Bound { side, channel, sequence, cookie, observed, is_peer_bound };

@@ -287,7 +287,7 @@ impl NatBox {
             Ports::Sequential(step) => plus(self.last_port, u32::from(step)),
             Ports::Random => any_port(&mut self.rng),
         };
-        let endpoint = |port| Path { ip: self.outer_ip, port, via: 0, ifindex: 0 };
+        let endpoint = |port| Path { ip: self.outer_ip, port, via: 0, socket: 0, ifindex: 0 };
         let mut all = (0..PORT_COUNT).map(|more| endpoint(plus(first, more)));
         let outer = all.find(|outer| !self.entries.contains_key(outer))?;
         self.last_port = outer.port;

@@ -71,7 +71,7 @@ impl Sites {
                 let mut ip =
                     [0x20, 0x01, 0x0d, 0xb8, 0, site.0 as u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, n];
                 ip[15] = n;
-                Path { ip, port, via: 0, ifindex: 0 }
+                Path { ip, port, via: 0, socket: 0, ifindex: 0 }
             }
         };
         let mut addresses: Vec<Path> = self.sites[site.0].boxes.iter().map(inside).collect();
@@ -197,6 +197,7 @@ mod tests {
         ip: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1],
         port: 1,
         via: 0,
+        socket: 0,
         ifindex: 0,
     };
 

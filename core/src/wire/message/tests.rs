@@ -31,7 +31,7 @@ fn hello(services: Vec<ServiceInfo>, candidates: Vec<Path>) -> Message {
 
 /// Relays of so many addresses each.
 fn relays(each: &[usize]) -> Vec<RelayOffer> {
-    let path = Path { ip: [255; 16], port: u16::MAX, via: 0, ifindex: 0 };
+    let path = Path { ip: [255; 16], port: u16::MAX, via: 0, socket: 0, ifindex: 0 };
     let relay = |n: &usize| RelayOffer {
         paths: vec![path; *n],
         token: RelayToken([6; 38]),
@@ -70,7 +70,7 @@ fn every_kind() -> Vec<Message> {
         hello(vec![service("web"), service("ssh-2_x.y")], vec![path]),
         Message::Connect { request: 7, device: PublicKey([9; 32]) },
         Message::Candidates {
-            candidates: vec![path, Path { ip: [1; 16], port: 1, via: 0, ifindex: 0 }],
+            candidates: vec![path, Path { ip: [1; 16], port: 1, via: 0, socket: 0, ifindex: 0 }],
         },
         Message::Welcome {
             observed: path,
@@ -209,7 +209,7 @@ fn limit(at: &Message, over: &Message) {
 
 #[test]
 fn limits_of_lists_and_texts() {
-    let path = Path { ip: [255; 16], port: u16::MAX, via: 0, ifindex: 0 };
+    let path = Path { ip: [255; 16], port: u16::MAX, via: 0, socket: 0, ifindex: 0 };
     let web = |n: usize| vec![service("web"); n];
     let paths = |n: usize| vec![path; n];
     let named = |len: usize| vec![service(&"a".repeat(len))];
@@ -239,7 +239,7 @@ fn limits_of_lists_and_texts() {
     limit(&related(&[RELAY_PATHS_MAX]), &related(&[RELAY_PATHS_MAX + 1]));
     limit(&related(&[1]), &related(&[0]));
     let to = |port| Message::Candidates {
-        candidates: vec![Path { ip: [0; 16], port, via: 0, ifindex: 0 }],
+        candidates: vec![Path { ip: [0; 16], port, via: 0, socket: 0, ifindex: 0 }],
     };
     limit(&to(1), &to(0));
     let connect = |request| Message::Connect { request, device: PublicKey([0; 32]) };
@@ -248,7 +248,7 @@ fn limits_of_lists_and_texts() {
 
 #[test]
 fn all_limits_at_once_fit() {
-    let path = Path { ip: [255; 16], port: u16::MAX, via: 0, ifindex: 0 };
+    let path = Path { ip: [255; 16], port: u16::MAX, via: 0, socket: 0, ifindex: 0 };
     let longest = ServiceInfo { name: "a".repeat(63), kind: u8::MAX, port: u16::MAX };
     for message in [
         offer_with(

@@ -17,7 +17,7 @@ fn outside(n: u8, port: u16) -> Path {
 fn v6(n: u8) -> Path {
     let mut ip = [0; 16];
     (ip[0], ip[1], ip[15]) = (0x20, 0x01, n);
-    Path { ip, port: 5000, via: 0, ifindex: 0 }
+    Path { ip, port: 5000, via: 0, socket: 0, ifindex: 0 }
 }
 
 fn at(seconds: u64) -> Time {
