@@ -560,8 +560,9 @@ struct rit_config {
      */
     uint32_t idle_timeout_ms;
     /**
-     * A quiet session sends a packet this often, in milliseconds; UINT32_MAX: never; default
-     * 10000.
+     * A quiet session, and the link to the broker, sends a packet this often, in milliseconds;
+     * UINT32_MAX: never; default 10000 for sessions, and for the link as seldom as the NAT lets
+     * it: 28500, or 115000 where rit_io.sockets is not 0 and the broker finds that possible.
      */
     uint32_t keep_alive_ms;
     /**

@@ -36,8 +36,9 @@ pub struct rit_config {
     pub max_datagram: u32,
     /// A session without a packet for this long is over, in milliseconds; default 30000.
     pub idle_timeout_ms: u32,
-    /// A quiet session sends a packet this often, in milliseconds; UINT32_MAX: never; default
-    /// 10000.
+    /// A quiet session, and the link to the broker, sends a packet this often, in milliseconds;
+    /// UINT32_MAX: never; default 10000 for sessions, and for the link as seldom as the NAT lets
+    /// it: 28500, or 115000 where rit_io.sockets is not 0 and the broker finds that possible.
     pub keep_alive_ms: u32,
     /// Flows of one session, both directions together; default 64; UINT32_MAX: none.
     pub max_flows: u32,
@@ -91,9 +92,11 @@ impl rit_config {
         or_default(&mut t.max_streams, self.max_streams.into());
         or_default(&mut t.idle_timeout, Duration::from_millis(self.idle_timeout_ms.into()));
         match self.keep_alive_ms {
+            0 => {}
             u32::MAX => t.keep_alive = Duration::ZERO,
-            ms => or_default(&mut t.keep_alive, Duration::from_millis(ms.into())),
+            ms => t.keep_alive = Duration::from_millis(ms.into()),
         }
+        config.link_keep_alive = Some(t.keep_alive).filter(|_| self.keep_alive_ms != 0);
         or_default(&mut t.datagram_send_buffer, self.datagram_send_buffer as usize);
         or_default(&mut t.datagram_recv_buffer, self.datagram_recv_buffer as usize);
         or_none(&mut t.datagram_queue, self.datagram_queue);

@@ -215,6 +215,11 @@ impl Io {
         Ok(Io { raw, now_us, entropy, send })
     }
 
+    /// Sockets that can be sent from beside the one it always has.
+    pub(crate) fn sockets(&self) -> u16 {
+        self.raw.sockets as u16
+    }
+
     pub(crate) fn now_us(&self) -> u64 {
         // SAFETY: see above.
         unsafe { (self.now_us)(self.raw.ctx) }

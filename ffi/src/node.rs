@@ -270,7 +270,8 @@ fn load_identity(io: &Io, provider: &dyn Provider) -> Result<Option<Identity>, E
     }
 }
 
-fn create(config: Config, io: Io) -> Result<Box<rit_node>, Error> {
+fn create(mut config: Config, io: Io) -> Result<Box<rit_node>, Error> {
+    config.sockets = io.sockets();
     let provider = crypto::default_provider();
     let mut rng = Rng::from_seed(*draw_seed(&io, provider)?);
     let mut buf = Vec::new();

@@ -17,7 +17,6 @@ EXPECT = {
     "moves unheard": YES,  # by the relays
     "tcp": "not yet: no way by TCP where UDP is blocked",
     "quiet receiver": YES,
-    "idle budget": "not yet: a keep-alive every ten seconds",
     "quick": YES,
 }
 

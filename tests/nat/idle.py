@@ -2,12 +2,13 @@
 
 import time
 
-from expect import EXPECT
 from harness import check
 from people import Cast
 
-SECONDS = 70
-MONTH_S = 30 * 24 * 3600
+SECONDS = 100
+# The device finds out once how long its NAT remembers: its question, what it says of it to the
+# broker, and their acknowledgements.
+FOUND_OUT = 4
 
 
 def test_idle_traffic(world):
@@ -20,13 +21,9 @@ def test_idle_traffic(world):
     after, took = cast.home.traffic(), time.monotonic() - start
     packets, size = ({way: after[way][field] - before[way][field] for way in after}
                      for field in (0, 1))
-    per_minute = packets["up"] * 60 / took
-    month = sum(size.values()) * MONTH_S / took / 1e6
-    print(f"   {took:.0f} s idle: {per_minute:.1f} packets/min up, "
-          f"{packets['down'] * 60 / took:.1f} down; {size['up']} and {size['down']} bytes with all "
-          f"headers from IP on, {month:.1f} MB in a month")
+    print(f"   {took:.0f} s idle: {packets['up']} packets up, {packets['down']} down; {size['up']} "
+          f"and {size['down']} bytes with all headers from IP on")
     check(cast.device.is_running(), "the device has ended")
-    check(per_minute > 0, "it keeps no mapping alive")
-    if not EXPECT["idle budget"]:
-        check(per_minute <= 60 / 25 + 60 / took, "more than a packet in 25 s")
-        check(month <= 6, "more than 6 MB in a month")
+    check(packets["up"] > 1, "it keeps no mapping alive")
+    # What that makes in a month is measured in simulated time (nat_idle.rs).
+    check(packets["up"] <= took / 25 + 1 + FOUND_OUT, "more than a packet in 25 s")

@@ -180,8 +180,8 @@ fn a_session_outlives_its_broker_and_the_broker_comes_back() {
     trio.world.run_for(Duration::from_millis(60));
     trio.world.host_mut(trio.broker).is_running = false;
     assert!(trio.run_until_idle(LIMIT), "{}", trio.events());
-    trio.expect(trio.user, Duration::from_secs(120), "that the broker is offline", is_offline);
-    trio.expect(trio.device, Duration::from_secs(120), "that the broker is offline", is_offline);
+    trio.expect(trio.user, Duration::from_secs(300), "that the broker is offline", is_offline);
+    trio.expect(trio.device, Duration::from_secs(300), "that the broker is offline", is_offline);
     trio.check_alive(session, 2);
     assert!(!trio.world.host(trio.user).has_event(is_down), "{}", trio.events());
     assert!(!trio.world.host(trio.device).has_event(is_down), "{}", trio.events());

@@ -18,6 +18,7 @@ mod tests;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -73,6 +74,15 @@ pub enum Output {
         link: LinkId,
         /// What.
         message: Message,
+    },
+    /// A node says how it keeps its link.
+    Quiet {
+        /// Which link.
+        link: LinkId,
+        /// After longer silence it is gone.
+        silence: Duration,
+        /// After so long it wants a PATH_CHALLENGE to where its last one came from.
+        ask_back: Option<Duration>,
     },
     /// Close the link once what was sent is delivered; the broker has forgotten it already.
     Close {
@@ -212,10 +222,11 @@ impl Broker {
     }
 
     /// The node is seen at another address now.
-    pub fn on_observed(&mut self, link: LinkId, observed: Path, _now: Time) {
-        if let Some(link) = self.links.get_mut(&link) {
+    pub fn on_observed(&mut self, id: LinkId, observed: Path, _now: Time) {
+        if let Some(link) = self.links.get_mut(&id) {
             link.observed = observed;
             link.mapping = MAPPING_UNKNOWN;
+            self.send(id, Message::Observed { observed, other: None });
         }
     }
 
@@ -224,7 +235,7 @@ impl Broker {
         let Some(state) = self.links.get_mut(&link) else { return };
         let observed = state.observed;
         state.mapping = message::mapping(&observed, &other);
-        self.send(link, Message::Observed { observed, other });
+        self.send(link, Message::Observed { observed, other: Some(other) });
     }
 
     /// The node sent `message`.
@@ -238,6 +249,11 @@ impl Broker {
                 self.update_presence(link);
             }
             Message::Candidates { candidates } => state.candidates = candidates,
+            Message::Quiet { silence_s, ask_back_s } => {
+                let seconds = |s: u32| Duration::from_secs(s.into());
+                let (silence, ask_back) = (seconds(silence_s), ask_back_s.map(seconds));
+                self.output.push_back(Output::Quiet { link, silence, ask_back });
+            }
             Message::Enrol { .. } | Message::Connect { .. }
                 if state.standing == Standing::Unknown =>
             {

@@ -98,6 +98,7 @@ impl World {
         while let Some(output) = self.broker.poll_output() {
             match output {
                 Output::Send { link, message } => self.sent.push((link, message)),
+                Output::Quiet { .. } => {}
                 Output::Close { link, reason } => self.closed.push((link, reason)),
                 Output::Ask { id, query } if self.is_holding => self.held.push((id, query)),
                 Output::Ask { id, query } => self.answer(id, &query),
@@ -151,6 +152,26 @@ impl World {
         });
         offers.collect::<Vec<_>>().try_into().ok().unwrap()
     }
+
+    /// The node is seen elsewhere, and told so.
+    fn move_to(&mut self, link: LinkId, observed: Path) {
+        self.broker.on_observed(link, observed, self.now);
+        self.drain();
+        let told = Message::Observed { observed, other: None };
+        assert_eq!(self.take_sent(), [(link, told)]);
+    }
+}
+
+#[test]
+fn what_a_node_says_of_its_silence_is_handed_on() {
+    let mut world = world();
+    let link = world.connect(1, USER);
+    let quiet = Message::Quiet { silence_s: 116, ask_back_s: Some(120) };
+    world.broker.on_message(link, quiet, world.now);
+    let seconds = Duration::from_secs;
+    let outputs: Vec<_> = core::iter::from_fn(|| world.broker.poll_output()).collect();
+    let handed = Output::Quiet { link, silence: seconds(116), ask_back: Some(seconds(120)) };
+    assert!(outputs.contains(&handed), "{outputs:?}");
 }
 
 struct Offer {
@@ -224,7 +245,7 @@ fn offers_name_relays_and_say_how_the_peers_nat_maps() {
     world.drain();
     let told = world.take_sent();
     let says = |link: LinkId, port| {
-        (link, Message::Observed { observed: observed(link.0), other: other(link, port) })
+        (link, Message::Observed { observed: observed(link.0), other: Some(other(link, port)) })
     };
     assert_eq!(told, [says(device, 1000), says(user, 1001)]);
     world.message(user, Message::Connect { request: 7, device: DEVICE });
@@ -248,7 +269,7 @@ fn offers_name_relays_and_say_how_the_peers_nat_maps() {
     assert_eq!((channels[0], channels[1]), (channels[2], channels[3]), "the same for both");
     assert_ne!(channels[0], channels[1]);
     // Told to go elsewhere, nobody knows what its NAT does there.
-    world.broker.on_observed(device, observed(9), world.now);
+    world.move_to(device, observed(9));
     world.message(user, Message::Connect { request: 8, device: DEVICE });
     assert_eq!(world.take_offers()[1].1.mapping, MAPPING_UNKNOWN);
 }
@@ -572,7 +593,7 @@ fn an_offer_carries_the_newest_addresses() {
     let user = world.online(2, USER);
     let many: Vec<Path> = (1..=CANDIDATES_MAX as u8).map(local).collect();
     world.message(device, Message::Candidates { candidates: many.clone() });
-    world.broker.on_observed(device, observed(77), T);
+    world.move_to(device, observed(77));
     world.ask_for(user, 1, DEVICE);
     let [_, (_, to_user)] = world.take_offers();
     assert_eq!(to_user.candidates[0], observed(77));

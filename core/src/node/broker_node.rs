@@ -6,6 +6,7 @@
 
 use super::control::{CODE_CONTROL, CONTROL_STREAM, Control};
 use super::endpoint::{Endpoint, First, HeldContact, Route};
+use super::link::LINK_IDLE;
 use super::{Config, ConfigError};
 use crate::base::{Ecn, Path, PublicKey, Rng, Time};
 use crate::broker::{
@@ -25,6 +26,11 @@ const CODE_REFUSED: u64 = 0x10;
 const CODE_GOING_AWAY: u64 = 4;
 /// How long a refused node may take to read why.
 const FAREWELL_TIME: Duration = Duration::from_secs(5);
+/// What a node's silence may last that said nothing about it, and how much longer before the broker
+/// asks; then the node has so long to answer.
+const SILENCE: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_secs(2);
+const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// One in so many links may be half open, but at least this many.
 const HALF_OPEN_SHARE: usize = 8;
 const MIN_HALF_OPEN: usize = 8;
@@ -34,6 +40,24 @@ pub(super) struct NodeLink {
     control: Control,
     /// Close with this code once everything is delivered, or at this time if it is not.
     pub(super) closing: Option<(u64, Time)>,
+    /// Where the node last asked from that is not where the link leads.
+    elsewhere: Option<Path>,
+    /// When to ask where.
+    ask_back: Option<(Time, Path)>,
+}
+
+impl NodeLink {
+    fn new(mut connection: Connection) -> Self {
+        connection.set_keep_alive(SILENCE + GRACE);
+        let control = Control::default();
+        NodeLink { connection, control, closing: None, elsewhere: None, ask_back: None }
+    }
+
+    fn ask_back_if_due(&mut self, now: Time) {
+        if let Some((_, path)) = self.ask_back.take_if(|(at, _)| *at <= now) {
+            self.connection.probe_path(path);
+        }
+    }
 }
 
 /// A broker.
@@ -64,8 +88,14 @@ impl BrokerNode {
         let (id, key) = broker_contact(provider, &signer.public_key());
         let limits = Limits { links: config.max_sessions, ..Limits::default() };
         let broker = Broker::new(provider, limits, rng.fork());
-        // What nodes say to a broker, they say on a stream.
-        let transport = transport::Config { datagram_recv_buffer: 0, ..config.transport };
+        // What nodes say to a broker, they say on a stream. When they are gone follows from what
+        // they say, too.
+        let transport = transport::Config {
+            datagram_recv_buffer: 0,
+            idle_timeout: LINK_IDLE,
+            ack_timeout: Some(ANSWER_TIME),
+            ..config.transport
+        };
         let local = Local { config: transport, provider, signer };
         let mut endpoint = Endpoint::new(local, rng);
         let contact = Contact { id, key };
@@ -148,8 +178,7 @@ impl BrokerNode {
         let id = LinkId(self.next_link);
         self.next_link += 1;
         if let Ok(connection) = self.endpoint.accept(first, id, path, datagram, now) {
-            let link = NodeLink { connection, control: Control::default(), closing: None };
-            self.links.insert(id, link);
+            self.links.insert(id, NodeLink::new(connection));
             self.half_open.insert(id);
             self.process(id, now);
         }
@@ -160,6 +189,7 @@ impl BrokerNode {
         while let Some(id) = self.endpoint.pop_due(now) {
             if let Some(link) = self.links.get_mut(&id) {
                 link.connection.handle_timeout(now);
+                link.ask_back_if_due(now);
                 self.process(id, now);
             }
         }
@@ -252,7 +282,9 @@ impl BrokerNode {
 
     /// The node asked from `path`: if it did at another socket, that tells how its NAT maps.
     fn on_asked(&mut self, id: LinkId, path: Path, now: Time) {
-        let Some(known) = self.links.get(&id).map(|link| link.connection.path()) else { return };
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let known = link.connection.path();
+        link.elsewhere = Some(path);
         let is_v4 = |path: Path| path.socket_addr().is_ipv4();
         if path.ifindex != known.ifindex && is_v4(path) == is_v4(known) {
             self.broker.on_observed_elsewhere(id, path, now);
@@ -286,6 +318,12 @@ impl BrokerNode {
                         self.broker.on_disconnected(id, now);
                     }
                     self.settle(id, now);
+                }
+                Output::Quiet { link: id, silence, ask_back } => {
+                    let Some(link) = self.links.get_mut(&id) else { continue };
+                    link.connection.set_keep_alive(silence + GRACE);
+                    link.ask_back = ask_back.and_then(|after| Some((now + after, link.elsewhere?)));
+                    self.refresh_deadline(id);
                 }
                 Output::Close { link: id, reason } => {
                     let Some(link) = self.links.get_mut(&id) else { continue };
@@ -332,7 +370,8 @@ impl BrokerNode {
     fn refresh_deadline(&mut self, id: LinkId) {
         let deadline = self.links.get(&id).and_then(|link| {
             let farewell = link.closing.map(|(_, at)| at);
-            farewell.into_iter().chain(link.connection.poll_timeout()).min()
+            let ask_back = link.ask_back.map(|(at, _)| at);
+            [farewell, ask_back, link.connection.poll_timeout()].into_iter().flatten().min()
         });
         self.endpoint.set_deadline(id, deadline);
     }

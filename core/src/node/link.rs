@@ -6,11 +6,12 @@
 use super::control::{CODE_CONTROL, CONTROL_STREAM, Control};
 use super::endpoint::Endpoint;
 use super::error::{NodeError, Reason};
+use super::keep_alive::{Due, KeepAlive, Say};
 use super::{BrokerAddress, Event, Owner};
 use crate::base::{Ecn, Path, Time};
 use crate::crypto::broker_contact;
 use crate::handshake::Contact;
-use crate::transport::{CloseReason, Connection, Event as ConnectionEvent, Transmit};
+use crate::transport::{CloseReason, Connection, Event as ConnectionEvent, PathEvent, Transmit};
 use crate::traverse::{FirstFlight, by_nat64, is_by_nat64};
 use crate::wire::VERSION;
 use crate::wire::message::{CANDIDATES_MAX, EnrolCode, Message, ServiceInfo};
@@ -19,6 +20,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+/// The longest silence of a link, both ways. Who is gone is noticed sooner: by what is not
+/// acknowledged, which the node makes sure there is now and then.
+pub(super) const LINK_IDLE: Duration = Duration::from_secs(600);
+/// How long a broker may take to acknowledge.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
 /// First wait before connecting again; doubles up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
@@ -64,11 +70,13 @@ pub(super) struct Link {
     others: Vec<Path>,
     /// What was said in hello is not so any more.
     is_hello_stale: bool,
+    keep_alive: KeepAlive,
 }
 
 impl Link {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(keep_alive: KeepAlive) -> Self {
         Link {
+            keep_alive,
             address: None,
             code: None,
             phase: Phase::Idle,
@@ -125,6 +133,12 @@ impl Link {
         // All that a broker says it says on a stream.
         let mut local = endpoint.local.clone();
         local.config.datagram_recv_buffer = 0;
+        if self.keep_alive.is_adaptive() {
+            local.config.keep_alive = Duration::ZERO;
+            local.config.idle_timeout = LINK_IDLE;
+            local.config.ack_timeout = Some(ANSWER_TIME);
+        }
+        self.keep_alive.stop();
         let connection = endpoint
             .open_with(local, &contact, address.key, path, Owner::Broker, now)
             .map_err(|_| NodeError::Internal)?;
@@ -141,6 +155,7 @@ impl Link {
     pub(super) fn handle_datagram(&mut self, path: Path, ecn: Ecn, datagram: &mut [u8], now: Time) {
         if let Some(connection) = &mut self.connection {
             connection.handle_datagram(path, ecn, datagram, now);
+            self.keep_alive.on_heard();
             if connection.is_path_latched() {
                 self.first_flight.clear();
             }
@@ -163,17 +178,40 @@ impl Link {
         if let Some(copy) = self.first_flight.poll_transmit(buf) {
             return Some(copy);
         }
-        let transmit = self.connection.as_mut()?.poll_transmit(buf, now)?;
+        let connection = self.connection.as_mut()?;
+        let transmit = connection.poll_transmit(buf, now)?;
+        if transmit.path == connection.path() {
+            self.keep_alive.on_sent(now);
+        }
         self.first_flight.on_transmit(buf.get(..transmit.len)?);
         Some(transmit)
     }
 
     /// When to try again.
-    pub(super) fn retry_at(&self) -> Option<Time> {
+    fn retry_at(&self) -> Option<Time> {
         if let Phase::Waiting(at) = self.phase { Some(at) } else { None }
     }
 
-    pub(super) fn retry_if_due(&mut self, endpoint: &mut Endpoint<Owner>, now: Time) {
+    /// When something is due that is not the connection's.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        [self.retry_at(), self.keep_alive.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Does what of that is due.
+    pub(super) fn do_due(&mut self, endpoint: &mut Endpoint<Owner>, now: Time) {
+        while let Some(due) = self.keep_alive.poll(now) {
+            let Some(connection) = &mut self.connection else { break };
+            connection.advance(now);
+            match due {
+                Ok(Due::Show) => connection.show(),
+                Ok(Due::Ask) => connection.ping(),
+                Ok(Due::Test(socket)) => {
+                    connection.probe_path(Path { socket, ..connection.path() });
+                }
+                Err(say) => self.say(say, now),
+            }
+            endpoint.touch(Owner::Broker);
+        }
         if self.retry_at().is_some_and(|at| at <= now) && self.connect(endpoint, now).is_err() {
             self.wait(endpoint, now);
         }
@@ -189,6 +227,11 @@ impl Link {
             connection.advance(now);
             connection.ping();
             self.observed = None;
+            if self.phase == Phase::Online {
+                let say = self.keep_alive.on_forgotten(now);
+                self.keep_alive.start(now);
+                say.into_iter().for_each(|say| self.say(say, now));
+            }
             self.suspect_until = Some(now + SUSPICION);
             self.ask_others();
         }
@@ -215,8 +258,16 @@ impl Link {
                 // The broker opens no streams.
                 ConnectionEvent::Opened(_)
                 | ConnectionEvent::Stream(_)
-                | ConnectionEvent::Path(_)
+                | ConnectionEvent::Path(PathEvent::Moved)
                 | ConnectionEvent::Datagrams => {}
+                ConnectionEvent::Path(PathEvent::Answered { path, .. }) => {
+                    let say = self.keep_alive.on_answered(path, now);
+                    say.into_iter().for_each(|say| self.say(say, now));
+                }
+                ConnectionEvent::Path(PathEvent::Asked(path)) => {
+                    let say = self.keep_alive.on_asked(path, now);
+                    say.into_iter().for_each(|say| self.say(say, now));
+                }
             }
         }
         if self.is_dead(now) {
@@ -309,7 +360,7 @@ impl Link {
                 self.ask_others();
                 // Kept until the broker has decided: a link lost on the way tries again with it.
                 match self.code.clone() {
-                    _ if enrolled => self.move_to_online(events),
+                    _ if enrolled => self.move_to_online(events, now),
                     Some(code) => {
                         let _ = self.send(&Message::Enrol { code }, now);
                     }
@@ -318,7 +369,7 @@ impl Link {
             }
             Message::Enrolled if self.phase == Phase::Greeting => {
                 events.push_back(Event::Enrolled);
-                self.move_to_online(events);
+                self.move_to_online(events, now);
             }
             Message::Refused { request: 0, reason } => match Reason::from(reason) {
                 reason @ (Reason::BadCode | Reason::NotEnrolled) => {
@@ -333,7 +384,15 @@ impl Link {
                     self.close(reason, events, now);
                 }
             },
-            Message::Observed { observed, other } => self.observed = Some((observed, Some(other))),
+            Message::Observed { observed, other } => {
+                let is_other = self.observed.is_some_and(|(known, _)| known != observed);
+                self.observed = Some((observed, other));
+                if is_other && other.is_none() {
+                    let say = self.keep_alive.on_forgotten(now);
+                    say.into_iter().for_each(|say| self.say(say, now));
+                    self.ask_others();
+                }
+            }
             Message::Offer { .. } | Message::Refused { .. } => self.inbox.push_back(message),
             _ => {}
         }
@@ -348,8 +407,15 @@ impl Link {
         }
     }
 
-    fn move_to_online(&mut self, events: &mut VecDeque<Event>) {
+    fn say(&mut self, say: Say, now: Time) {
+        let Say { silence_s, ask_back_s } = say;
+        // A failure closes the link.
+        let _ = self.send(&Message::Quiet { silence_s, ask_back_s }, now);
+    }
+
+    fn move_to_online(&mut self, events: &mut VecDeque<Event>, now: Time) {
         self.phase = Phase::Online;
+        self.keep_alive.start(now);
         self.code = None;
         self.failures = 0;
         events.push_back(Event::BrokerOnline);

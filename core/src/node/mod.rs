@@ -13,6 +13,7 @@ mod error;
 mod event;
 mod explain;
 mod flows;
+mod keep_alive;
 mod link;
 mod meet;
 mod news;
@@ -32,6 +33,7 @@ pub use session::SessionInfo;
 
 use self::endpoint::{Endpoint, Route};
 use self::flows::FlowEntry;
+use self::keep_alive::KeepAlive;
 use self::link::Link;
 use self::meet::Meetings;
 use self::news::NewsLine;
@@ -63,6 +65,12 @@ pub struct Config {
     pub max_flows: usize,
     /// Keys on the allow-list.
     pub max_peers: usize,
+    /// Further UDP ports that can be sent from: `socket` 1 to this of a [`Path`]. The last is kept
+    /// for finding out how long the NAT remembers.
+    pub sockets: u16,
+    /// A packet goes to the broker after this long without one; zero: never. `None`: as seldom as
+    /// the NAT lets it, which is found out where there are `sockets`.
+    pub link_keep_alive: Option<Duration>,
 }
 
 impl Default for Config {
@@ -73,6 +81,8 @@ impl Default for Config {
             max_services: 16,
             max_flows: 64,
             max_peers: 64,
+            sockets: 0,
+            link_keep_alive: None,
         }
     }
 }
@@ -173,7 +183,7 @@ impl Node {
         let max_streams = usize::try_from(config.transport.max_streams).unwrap_or(usize::MAX);
         Ok(Node {
             endpoint: Endpoint::new(local, Rng::from_seed(seed)),
-            link: Link::new(),
+            link: Link::new(KeepAlive::new(config.link_keep_alive, config.sockets)),
             allowed: AllowList::new(config.max_peers),
             services: Slab::new(config.max_services),
             sessions: Slab::new(config.max_sessions),
@@ -300,7 +310,7 @@ impl Node {
             }
             self.process(Some(owner), now);
         }
-        self.link.retry_if_due(&mut self.endpoint, now);
+        self.link.do_due(&mut self.endpoint, now);
         self.endpoint.expire_contacts(now);
         for relays in self.meetings.retain(|id| self.endpoint.holds(id)) {
             self.relays.release(&relays);
@@ -360,7 +370,7 @@ impl Node {
         let own = [
             self.endpoint.next_deadline(),
             self.endpoint.next_expiry(),
-            self.link.retry_at(),
+            self.link.poll_timeout(),
             self.next_request_deadline(),
             self.meetings.poll_timeout(),
             self.relays.poll_timeout(),

@@ -10,6 +10,7 @@ use super::crypto_stream::{CryptoReceiver, CryptoSender};
 use super::datagrams::{Inbox, Outbox};
 use super::error::{CloseReason, StreamError};
 use super::establish::contact_keys;
+use super::keep_alive::Lull;
 use super::key_update::{Generation, KeyUpdate};
 use super::loss::Recovery;
 use super::paths::Paths;
@@ -27,11 +28,6 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::time::Duration;
-
-/// So many packets are a steady stream. Where it stops, the end that but receives asks for the
-/// peer: perhaps its own address is another one now, which the peer learns by that.
-const STEADY: u32 = 32;
-const MIN_LULL: Duration = Duration::from_millis(200);
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,10 +141,8 @@ pub struct Connection {
     pub(super) close: Close,
     pub(super) handshake_deadline: Option<Time>,
     idle_deadline: Option<Time>,
-    keep_alive_deadline: Option<Time>,
-    /// Much came lately, and by then more should have.
-    lull_deadline: Option<Time>,
-    heard_in_a_row: u32,
+    pub(super) keep_alive_deadline: Option<Time>,
+    lull: Lull,
     /// Something ack-eliciting was sent since the last packet came (RFC 9000 §10.1).
     pub(super) has_sent_since_receive: bool,
     pub(super) events: VecDeque<Event>,
@@ -247,8 +241,7 @@ impl Connection {
             close: Close::default(),
             idle_deadline: None,
             keep_alive_deadline: None,
-            lull_deadline: None,
-            heard_in_a_row: 0,
+            lull: Lull::default(),
             has_sent_since_receive: false,
             events: VecDeque::new(),
         })
@@ -438,7 +431,7 @@ impl Connection {
             self.idle_deadline,
             self.deaf_deadline(),
             self.keep_alive_deadline,
-            self.lull_deadline,
+            self.lull.deadline,
             self.paths.deadline(),
             self.streams.next_deadline(),
         ];
@@ -475,11 +468,8 @@ impl Connection {
         if self.paths.is_challenge_due() {
             self.probe();
         }
-        if is_due(self.lull_deadline) {
-            (self.lull_deadline, self.heard_in_a_row) = (None, 0);
-            if !self.spaces[SpaceId::Data as usize].sent.has_ack_eliciting() {
-                self.probe();
-            }
+        if self.lull.is_over(now) && !self.spaces[SpaceId::Data as usize].sent.has_ack_eliciting() {
+            self.probe();
         }
         if is_due(self.keep_alive_deadline) {
             self.keep_alive_deadline = None;
@@ -490,11 +480,11 @@ impl Connection {
         }
     }
 
-    /// When the peer has acknowledged nothing for twice the idle timeout. It speaks, perhaps, but
-    /// does not hear: as good as gone, and what it leaves unacknowledged must not pile up.
+    /// When the peer has acknowledged nothing for too long. It speaks, perhaps, but does not hear:
+    /// as good as gone, and what it leaves unacknowledged must not pile up.
     fn deaf_deadline(&self) -> Option<Time> {
         let (_, at) = self.spaces[SpaceId::Data as usize].sent.first_outstanding(0..u64::MAX)?;
-        Some(at + self.idle_timeout()? * 2)
+        Some(at + self.ack_timeout()?)
     }
 
     fn loss_deadline(&self) -> Option<(Time, SpaceId)> {
@@ -541,15 +531,13 @@ impl Connection {
     pub(super) fn on_heard(&mut self) {
         self.has_sent_since_receive = false;
         self.restart_idle_timer();
-        self.heard_in_a_row = self.heard_in_a_row.saturating_add(1);
-        if self.heard_in_a_row >= STEADY && self.state == State::Established {
-            let lull = (self.recovery.pto(SpaceId::Data) * 2).max(MIN_LULL);
-            self.lull_deadline = Some(self.now + lull);
+        if self.state == State::Established {
+            self.lull.on_heard(self.recovery.pto(SpaceId::Data), self.now);
         }
     }
 
     /// The shorter of both ends', but three probe timeouts at least (RFC 9000 §10.1).
-    fn idle_timeout(&self) -> Option<Duration> {
+    pub(super) fn idle_timeout(&self) -> Option<Duration> {
         let ours = self.config.idle_timeout;
         let theirs = Duration::from_millis(self.peer_params.max_idle_timeout_ms);
         let shorter = [ours, theirs].into_iter().filter(|t| !t.is_zero()).min();
@@ -563,8 +551,7 @@ impl Connection {
             return;
         }
         self.idle_deadline = self.idle_timeout().map(|timeout| self.now + timeout);
-        let keep_alive = self.config.keep_alive;
-        self.keep_alive_deadline = (!keep_alive.is_zero()).then(|| self.now + keep_alive);
+        self.restart_keep_alive();
     }
 
     /// What happened; drain until `None`.

@@ -9,13 +9,16 @@ use crate::wire::frame;
 pub(super) struct Control {
     /// HANDSHAKE_DONE is to be said.
     pub(super) handshake_done: bool,
+    /// The peer is to see where we are, though there is nothing to say.
+    pub(super) is_to_show: bool,
     pub(super) ack_frequency: AckFrequencyControl,
     pub(super) cids: Cids,
 }
 
 impl Control {
     pub(super) fn new(cids: Cids) -> Self {
-        Control { handshake_done: false, ack_frequency: AckFrequencyControl::default(), cids }
+        let ack_frequency = AckFrequencyControl::default();
+        Control { handshake_done: false, is_to_show: false, ack_frequency, cids }
     }
 
     pub(super) fn has_pending(&self) -> bool {

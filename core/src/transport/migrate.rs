@@ -35,19 +35,6 @@ impl Connection {
         self.paths.probes().ask(path);
     }
 
-    /// Asks the peer for an acknowledgement, wherever we may be now.
-    pub fn ping(&mut self) {
-        if self.state == State::Established {
-            self.probe();
-        }
-    }
-
-    /// How often in a row what was sent was not acknowledged in time (RFC 9002 §6.2): 0 on a path
-    /// that works.
-    pub fn unanswered(&self) -> u32 {
-        self.recovery.pto_count
-    }
-
     /// While contact packets come, the peer is where the newest came from: whoever sends a copy of
     /// one ahead from elsewhere draws the connection there until the next, and no further.
     pub(super) fn follow(&mut self, path: Path) {

@@ -20,6 +20,7 @@ mod ecn;
 mod error;
 mod establish;
 mod hystart;
+mod keep_alive;
 mod key_update;
 mod loss;
 mod migrate;
@@ -87,6 +88,9 @@ pub struct Config {
     pub datagram_queue: usize,
     /// The connection ends after this long without a packet.
     pub idle_timeout: Duration,
+    /// The connection ends when something is not acknowledged for this long; `None`: twice the idle
+    /// timeout.
+    pub ack_timeout: Option<Duration>,
     /// PING is sent after this long without a packet; zero: never.
     pub keep_alive: Duration,
     /// The handshake is given up after this long.
@@ -105,6 +109,7 @@ impl Default for Config {
             datagram_recv_buffer: 64 * 1024,
             datagram_queue: 256,
             idle_timeout: Duration::from_secs(30),
+            ack_timeout: None,
             keep_alive: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
         }

@@ -160,9 +160,11 @@ impl Connection {
             return Err(Violation::new(TransportCode::PROTOCOL, "packet without frames"));
         }
         let mut seen = Payload { is_eliciting: false, is_probing: true };
+        let mut is_padding = true;
         while let Some(frame) = Frame::read(&mut reader).map_err(encoding)? {
             seen.is_eliciting |= frame.is_ack_eliciting();
             seen.is_probing &= frame.is_probing();
+            is_padding &= matches!(frame, Frame::Padding(_));
             if id == SpaceId::Contact && !frame.is_allowed_in_contact() {
                 let reason = "frame not allowed in a contact packet";
                 return Err(Violation::new(TransportCode::PROTOCOL, reason));
@@ -172,6 +174,8 @@ impl Connection {
             }
             self.handle_frame(id, frame)?;
         }
+        // Nothing but PADDING is how an end shows where it is.
+        seen.is_probing &= !is_padding;
         Ok(seen)
     }
 

@@ -33,6 +33,8 @@ const ACK_DELAY_EXPONENT: u32 = 3;
 enum Content {
     Frames,
     MtuProbe,
+    /// Nothing but where we are.
+    Show,
     /// To another path than the one in use.
     PathChallenge([u8; 8]),
     /// To another path than the one in use; so many bytes.
@@ -59,6 +61,9 @@ impl Connection {
             let buf = &mut buf[..room.min(self.max_datagram())];
             for id in SpaceId::ALL {
                 len += self.build_packet(id, &mut buf[len..], Content::Frames);
+            }
+            if core::mem::take(&mut self.control.is_to_show) && len == 0 {
+                len = self.build_packet(SpaceId::Data, buf, Content::Show);
             }
             self.recovery.mtu.on_sent(len);
         }
@@ -133,6 +138,8 @@ impl Connection {
         let is_eliciting = match content {
             Content::Frames => self.write_frames(id, &mut w),
             Content::MtuProbe => write_mtu_probe(&mut w),
+            // The padding that any packet needs is all.
+            Content::Show => Some(false),
             Content::PathChallenge(data) => write_lone_challenge(&mut w, &data),
             Content::PathResponse(data, _) => write_padded_response(&mut w, &data),
         };

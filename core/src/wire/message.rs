@@ -6,7 +6,7 @@
 //! Both ways a message is preceded by its length in two bytes, big-endian.
 //!
 //! ```cddl
-//! message = enrol / hello / connect / candidates-msg            ; node to broker
+//! message = enrol / hello / connect / candidates-msg / quiet    ; node to broker
 //!         / welcome / enrolled / refused / offer / presence / observed   ; broker to node
 //!
 //! enrol          = [1, {0: code, ext}]
@@ -23,10 +23,13 @@
 //!                       ext}]                                  ; 5: the peer, 9: its NAT's
 //! presence       = [9, {0: key, 1: is-online: bool, ext}]
 //! observed       = [10, {0: path, ? 1: path, ext}]               ; 1: as the other socket sees it
+//! quiet          = [11, {0: silence-s, ? 1: ask-back-s, ext}]
 //!
 //! code        = tstr .size (1..64)
 //! firmware    = tstr .size (0..64)
 //! lifetime-s  = uint .size 4
+//! silence-s   = 1..600                     ; the node is not silent for longer
+//! ask-back-s  = 1..600                     ; when to ask where the node last asked from elsewhere
 //! request     = uint .size 4               ; chosen by the node, not 0; 0 in a refusal: the link
 //! services    = [0*32 service]
 //! service     = {0: name, 1: kind, 2: port: uint .size 2, ext}
@@ -44,14 +47,19 @@
 //! ext         = (* int => any)             ; fields of later versions
 //! ```
 
+mod cbor;
+#[cfg(test)]
+mod tests;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use minicbor::{Decode, Decoder, Encode, Encoder};
+use minicbor::{Decode, Decoder, Encode};
 use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use self::cbor::{contact_id, key, maybe_path, path, paths, relay_token, side};
 use super::relay::RelayToken;
 use crate::base::{ContactId, Path, PublicKey, Side};
 
@@ -76,7 +84,10 @@ pub const SERVICE_TCP: u8 = 0;
 /// [`ServiceInfo::kind`] of a UDP service.
 pub const SERVICE_UDP: u8 = 1;
 
-const KNOWN_TYPES: core::ops::RangeInclusive<u64> = 1..=10;
+/// The longest time in a [`Message::Quiet`], in seconds.
+pub const QUIET_MAX_S: u32 = 600;
+
+const KNOWN_TYPES: core::ops::RangeInclusive<u64> = 1..=11;
 const LENGTH_LEN: usize = 2;
 const BODY_LEN_USUAL: usize = 1024;
 
@@ -366,10 +377,22 @@ pub enum Message {
         #[n(0)]
         #[cbor(with = "path")]
         observed: Path,
-        /// By another one.
+        /// By another one, if the node asked there.
         #[n(1)]
-        #[cbor(with = "path")]
-        other: Path,
+        #[cbor(with = "maybe_path", has_nil)]
+        other: Option<Path>,
+    },
+    /// Node: I keep my link up from now on by a packet in this time; and find out for me how long
+    /// my NAT remembers.
+    #[n(11)]
+    Quiet {
+        /// Seconds, 1 to [`QUIET_MAX_S`]: silence for longer means that the node is gone.
+        #[n(0)]
+        silence_s: u32,
+        /// Seconds, 1 to [`QUIET_MAX_S`], after which the broker is to send a PATH_CHALLENGE to
+        /// where the node's last one came from.
+        #[n(1)]
+        ask_back_s: Option<u32>,
     },
 }
 
@@ -442,6 +465,10 @@ impl Message {
                     && relays.iter().all(RelayOffer::is_fine)
             }
             Message::Welcome { others, .. } => are_paths_fine(others),
+            Message::Quiet { silence_s, ask_back_s } => {
+                let is_fine = |s: u32| (1..=QUIET_MAX_S).contains(&s);
+                is_fine(*silence_s) && ask_back_s.is_none_or(is_fine)
+            }
             Message::Enrolled
             | Message::Observed { .. }
             | Message::Refused { .. }
@@ -476,106 +503,3 @@ fn decode_item(decoder: &mut Decoder<'_>) -> Result<Option<Message>, minicbor::d
     decoder.skip()?;
     Ok(None)
 }
-
-impl<C> Encode<C> for RefuseReason {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.u8(self.code())?.ok()
-    }
-}
-
-impl<'b, C> Decode<'b, C> for RefuseReason {
-    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        d.u8().map(RefuseReason::from_code)
-    }
-}
-
-impl<C> Encode<C> for ContactKey {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(&self.0)?.ok()
-    }
-}
-
-impl<'b, C> Decode<'b, C> for ContactKey {
-    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        byte_array(d).map(ContactKey)
-    }
-}
-
-fn byte_array<const N: usize>(d: &mut Decoder<'_>) -> Result<[u8; N], minicbor::decode::Error> {
-    d.bytes()?.try_into().map_err(|_length| minicbor::decode::Error::message("wrong length"))
-}
-
-/// Codecs of types that belong to `base`, in the form minicbor's `with` wants.
-macro_rules! codec {
-    ($name:ident, $type:ty, |$value:ident, $e:ident| $encode:expr, |$d:ident| $decode:expr) => {
-        mod $name {
-            use super::*;
-
-            pub(super) fn encode<C, W: minicbor::encode::Write>(
-                $value: &$type,
-                $e: &mut Encoder<W>,
-                _: &mut C,
-            ) -> Result<(), minicbor::encode::Error<W::Error>> {
-                $encode.ok()
-            }
-
-            pub(super) fn decode<'b, C>(
-                $d: &mut Decoder<'b>,
-                _: &mut C,
-            ) -> Result<$type, minicbor::decode::Error> {
-                $decode
-            }
-        }
-    };
-}
-
-codec!(key, PublicKey, |key, e| e.bytes(&key.0)?, |d| byte_array(d).map(PublicKey));
-codec!(relay_token, RelayToken, |token, e| e.bytes(&token.0)?, |d| byte_array(d).map(RelayToken));
-codec!(contact_id, ContactId, |id, e| e.bytes(&id.0)?, |d| byte_array(d).map(ContactId));
-codec!(
-    side,
-    Side,
-    |side, e| e.u8(match side {
-        Side::Initiator => 0,
-        Side::Responder => 1,
-    })?,
-    |d| match d.u8()? {
-        0 => Ok(Side::Initiator),
-        1 => Ok(Side::Responder),
-        _ => Err(minicbor::decode::Error::message("no such side")),
-    }
-);
-codec!(path, Path, |path, e| e.array(2)?.bytes(&path.ip)?.u16(path.port)?, |d| {
-    if d.array()? != Some(2) {
-        return Err(minicbor::decode::Error::message("not a pair"));
-    }
-    // Interfaces are the other machine's own business.
-    Ok(Path { ip: byte_array(d)?, port: d.u16()?, via: 0, socket: 0, ifindex: 0 })
-});
-codec!(
-    paths,
-    Vec<Path>,
-    |paths, e| {
-        e.array(paths.len() as u64)?;
-        for path in paths {
-            path::encode(path, e, &mut ())?;
-        }
-        e
-    },
-    |d| {
-        let len = d.array()?.ok_or(minicbor::decode::Error::message("no length"))?;
-        // The length is a claim: collecting through `Result` reserves nothing for it.
-        (0..len).map(|_| path::decode(d, &mut ())).collect()
-    }
-);
-
-#[cfg(test)]
-mod tests;

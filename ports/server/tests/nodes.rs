@@ -145,7 +145,8 @@ fn a_node_comes_back_to_a_server_that_was_killed() {
         keep_alive: Duration::from_millis(500),
         ..transport::Config::default()
     };
-    let mut device = Peer::with(1, Config { transport, ..Config::default() });
+    let link_keep_alive = Some(transport.keep_alive);
+    let mut device = Peer::with(1, Config { transport, link_keep_alive, ..Config::default() });
     assert_eq!(device.enrol(&server, &server.code), Event::Enrolled);
     drop(server);
     let _server = Server::start(dir.path(), &address);

@@ -65,7 +65,18 @@ impl Trio {
     /// Device and user each at a site of their own behind boxes like these; without any they are on
     /// the internet. The broker is there, with two IPv4 sockets and one of IPv6, and a relay.
     pub fn behind(seed: u64, links: LinkConfig, device: &[NatConfig], user: &[NatConfig]) -> Self {
-        let mut trio = Self::new(seed, links);
+        Self::behind_with(seed, links, Config::default(), device, user)
+    }
+
+    /// The same with a configuration for device and user.
+    pub fn behind_with(
+        seed: u64,
+        links: LinkConfig,
+        config: Config,
+        device: &[NatConfig],
+        user: &[NatConfig],
+    ) -> Self {
+        let mut trio = Self::with_config(seed, links, config);
         let broker = trio.world.host_mut(trio.broker);
         let first = broker.path();
         broker.addresses.push(Path { port: first.port + 1000, ..first });

@@ -82,7 +82,10 @@ fn every_kind() -> Vec<Message> {
         Message::Refused { request: 0, reason: RefuseReason::BadCode },
         offer(vec![service("web")], vec![path]),
         Message::Presence { key: PublicKey([1; 32]), online: false },
-        Message::Observed { observed: path, other: Path { port: 1, ..path } },
+        Message::Observed { observed: path, other: Some(Path { port: 1, ..path }) },
+        Message::Observed { observed: path, other: None },
+        Message::Quiet { silence_s: QUIET_MAX_S, ask_back_s: Some(1) },
+        Message::Quiet { silence_s: 1, ask_back_s: None },
     ]
 }
 
@@ -124,7 +127,7 @@ fn reasons_keep_their_numbers() {
 #[test]
 fn unknown_types_are_skipped() {
     for bytes in [
-        &[0x82, 11, 0xa0][..],
+        &[0x82, 12, 0xa0][..],
         &[0x82, 0, 0xa0],
         &[0x82, 0x18, 99, 0x9f, 1, 0x9f, 0xff, 0xff],
         &[0x82, 0x1b, 255, 255, 255, 255, 255, 255, 255, 255, 0xf6],
@@ -223,6 +226,11 @@ fn limits_of_lists_and_texts() {
     };
     limit(&code(CODE_LEN_MAX), &code(CODE_LEN_MAX + 1));
     limit(&code(1), &code(0));
+    let quiet = |silence_s, ask_back_s| Message::Quiet { silence_s, ask_back_s };
+    limit(&quiet(QUIET_MAX_S, None), &quiet(QUIET_MAX_S + 1, None));
+    limit(&quiet(1, Some(QUIET_MAX_S)), &quiet(1, Some(QUIET_MAX_S + 1)));
+    limit(&quiet(1, Some(1)), &quiet(0, Some(1)));
+    limit(&quiet(1, Some(1)), &quiet(1, Some(0)));
     limit(&firmware(FIRMWARE_LEN_MAX), &firmware(FIRMWARE_LEN_MAX + 1));
     limit(&hello(web(SERVICES_MAX), vec![]), &hello(web(SERVICES_MAX + 1), vec![]));
     limit(&offer(web(SERVICES_MAX), vec![]), &offer(web(SERVICES_MAX + 1), vec![]));
@@ -283,7 +291,7 @@ fn names_of_services() {
 #[test]
 fn length_limit_of_the_stream() {
     let skipped = |len: usize| {
-        let mut bytes = vec![0x82, 11, 0x59];
+        let mut bytes = vec![0x82, 12, 0x59];
         bytes.extend(((len - 5) as u16).to_be_bytes());
         bytes.resize(len, 0);
         bytes
@@ -322,7 +330,7 @@ proptest! {
     fn any_bytes_are_an_answer(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Message::decode(&bytes);
         let _ = split(&bytes);
-        let mut known = vec![0x82, bytes.first().map_or(1, |b| b % 11)];
+        let mut known = vec![0x82, bytes.first().map_or(1, |b| b % 12)];
         known.extend(bytes);
         let _ = Message::decode(&known);
     }
