@@ -469,6 +469,21 @@ typedef struct rit_node rit_node;
 #define RIT_SERVICE_NAME_MAX 64
 
 /**
+ * rit_path_info.state: the peer never answered there.
+ */
+#define RIT_PATH_UNKNOWN 0
+
+/**
+ * rit_path_info.state: the peer answers there.
+ */
+#define RIT_PATH_ANSWERS 1
+
+/**
+ * rit_path_info.state: it did, and does not any more.
+ */
+#define RIT_PATH_SILENT 2
+
+/**
  * The service itself refused, as a closed TCP port does.
  */
 #define RIT_REFUSED_SERVICE 1
@@ -968,9 +983,9 @@ struct rit_session_info {
      */
     uint32_t path_kind;
     /**
-     * 0.
+     * Paths that rit_session_path tells of.
      */
-    uint32_t reserved0;
+    uint32_t path_count;
     /**
      * Smoothed round-trip time in microseconds; 0 before it is known.
      */
@@ -1001,6 +1016,61 @@ struct rit_service_info {
      * Its name, with a NUL.
      */
     char name[RIT_SERVICE_NAME_MAX];
+};
+
+/**
+ * A path of a session, and what is known of it.
+ */
+struct rit_path_info {
+    /**
+     * sizeof(struct rit_path_info); set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * RIT_PATH_DIRECT or RIT_PATH_RELAY; path is the relay's then.
+     */
+    uint32_t kind;
+    /**
+     * Where the peer may be.
+     */
+    struct rit_path path;
+    /**
+     * Questions sent there since the last answer.
+     */
+    uint32_t asked;
+    /**
+     * RIT_PATH_UNKNOWN, RIT_PATH_ANSWERS or RIT_PATH_SILENT.
+     */
+    uint32_t state;
+    /**
+     * Microseconds: the least of its last round trips, of the path in use the smoothed one; 0: the
+     * peer never answered there.
+     */
+    uint64_t rtt_us;
+    /**
+     * RIT_PATH_SILENT: microseconds since the last answer; otherwise 0.
+     */
+    uint64_t silent_us;
+    /**
+     * Datagrams of this session sent there. Of paths that carried little it may be forgotten.
+     */
+    uint64_t datagrams_sent;
+    /**
+     * Their bytes of UDP payload, without what a relay adds.
+     */
+    uint64_t bytes_sent;
+    /**
+     * Datagrams of this session that came from there, bogus ones included.
+     */
+    uint64_t datagrams_received;
+    /**
+     * Their bytes.
+     */
+    uint64_t bytes_received;
+    /**
+     * 0.
+     */
+    uint64_t reserved[2];
 };
 
 /**
@@ -1241,6 +1311,19 @@ int32_t rit_session_service(const struct rit_node *node,
                             rit_session session,
                             uint32_t index,
                             struct rit_service_info *out);
+
+/**
+ * A path of a session by its index from 0 to path_count - 1: 0 is the one in use, once the peer
+ * answered; the others are those that were tried, in an order that may change from call to call.
+ * The caller sets out->struct_size.
+ *
+ * Errors: NULL, ARG (no such index), SIZE, HANDLE, REENTRY, INTERNAL. Not in a callback, not in an
+ * ISR.
+ */
+int32_t rit_session_path(struct rit_node *node,
+                         rit_session session,
+                         uint32_t index,
+                         struct rit_path_info *out);
 
 /**
  * Writes why a session goes the way it does, in words, for people and logs: how each side's NAT

@@ -37,7 +37,7 @@ pub use flow::rit_flow;
 pub use io::{rit_io, rit_path};
 pub use node::{rit_node, rit_node_free, rit_node_new, rit_stats};
 pub use service::{rit_service, rit_service_id, rit_service_info};
-pub use session::{rit_session, rit_session_info, rit_target};
+pub use session::{rit_path_info, rit_session, rit_session_info, rit_target};
 pub use stream::rit_stream;
 
 /// The version of this interface. Goes into rit_config.abi_version (rit_config_init does it), so

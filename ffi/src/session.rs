@@ -9,8 +9,9 @@ use crate::node::{command, query, rit_node};
 use crate::service::rit_service_info;
 use crate::text::copy_cut;
 use core::ffi::c_char;
+use core::time::Duration;
 use rit_core::base::{Ecn, PublicKey};
-use rit_core::node::SessionId;
+use rit_core::node::{PathInfo, SessionId};
 
 /// Handle of a session; 0 is none. A generation is inside: a stale one is RIT_ERR_HANDLE.
 pub type rit_session = u64;
@@ -48,12 +49,79 @@ pub struct rit_session_info {
     pub path: rit_path,
     /// RIT_PATH_DIRECT or RIT_PATH_RELAY; path is the relay's then.
     pub path_kind: u32,
-    /// 0.
-    pub reserved0: u32,
+    /// Paths that rit_session_path tells of.
+    pub path_count: u32,
     /// Smoothed round-trip time in microseconds; 0 before it is known.
     pub rtt_us: u64,
     /// 0.
     pub reserved: [u64; 3],
+}
+
+/// A path of a session, and what is known of it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rit_path_info {
+    /// sizeof(struct rit_path_info); set by the caller.
+    pub struct_size: u32,
+    /// RIT_PATH_DIRECT or RIT_PATH_RELAY; path is the relay's then.
+    pub kind: u32,
+    /// Where the peer may be.
+    pub path: rit_path,
+    /// Questions sent there since the last answer.
+    pub asked: u32,
+    /// RIT_PATH_UNKNOWN, RIT_PATH_ANSWERS or RIT_PATH_SILENT.
+    pub state: u32,
+    /// Microseconds: the least of its last round trips, of the path in use the smoothed one; 0: the
+    /// peer never answered there.
+    pub rtt_us: u64,
+    /// RIT_PATH_SILENT: microseconds since the last answer; otherwise 0.
+    pub silent_us: u64,
+    /// Datagrams of this session sent there. Of paths that carried little it may be forgotten.
+    pub datagrams_sent: u64,
+    /// Their bytes of UDP payload, without what a relay adds.
+    pub bytes_sent: u64,
+    /// Datagrams of this session that came from there, bogus ones included.
+    pub datagrams_received: u64,
+    /// Their bytes.
+    pub bytes_received: u64,
+    /// 0.
+    pub reserved: [u64; 2],
+}
+
+/// rit_path_info.state: the peer never answered there.
+pub const RIT_PATH_UNKNOWN: u32 = 0;
+/// rit_path_info.state: the peer answers there.
+pub const RIT_PATH_ANSWERS: u32 = 1;
+/// rit_path_info.state: it did, and does not any more.
+pub const RIT_PATH_SILENT: u32 = 2;
+
+impl From<&PathInfo> for rit_path_info {
+    fn from(info: &PathInfo) -> Self {
+        let us = |time: Option<Duration>| time.map_or(0, |time| time.as_micros() as u64);
+        rit_path_info {
+            struct_size: 0,
+            kind: path_kind(&info.path),
+            path: rit_path::new(&info.path, Ecn::NotEct),
+            asked: info.asked,
+            state: match (info.rtt, info.silent_for) {
+                (None, _) => RIT_PATH_UNKNOWN,
+                (Some(_), None) => RIT_PATH_ANSWERS,
+                (Some(_), Some(_)) => RIT_PATH_SILENT,
+            },
+            rtt_us: us(info.rtt),
+            silent_us: us(info.silent_for),
+            datagrams_sent: info.counts.datagrams_sent,
+            bytes_sent: info.counts.bytes_sent,
+            datagrams_received: info.counts.datagrams_received,
+            bytes_received: info.counts.bytes_received,
+            reserved: [0; 2],
+        }
+    }
+}
+
+// SAFETY: repr(C), begins with struct_size, no padding, any bytes are a value.
+unsafe impl Versioned for rit_path_info {
+    const NAME: &'static str = "rit_path_info";
 }
 
 // SAFETY: repr(C), begins with struct_size, no padding, any bytes are a value.
@@ -143,7 +211,7 @@ pub unsafe extern "C" fn rit_session_info(
                     .map_or_else(rit_path::empty, |path| rit_path::new(path, Ecn::NotEct)),
                 path_kind: info.path.as_ref().map_or(RIT_PATH_DIRECT, path_kind),
                 rtt_us: info.rtt_us,
-                reserved0: 0,
+                path_count: info.paths as u32,
                 reserved: [0; 3],
             });
             Ok(())
@@ -170,6 +238,31 @@ pub unsafe extern "C" fn rit_session_service(
             let services = inner.node.session_services(SessionId(session))?;
             let service = services.get(index as usize).ok_or(Error::Argument("index"))?;
             answer.write(rit_service_info::from(service));
+            Ok(())
+        })
+    }
+}
+
+/// A path of a session by its index from 0 to path_count - 1: 0 is the one in use, once the peer
+/// answered; the others are those that were tried, in an order that may change from call to call.
+/// The caller sets out->struct_size.
+///
+/// Errors: NULL, ARG (no such index), SIZE, HANDLE, REENTRY, INTERNAL. Not in a callback, not in an
+/// ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_session_path(
+    node: *mut rit_node,
+    session: rit_session,
+    index: u32,
+    out: *mut rit_path_info,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let answer = Answer::new(out)?;
+            let paths = inner.node.session_paths(SessionId(session), now)?;
+            let path = paths.get(index as usize).ok_or(Error::Argument("index"))?;
+            answer.write(rit_path_info::from(path));
             Ok(())
         })
     }

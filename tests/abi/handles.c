@@ -6,12 +6,14 @@
 static void try_all(rit_node *node, uint64_t handle) {
     struct rit_session_info session_info;
     struct rit_service_info service_info;
+    struct rit_path_info path_info;
     uint8_t bytes[4] = {0};
     char text[16];
     uint64_t out = 77;
     size_t len = 77;
     SIZED(session_info);
     SIZED(service_info);
+    SIZED(path_info);
     session_info.is_up = 77;
     ANSWERS(RIT_ERR_HANDLE, rit_service_remove(node, handle));
     ANSWERS(RIT_ERR_HANDLE, rit_session_close(node, handle, 0));
@@ -22,6 +24,7 @@ static void try_all(rit_node *node, uint64_t handle) {
     ANSWERS(RIT_ERR_NULL, rit_node_explain(node, handle, NULL, 10));
     ANSWERS(RIT_ERR_ARG, rit_node_explain(node, handle, text, 0));
     ANSWERS(RIT_ERR_HANDLE, rit_session_service(node, handle, 0, &service_info));
+    ANSWERS(RIT_ERR_HANDLE, rit_session_path(node, handle, 0, &path_info));
     ANSWERS(RIT_ERR_HANDLE, rit_stream_open(node, handle, "web", &out));
     ANSWERS(RIT_ERR_NAME, rit_stream_open(node, handle, "Web", &out));
     ANSWERS(RIT_ERR_HANDLE, rit_stream_accept(node, handle));

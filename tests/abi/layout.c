@@ -27,6 +27,9 @@ int main(void) {
     AT(rit_session_info, path, 48);
     AT(rit_session_info, rtt_us, 88);
     CHECK(sizeof(struct rit_service_info) == 72);
+    CHECK(sizeof(struct rit_path_info) == 112);
+    AT(rit_path_info, path, 8);
+    AT(rit_path_info, rtt_us, 48);
     AT(rit_io, ctx, 8);
     CHECK(sizeof(struct rit_io) == 8 + 10 * sizeof(void *));
     AT(rit_broker, paths, 40);

@@ -10,6 +10,7 @@ static void node_is_null(void) {
     struct rit_target target;
     struct rit_session_info session_info;
     struct rit_service_info service_info;
+    struct rit_path_info path_info;
     uint8_t key[RIT_KEY_LEN] = {0};
     uint8_t bytes[4] = {0};
     char text[16];
@@ -20,6 +21,7 @@ static void node_is_null(void) {
     SIZED(target);
     SIZED(session_info);
     SIZED(service_info);
+    SIZED(path_info);
     rit_node_free(NULL);
     rit_config_init(NULL);
     ANSWERS(RIT_ERR_NULL, rit_node_receive(NULL, &path, bytes, 4));
@@ -42,6 +44,7 @@ static void node_is_null(void) {
     ANSWERS(RIT_ERR_NULL, rit_session_close(NULL, 1, 0));
     ANSWERS(RIT_ERR_NULL, rit_session_info(NULL, 1, &session_info));
     ANSWERS(RIT_ERR_NULL, rit_session_service(NULL, 1, 0, &service_info));
+    ANSWERS(RIT_ERR_NULL, rit_session_path(NULL, 1, 0, &path_info));
     ANSWERS(RIT_ERR_NULL, rit_node_explain(NULL, 1, text, sizeof(text)));
     ANSWERS(RIT_ERR_NULL, rit_stream_open(NULL, 1, "web", &handle));
     ANSWERS(RIT_ERR_NULL, rit_stream_accept(NULL, 1));
@@ -97,6 +100,7 @@ static void argument_is_null(rit_node *node) {
     ANSWERS(RIT_ERR_NULL, rit_session_open(node, &target, NULL));
     ANSWERS(RIT_ERR_NULL, rit_session_info(node, 1, NULL));
     ANSWERS(RIT_ERR_NULL, rit_session_service(node, 1, 0, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_session_path(node, 1, 0, NULL));
     ANSWERS(RIT_ERR_NULL, rit_stream_open(node, 1, NULL, &handle));
     ANSWERS(RIT_ERR_NULL, rit_stream_open(node, 1, "web", NULL));
     ANSWERS(RIT_ERR_NULL, rit_stream_write(node, 1, NULL, 4, &len));

@@ -13,6 +13,7 @@ static void all_answer(int32_t wanted, rit_node *node) {
     struct rit_target target;
     struct rit_session_info session_info;
     struct rit_service_info service_info;
+    struct rit_path_info path_info;
     uint8_t key[RIT_KEY_LEN] = {0};
     uint8_t bytes[4] = {0};
     char text[16];
@@ -23,6 +24,7 @@ static void all_answer(int32_t wanted, rit_node *node) {
     SIZED(target);
     SIZED(session_info);
     SIZED(service_info);
+    SIZED(path_info);
     ANSWERS(wanted, rit_node_receive(node, &path, bytes, 4));
     ANSWERS(wanted, rit_node_receive_batch(node, &path, bytes, 4, 2));
     ANSWERS(wanted, rit_node_timeout(node));
@@ -44,6 +46,7 @@ static void all_answer(int32_t wanted, rit_node *node) {
     ANSWERS(wanted, rit_session_info(node, 1, &session_info));
     ANSWERS(wanted, rit_node_explain(node, 1, text, sizeof(text)));
     ANSWERS(wanted, rit_session_service(node, 1, 0, &service_info));
+    ANSWERS(wanted, rit_session_path(node, 1, 0, &path_info));
     ANSWERS(wanted, rit_stream_open(node, 1, "web", &handle));
     ANSWERS(wanted, rit_stream_accept(node, 1));
     ANSWERS(wanted, rit_stream_refuse(node, 1, RIT_REFUSED_SERVICE));

@@ -136,6 +136,7 @@ static void outputs(struct fake *fake, rit_node *node) {
     struct later_rit_event event;
     struct rit_session_info session_info;
     struct rit_service_info service_info;
+    struct rit_path_info path_info;
     int32_t err;
     size_t i;
     memset(&stats, 0xee, sizeof(stats));
@@ -147,6 +148,8 @@ static void outputs(struct fake *fake, rit_node *node) {
         ANSWERS(RIT_ERR_SIZE, rit_node_next_event(node, &event.known));
         ANSWERS(RIT_ERR_SIZE, rit_session_info(node, 1, &session_info));
         ANSWERS(RIT_ERR_SIZE, rit_session_service(node, 1, 0, &service_info));
+        path_info.struct_size = wild[i];
+        ANSWERS(RIT_ERR_SIZE, rit_session_path(node, 1, 0, &path_info));
     }
     CHECK(stats.known.datagrams_sent == UINT64_C(0xeeeeeeeeeeeeeeee));
 

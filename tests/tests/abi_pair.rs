@@ -406,6 +406,7 @@ fn bytes_and_ends_both_ways() {
     let (mut world, _, session) = World::connected(|_| {});
     let mut info: rit_session_info = sized();
     let mut service: rit_service_info = sized();
+    let mut path: rit_path_info = sized();
     let node = world.peers[USER].node;
     // SAFETY: sized structs.
     unsafe {
@@ -413,7 +414,13 @@ fn bytes_and_ends_both_ways() {
         assert_eq!(rit_session_service(node, session, 0, &mut service), RIT_OK);
         assert!(rit_session_service(node, session, 1, &mut service) != RIT_OK);
         assert_eq!(CStr::from_ptr(service.name.as_ptr()), c"web");
+        assert_eq!(rit_session_path(node, session, 0, &mut path), RIT_OK);
+        assert!(rit_session_path(node, session, info.path_count, &mut path) != RIT_OK);
     }
+    assert_eq!((path.kind, path.state), (RIT_PATH_DIRECT, RIT_PATH_ANSWERS));
+    assert_eq!((path.path.port, path.rtt_us), (info.path.port, info.rtt_us));
+    assert!(path.datagrams_sent >= 2 && path.bytes_sent > 400, "{path:?}");
+    assert!(path.datagrams_received >= 1 && path.bytes_received > 400, "{path:?}");
     assert_eq!((info.is_up, info.is_initiator, info.service_count), (1, 1, 1));
     assert_eq!((info.path.ip[15], info.path.port, service.port), (0, 7480, 80));
     assert!(info.rtt_us >= 2 * DELAY_US && info.rtt_us < 4 * DELAY_US, "{}", info.rtt_us);

@@ -45,8 +45,12 @@ fn rust_layout() -> Layout {
         rit_service { struct_size kind port name flow_idle_ms reserved }
         rit_service_info { struct_size kind port name }
         rit_target { struct_size reserved device }
+        rit_path_info {
+            struct_size kind path asked state rtt_us silent_us datagrams_sent bytes_sent
+            datagrams_received bytes_received reserved
+        }
         rit_session_info {
-            struct_size is_initiator is_up service_count peer path path_kind reserved0 rtt_us
+            struct_size is_initiator is_up service_count peer path path_kind path_count rtt_us
             reserved
         }
     }

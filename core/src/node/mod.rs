@@ -17,6 +17,7 @@ mod keep_alive;
 mod link;
 mod meet;
 mod news;
+mod paths;
 mod relays;
 mod reset;
 mod session;
@@ -29,6 +30,7 @@ mod tests;
 pub use broker_node::BrokerNode;
 pub use error::{ConfigError, NodeError, Reason};
 pub use event::{Event, NodeStats};
+pub use paths::PathInfo;
 pub use session::SessionInfo;
 
 use self::endpoint::{Endpoint, Route};

@@ -10,7 +10,7 @@ use crate::base::{Ecn, Handle, Path, PublicKey, Side, Time};
 use crate::crypto::Secret;
 use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{Connection, PathEvent, StreamId, Transmit};
-use crate::traverse::{FirstFlight, Search, by_nat64, is_by_nat64};
+use crate::traverse::{FirstFlight, Search, Traffic, by_nat64, is_by_nat64};
 use crate::tunnel::{Tunnel, TunnelEvent};
 use crate::wire::message::{Message, RelayOffer, SERVICE_UDP, ServiceInfo};
 use alloc::boxed::Box;
@@ -42,6 +42,8 @@ pub struct SessionInfo {
     pub rtt_us: u64,
     /// Services the device offers; known to the initiator.
     pub services: usize,
+    /// Paths that [`Node::session_paths`] tells of.
+    pub paths: usize,
 }
 
 enum Phase {
@@ -63,6 +65,7 @@ pub(super) struct Session {
     phase: Phase,
     first_flight: FirstFlight,
     pub(super) search: Search,
+    pub(super) traffic: Traffic,
     /// Paths through relays.
     relays: Vec<Path>,
     /// How the peer's NAT maps, as the broker says.
@@ -82,6 +85,7 @@ impl Session {
         let side = if is_initiator { Side::Initiator } else { Side::Responder };
         Session {
             search: Search::new(side),
+            traffic: Traffic::default(),
             relays: Vec::new(),
             mapping: 0,
             phase,
@@ -113,6 +117,7 @@ impl Session {
 
     pub(super) fn handle_datagram(&mut self, path: Path, ecn: Ecn, datagram: &mut [u8], now: Time) {
         let Phase::Active(tunnel) = &mut self.phase else { return };
+        self.traffic.on_received(path, datagram.len());
         tunnel.connection.handle_datagram(path, ecn, datagram, now);
         // The end that responds answers by the relays too, until it is sure to be heard.
         let is_heard = self.is_initiator || tunnel.connection.is_established();
@@ -154,6 +159,12 @@ impl Session {
     }
 
     pub(super) fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
+        let transmit = self.poll_uncounted(buf, now)?;
+        self.traffic.on_sent(transmit.path, transmit.len);
+        Some(transmit)
+    }
+
+    fn poll_uncounted(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
         if let Some(copy) = self.first_flight.poll_transmit(buf) {
             return Some(copy);
         }
@@ -216,6 +227,7 @@ impl Node {
 
     /// What is known of a session.
     pub fn session_info(&self, session: SessionId) -> Result<SessionInfo, NodeError> {
+        let paths = self.session_paths(session, Time::ZERO)?.len();
         let session = self.peek_session(Handle(session.0))?;
         let connection = session.connection();
         Ok(SessionInfo {
@@ -227,6 +239,7 @@ impl Node {
                 .filter(|c| c.rtt().has_sample())
                 .map_or(0, |c| c.rtt().smoothed().as_micros() as u64),
             services: session.services.len(),
+            paths,
         })
     }
 

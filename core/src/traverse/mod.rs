@@ -8,8 +8,10 @@ mod first_flight;
 mod nat64;
 mod relay_end;
 mod search;
+mod traffic;
 
 pub use first_flight::{FirstFlight, MAX_COPIES};
 pub use nat64::{by_nat64, is_by_nat64};
 pub use relay_end::{RELAY_OVERHEAD, RelayEnd};
 pub use search::{MAX_CANDIDATES, Search, Tried};
+pub use traffic::{Counts, Traffic};
