@@ -35,8 +35,9 @@ const SURE_TIMEOUTS: u32 = 2;
 /// Where the path in use is dead all others are asked so often, for so long.
 const TROUBLE_WAIT: Duration = Duration::from_secs(2);
 const TROUBLE: Duration = Duration::from_secs(60);
-/// Probe timeouts in a row after which the responder looks for another path by itself. The
-/// initiator does at the first: if both went at once, they would pass each other.
+/// Probe timeouts in a row after which the responder goes another way by itself, or sooner, if one
+/// answers after the path in use should have. The initiator goes at the first: if both went at
+/// once, they would pass each other.
 const RESPONDER_PATIENCE: u32 = 2;
 
 struct Candidate {
@@ -50,6 +51,9 @@ struct Candidate {
     answered_at: Option<Time>,
     /// When the question was asked that was answered last.
     proven_at: Option<Time>,
+    /// It went silent while in use: until an answer to what is asked from then on it is not chosen
+    /// again.
+    doubted_at: Option<Time>,
     /// It is kept warm.
     is_kept: bool,
     /// The newest round trips, newest first.
@@ -65,6 +69,7 @@ impl Candidate {
             ask_at: Some(now),
             answered_at: None,
             proven_at: None,
+            doubted_at: None,
             is_kept: false,
             rtts: Vec::new(),
         }
@@ -83,6 +88,9 @@ impl Candidate {
 
     /// What using it costs, as a time; relays have a handicap.
     fn cost(&self) -> Option<Duration> {
+        if self.doubted_at > self.proven_at {
+            return None;
+        }
         let rtt = *self.rtts.iter().min().filter(|_| self.is_warm())?;
         Some(if self.path.via == 0 { rtt } else { rtt + rtt / 4 + RELAY_COST })
     }
@@ -266,6 +274,14 @@ impl Search {
         self.candidates.iter().filter_map(|candidate| candidate.ask_at).min()
     }
 
+    /// How long after a probe timeout the answer to what is sent then is there, if it comes by
+    /// `active`.
+    fn answer_time(&self, active: Path) -> Duration {
+        let known = self.candidates.iter().find(|candidate| candidate.path == active);
+        let rtt = known.and_then(|candidate| candidate.rtts.iter().min());
+        rtt.map_or(Duration::MAX, |rtt| *rtt * 3 / 2)
+    }
+
     /// Where to go from `active`, on which probes timed out `unanswered` times in a row; `None`:
     /// stay.
     pub fn choose(&mut self, active: Path, unanswered: u32, now: Time) -> Option<Path> {
@@ -278,18 +294,26 @@ impl Search {
             self.in_trouble_since = None;
         } else if self.in_trouble_since.is_none() {
             self.in_trouble_since = Some(now);
-            self.candidates.iter_mut().filter(|c| c.path != active).for_each(|candidate| {
+            for candidate in &mut self.candidates {
                 candidate.ask_at = Some(now);
                 candidate.misses = candidate.misses.min(1);
-            });
+                if candidate.path == active {
+                    candidate.doubted_at = Some(now);
+                }
+            }
         }
         let others = || self.candidates.iter().filter(|candidate| candidate.path != active);
         if let Some(since) = self.in_trouble_since {
-            let patience = if self.side == Side::Initiator { 1 } else { RESPONDER_PATIENCE };
+            let is_sure = match self.side {
+                Side::Initiator => unanswered >= 1,
+                Side::Responder => {
+                    unanswered >= RESPONDER_PATIENCE || now.since(since) >= self.answer_time(active)
+                }
+            };
             // Asked since, not only answered: the peer may have moved between the two.
             let answers = |c: &&Candidate| c.proven_at.is_some_and(|at| at >= since);
             let best = others().filter(answers).min_by_key(|candidate| candidate.cost());
-            return best.filter(|_| unanswered >= patience).map(|candidate| candidate.path);
+            return best.filter(|_| is_sure).map(|candidate| candidate.path);
         }
         if self.side == Side::Responder {
             return None;
@@ -409,6 +433,33 @@ mod tests {
             // It works again.
             assert_eq!(search.choose(path(1), 0, now + RTT), None);
             assert_eq!(search.choose(path(1), patience, now + RTT), None, "another time");
+        }
+    }
+
+    #[test]
+    fn a_path_that_went_silent_has_to_answer_before_it_is_chosen_again() {
+        let mut search = Search::new(Side::Initiator);
+        search.on_answered(path(1), RTT, at(0));
+        search.on_answered(path(2), RTT * 3, at(0));
+        assert_eq!(search.choose(path(1), 1, at(100)), None);
+        assert_eq!(asked(&mut search, at(100)), [path(1), path(2)]);
+        search.on_answered(path(2), RTT * 3, at(220));
+        assert_eq!(search.choose(path(1), 1, at(220)), Some(path(2)));
+        // An answer from before it went silent comes late.
+        search.on_answered(path(1), RTT * 4, at(221));
+        assert_eq!(search.choose(path(2), 0, at(221)), None);
+        search.on_answered(path(1), RTT, at(300));
+        assert_eq!(search.choose(path(2), 0, at(300)), Some(path(1)));
+    }
+
+    #[test]
+    fn a_responder_waits_as_long_as_an_answer_on_the_path_in_use_takes() {
+        for (later, choice) in [(59, None), (60, Some(path(2)))] {
+            let mut search = Search::new(Side::Responder);
+            search.on_answered(path(1), RTT, at(0));
+            assert_eq!(search.choose(path(1), 1, at(100)), None);
+            search.on_answered(path(2), RTT / 2, at(100 + later));
+            assert_eq!(search.choose(path(1), 1, at(100 + later)), choice);
         }
     }
 

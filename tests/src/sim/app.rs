@@ -122,6 +122,11 @@ impl App {
         self.flows.is_empty()
     }
 
+    /// Bytes received on streams that live.
+    pub fn received(&self) -> u64 {
+        self.flows.values().map(|flow| flow.received).sum()
+    }
+
     /// When `on_turn` wants to be called.
     pub fn next_turn(&self) -> Option<Time> {
         self.next_turn
