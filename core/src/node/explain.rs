@@ -2,8 +2,7 @@
 
 use super::{Node, NodeError, SessionId};
 use crate::base::{Handle, Path, Time};
-use crate::traverse::Tried;
-use crate::wire::message::{self, MAPPING_UNKNOWN};
+use crate::traverse::{PortSearch, Tried};
 use alloc::string::String;
 use core::fmt::{self, Write};
 
@@ -31,10 +30,8 @@ impl Node {
         out: &mut String,
     ) -> Result<fmt::Result, NodeError> {
         let session = self.peek_session(session)?;
-        let mapping = match self.link.observed {
-            Some((path, Some(other))) => message::mapping(&path, &other),
-            _ => MAPPING_UNKNOWN,
-        };
+        let mapping = self.own_mapping();
+        let asked = session.port_search.as_ref().map_or(0, PortSearch::sent);
         let seen = self.link.observed.map(|(path, _)| path);
         let active = session.connection().filter(|c| c.is_path_latched()).map(|c| c.path());
         let tried = || session.search.tried(now);
@@ -50,6 +47,9 @@ impl Node {
                 Some(path) => writeln!(out, "the way in use: {}", Kind(path))?,
             }
             tried().try_for_each(|tried| write_tried(out, &tried))?;
+            if asked > 0 {
+                writeln!(out, "  searched: {asked} questions from many ports, or to many")?;
+            }
             if active.is_some_and(|path| path.via != 0) {
                 write_why_relayed(out, tried().filter(|tried| tried.path.via == 0))?;
             }

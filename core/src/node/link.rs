@@ -31,6 +31,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(60);
 const MAX_DOUBLINGS: u32 = 6;
 /// Sockets of the broker asked beside the one that the link leads to.
 const MAX_OTHERS: usize = 2;
+/// How often they are asked, as questions and answers may be lost, and how long apart.
+const OTHERS_ASKS: u32 = 4;
+const OTHERS_WAIT: Duration = Duration::from_secs(1);
 /// After a change of network a connection is given up that many probe timeouts in a row, within
 /// this time: another address may be one that the old connection is not let through from.
 const SUSPECT_TIMEOUTS: u32 = 2;
@@ -68,6 +71,9 @@ pub(super) struct Link {
     pub(super) observed: Option<(Path, Option<Path>)>,
     /// Those other sockets.
     others: Vec<Path>,
+    /// When to ask there again if nothing is heard of it, and how often more.
+    ask_others_at: Option<Time>,
+    asks_left: u32,
     /// What was said in hello is not so any more.
     is_hello_stale: bool,
     keep_alive: KeepAlive,
@@ -91,6 +97,8 @@ impl Link {
             broker_time: None,
             observed: None,
             others: Vec::new(),
+            ask_others_at: None,
+            asks_left: 0,
             is_hello_stale: false,
         }
     }
@@ -194,11 +202,18 @@ impl Link {
 
     /// When something is due that is not the connection's.
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        [self.retry_at(), self.keep_alive.poll_timeout()].into_iter().flatten().min()
+        let own = [self.retry_at(), self.ask_others_at, self.keep_alive.poll_timeout()];
+        own.into_iter().flatten().min()
     }
 
     /// Does what of that is due.
     pub(super) fn do_due(&mut self, endpoint: &mut Endpoint<Owner>, now: Time) {
+        if self.ask_others_at.take_if(|at| *at <= now).is_some()
+            && self.observed.is_some_and(|(_, other)| other.is_none())
+        {
+            self.ask_others(now);
+            endpoint.touch(Owner::Broker);
+        }
         while let Some(due) = self.keep_alive.poll(now) {
             let Some(connection) = &mut self.connection else { break };
             connection.advance(now);
@@ -233,7 +248,7 @@ impl Link {
                 say.into_iter().for_each(|say| self.say(say, now));
             }
             self.suspect_until = Some(now + SUSPICION);
-            self.ask_others();
+            self.begin_asking_others(now);
         }
     }
 
@@ -357,7 +372,7 @@ impl Link {
                 self.observed = Some((observed, None));
                 self.others = others;
                 self.others.truncate(MAX_OTHERS);
-                self.ask_others();
+                self.begin_asking_others(now);
                 // Kept until the broker has decided: a link lost on the way tries again with it.
                 match self.code.clone() {
                     _ if enrolled => self.move_to_online(events, now),
@@ -390,7 +405,7 @@ impl Link {
                 if is_other && other.is_none() {
                     let say = self.keep_alive.on_forgotten(now);
                     say.into_iter().for_each(|say| self.say(say, now));
-                    self.ask_others();
+                    self.begin_asking_others(now);
                 }
             }
             Message::Offer { .. } | Message::Refused { .. } => self.inbox.push_back(message),
@@ -398,8 +413,16 @@ impl Link {
         }
     }
 
-    /// Shows itself to the broker's other sockets, so that the broker sees how our NAT maps.
-    fn ask_others(&mut self) {
+    /// Shows itself to the broker's other sockets, so that the broker sees how our NAT maps, until
+    /// it says so.
+    fn begin_asking_others(&mut self, now: Time) {
+        self.asks_left = OTHERS_ASKS;
+        self.ask_others(now);
+    }
+
+    fn ask_others(&mut self, now: Time) {
+        self.asks_left = self.asks_left.saturating_sub(1);
+        self.ask_others_at = Some(now + OTHERS_WAIT).filter(|_| self.asks_left > 0);
         if let Some(connection) = &mut self.connection {
             let is_by_nat64 = is_by_nat64(&connection.path());
             let callable = |path: &Path| if is_by_nat64 { by_nat64(*path) } else { *path };

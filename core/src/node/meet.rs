@@ -27,6 +27,8 @@ pub(super) struct Met {
     pub(super) relays: Vec<Path>,
     /// How the initiator's NAT maps, as the broker says.
     pub(super) mapping: u8,
+    /// Where the broker saw the initiator.
+    pub(super) seen: Option<Path>,
 }
 
 impl Meeting {
@@ -51,7 +53,7 @@ impl Meetings {
     ) {
         let mut search = Search::new(Side::Responder);
         relays.iter().chain(candidates).for_each(|path| search.add(*path, now));
-        let met = Met { search, relays, mapping };
+        let met = Met { search, relays, mapping, seen: candidates.first().copied() };
         self.0
             .insert(contact.id, Meeting { contact: contact.clone(), met, probes_left: MAX_PROBES });
     }

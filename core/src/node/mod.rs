@@ -20,6 +20,7 @@ mod news;
 mod paths;
 mod relays;
 mod reset;
+mod search_ports;
 mod session;
 mod streams;
 
@@ -163,6 +164,7 @@ pub struct Node {
     streams: Slab<StreamEntry>,
     flows: Slab<FlowEntry>,
     max_flows: usize,
+    sockets: u16,
     stream_news: NewsLine,
     flow_news: NewsLine,
     events: VecDeque<Event>,
@@ -197,6 +199,7 @@ impl Node {
                 (config.max_flows * flows::WITH_THOSE_OVER).saturating_mul(config.max_sessions),
             ),
             max_flows: config.max_flows,
+            sockets: config.sockets,
             stream_news: NewsLine::default(),
             flow_news: NewsLine::default(),
             events: VecDeque::new(),

@@ -61,6 +61,11 @@ impl Relays {
         }
     }
 
+    /// The relays that answered: where each is, and where it sees us.
+    pub(super) fn seen(&self) -> impl Iterator<Item = (Path, Path)> + '_ {
+        self.ends.values().filter_map(|end| Some((end.address(), end.seen()?)))
+    }
+
     /// Our addresses may be others now.
     pub(super) fn restart(&mut self, now: Time) {
         self.ends.values_mut().for_each(|end| end.restart(now));

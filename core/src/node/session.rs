@@ -10,7 +10,7 @@ use crate::base::{Ecn, Handle, Path, PublicKey, Side, Time};
 use crate::crypto::Secret;
 use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{Connection, PathEvent, StreamId, Transmit};
-use crate::traverse::{FirstFlight, Search, Traffic, by_nat64, is_by_nat64};
+use crate::traverse::{FirstFlight, PortSearch, Search, Traffic, by_nat64, is_by_nat64};
 use crate::tunnel::{Tunnel, TunnelEvent};
 use crate::wire::message::{Message, RelayOffer, SERVICE_UDP, ServiceInfo};
 use alloc::boxed::Box;
@@ -70,6 +70,10 @@ pub(super) struct Session {
     relays: Vec<Path>,
     /// How the peer's NAT maps, as the broker says.
     pub(super) mapping: u8,
+    /// Where the broker saw the peer.
+    pub(super) peer_seen: Option<Path>,
+    /// What to do where there is but a relay.
+    pub(super) port_search: Option<PortSearch>,
     peer: PublicKey,
     is_initiator: bool,
     is_up: bool,
@@ -88,6 +92,8 @@ impl Session {
             traffic: Traffic::default(),
             relays: Vec::new(),
             mapping: 0,
+            peer_seen: None,
+            port_search: None,
             phase,
             first_flight: FirstFlight::default(),
             peer,
@@ -150,8 +156,9 @@ impl Session {
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         match &self.phase {
             Phase::Active(tunnel) if tunnel.connection.is_established() => {
-                let search = self.search.poll_timeout();
-                tunnel.poll_timeout().into_iter().chain(search).min()
+                let ports = self.port_search.as_ref().and_then(PortSearch::poll_timeout);
+                let own = [tunnel.poll_timeout(), self.search.poll_timeout(), ports];
+                own.into_iter().flatten().min()
             }
             Phase::Active(tunnel) => tunnel.poll_timeout(),
             Phase::Asking { .. } => None,
@@ -172,6 +179,12 @@ impl Session {
         if tunnel.connection.is_established() {
             while let Some(path) = self.search.poll_probe(now) {
                 tunnel.connection.probe_path(path);
+            }
+            while let Some(path) = self.port_search.as_mut().and_then(|p| p.poll_probe(now)) {
+                match path.socket {
+                    0 => tunnel.connection.probe_path(path),
+                    _ => tunnel.connection.open_path(path),
+                }
             }
         }
         let transmit = tunnel.connection.poll_transmit(buf, now)?;
@@ -340,6 +353,7 @@ impl Node {
                 session.first_flight = others;
                 session.services = way.services;
                 session.mapping = way.mapping;
+                session.peer_seen = seen.first().copied();
                 paths.iter().for_each(|path| session.search.add(*path, now));
                 self.endpoint.await_probes(contact, owner);
                 self.process_session(handle, now);
@@ -391,10 +405,10 @@ impl Node {
                 let met = self.meetings.remove(&contact);
                 if let Some(session) = self.sessions.get_mut(handle) {
                     session.phase = Phase::Active(Box::new(Tunnel::new(connection)));
-                    if let Some(Met { search, relays, mapping }) = met {
+                    if let Some(Met { search, relays, mapping, seen }) = met {
                         session.first_flight = FirstFlight::beside(path, relays.clone());
                         (session.search, session.relays) = (search, relays);
-                        session.mapping = mapping;
+                        (session.mapping, session.peer_seen) = (mapping, seen);
                     }
                 }
                 self.process_session(handle, now);
@@ -448,6 +462,10 @@ impl Node {
             let moved = Event::SessionMoved { session: SessionId(handle.0), path };
             self.events.push_back(moved);
         }
+        if let Some(ports) = &mut session.port_search {
+            let is_relayed = tunnel.connection.path().via != 0 && !session.search.knows_direct();
+            ports.set_relayed(is_relayed, now);
+        }
         self.endpoint.keep_cids(&mut tunnel.connection, owner);
         if tunnel.connection.is_closed() {
             let never_up = !session.is_over;
@@ -469,6 +487,7 @@ impl Node {
     }
 
     fn on_session_up(&mut self, handle: Handle, now: Time) {
+        self.plan_port_search(handle);
         let Some(session) = self.sessions.get_mut(handle) else { return };
         session.is_up = true;
         self.endpoint.await_no_probes(Owner::Session(handle));
@@ -485,6 +504,8 @@ impl Node {
     }
 
     fn on_path_event(&mut self, handle: Handle, event: PathEvent, now: Time) {
+        // How our NAT maps may not have been known when the session came up.
+        self.plan_port_search(handle);
         let Some(session) = self.sessions.get_mut(handle) else { return };
         let Phase::Active(tunnel) = &session.phase else { return };
         match event {

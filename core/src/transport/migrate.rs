@@ -13,6 +13,9 @@ use core::time::Duration;
 /// What a new path's round trip is taken to need at least, before it is measured.
 const MIN_CHALLENGE_INTERVAL: Duration = Duration::from_millis(333);
 
+/// How long after a choice the peer may not know of it, at least.
+const MIN_LEAVING: Duration = Duration::from_secs(1);
+
 impl Connection {
     /// Our own network changed, or the peer is to be reached at another of its addresses: goes on
     /// from here, or there, with another connection ID. Unless it answered there not long ago
@@ -23,16 +26,27 @@ impl Connection {
         if self.state != State::Established || !self.is_confirmed {
             return;
         }
+        let left = self.paths.active;
         self.control.cids.change();
         self.paths.migrate(path);
         self.on_path_change();
         self.challenge_unless_known();
+        if self.paths.is_validated() && left != path {
+            let until = now + (self.recovery.pto(SpaceId::Data) * 3).max(MIN_LEAVING);
+            self.paths.probes().leave(left, until);
+        }
     }
 
     /// Asks the peer whether it is at `path` too, without going there: one PATH_CHALLENGE, which
     /// [`PathEvent::Answered`] follows if it is. Nothing is sent before the handshake is confirmed.
     pub fn probe_path(&mut self, path: Path) {
         self.paths.probes().ask(path);
+    }
+
+    /// Sends one PATH_CHALLENGE to `path` whose answer nobody waits for, so that the NATs on the way
+    /// let the peer's come in.
+    pub fn open_path(&mut self, path: Path) {
+        self.paths.probes().open(path);
     }
 
     /// While contact packets come, the peer is where the newest came from: whoever sends a copy of
@@ -53,10 +67,14 @@ impl Connection {
     /// another port, each end's going is a move that the other sees: if both went along, they would
     /// for ever. The initiator is the one that stays.
     pub(super) fn may_follow(&mut self, path: Path) -> bool {
-        self.side == Side::Responder
-            || path.ip != self.paths.active.ip
-            || path.via != self.paths.active.via
-            || self.paths.may_follow(self.now)
+        if self.side == Side::Responder {
+            return true;
+        }
+        // It chose to leave, and the peer does not know yet, or what said so was lost.
+        let is_late = self.paths.any_probes().is_some_and(|p| p.has_just_left(&path, self.now));
+        let active = self.paths.active;
+        let is_elsewhere = path.ip != active.ip || path.via != active.via;
+        !is_late && (is_elsewhere || self.paths.may_follow(self.now))
     }
 
     /// The newest of all packets, and not a mere probe, came from where the peer was not.

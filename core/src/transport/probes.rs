@@ -13,7 +13,7 @@ use alloc::collections::VecDeque;
 use core::time::Duration;
 
 /// Questions that wait to be sent, or for their answer.
-const MAX_ASKED: usize = 64;
+const MAX_ASKED: usize = 128;
 /// Answers owed.
 const MAX_RESPONSES: usize = 8;
 /// Paths that answered.
@@ -45,31 +45,49 @@ struct Known {
 
 #[derive(Default)]
 pub(super) struct Probes {
-    to_ask: VecDeque<Path>,
+    /// And whether the answer is waited for.
+    to_ask: VecDeque<(Path, bool)>,
     asked: VecDeque<Asked>,
     responses: VecDeque<Response>,
     known: VecDeque<Known>,
+    /// The path we left for a better one, and until when the peer may not have heard of that.
+    left: Option<(Path, Time)>,
 }
 
 impl Probes {
+    /// We leave `path` for one that is known to work.
+    pub(super) fn leave(&mut self, path: Path, until: Time) {
+        self.left = Some((path, until));
+    }
+
+    /// Whether what comes by `path` was perhaps sent before the peer heard that we left it.
+    pub(super) fn has_just_left(&self, path: &Path, now: Time) -> bool {
+        self.left.is_some_and(|(left, until)| left == *path && now < until)
+    }
+
     /// To be asked; once, however often it is wanted before that.
     pub(super) fn ask(&mut self, path: Path) {
-        if !self.to_ask.contains(&path) {
-            push(&mut self.to_ask, path, MAX_ASKED);
+        if !self.to_ask.contains(&(path, true)) {
+            push(&mut self.to_ask, (path, true), MAX_ASKED);
         }
+    }
+
+    /// To be asked only so that NATs on the way know the path: an answer says nothing.
+    pub(super) fn open(&mut self, path: Path) {
+        push(&mut self.to_ask, (path, false), MAX_ASKED);
     }
 
     pub(super) fn has_pending(&self) -> bool {
         !self.to_ask.is_empty() || !self.responses.is_empty()
     }
 
-    /// The next path to ask.
-    pub(super) fn next_to_ask(&mut self) -> Option<Path> {
-        self.to_ask.pop_front()
-    }
-
-    pub(super) fn on_asked(&mut self, path: Path, data: [u8; 8], at: Time) {
-        push(&mut self.asked, Asked { path, data, at }, MAX_ASKED);
+    /// The next path to ask, with this.
+    pub(super) fn next_to_ask(&mut self, data: [u8; 8], at: Time) -> Option<Path> {
+        let (path, is_awaited) = self.to_ask.pop_front()?;
+        if is_awaited {
+            push(&mut self.asked, Asked { path, data, at }, MAX_ASKED);
+        }
+        Some(path)
     }
 
     /// PATH_RESPONSE: which path it proves, and the round trip. A late or foreign one is harmless.
@@ -131,10 +149,11 @@ mod tests {
         probes.ask(path(2));
         probes.ask(path(1));
         assert!(probes.has_pending());
-        assert_eq!([probes.next_to_ask(), probes.next_to_ask()], [Some(path(1)), Some(path(2))]);
+        probes.open(path(3));
+        assert_eq!(probes.next_to_ask([1; 8], at(0)), Some(path(1)));
+        assert_eq!(probes.next_to_ask([2; 8], at(10)), Some(path(2)));
+        assert_eq!(probes.next_to_ask([3; 8], at(10)), Some(path(3)));
         assert!(!probes.has_pending());
-        probes.on_asked(path(1), [1; 8], at(0));
-        probes.on_asked(path(2), [2; 8], at(10));
         assert_eq!(probes.on_response([3; 8], at(20)), None);
         assert_eq!(probes.on_response([2; 8], at(40)), Some((path(2), Duration::from_millis(30))));
         assert_eq!(probes.on_response([2; 8], at(40)), None, "a copy");
@@ -144,14 +163,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_left_is_remembered_for_a_while() {
+        let mut probes = Probes::default();
+        probes.leave(path(1), at(100));
+        assert!(probes.has_just_left(&path(1), at(99)) && !probes.has_just_left(&path(1), at(100)));
+        assert!(!probes.has_just_left(&path(2), at(0)));
+    }
+
+    #[test]
     fn limits_at_and_over() {
         let mut probes = Probes::default();
-        for n in 0..=MAX_ASKED as u16 {
+        for n in 0..MAX_ASKED as u16 {
             probes.ask(path(n));
-            probes.on_asked(path(n), [n as u8; 8], at(0));
+            assert_eq!(probes.next_to_ask([n as u8; 8], at(0)), Some(path(n)));
         }
+        (0..=MAX_ASKED as u16).for_each(|n| probes.ask(path(n)));
         assert_eq!((probes.to_ask.len(), probes.asked.len()), (MAX_ASKED, MAX_ASKED));
-        assert_eq!(probes.next_to_ask(), Some(path(1)), "the oldest made room");
+        assert_eq!(probes.next_to_ask([255; 8], at(0)), Some(path(1)), "the oldest made room");
+        assert_eq!((probes.to_ask.len(), probes.asked.len()), (MAX_ASKED - 1, MAX_ASKED));
+        assert!(probes.on_response([0; 8], at(0)).is_none(), "there too");
         for n in 1..=MAX_KNOWN as u8 + 1 {
             assert!(probes.on_response([n; 8], at(0)).is_some());
         }

@@ -92,9 +92,7 @@ impl Connection {
                 (path, Content::PathResponse(data, asked_in))
             } else if self.is_confirmed {
                 let data = self.rng.array();
-                let probes = self.paths.probes();
-                let path = probes.next_to_ask()?;
-                probes.on_asked(path, data, now);
+                let path = self.paths.probes().next_to_ask(data, now)?;
                 (path, Content::PathChallenge(data))
             } else {
                 return None;

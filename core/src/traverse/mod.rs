@@ -6,12 +6,14 @@
 
 mod first_flight;
 mod nat64;
+mod port_search;
 mod relay_end;
 mod search;
 mod traffic;
 
 pub use first_flight::{FirstFlight, MAX_COPIES};
 pub use nat64::{by_nat64, is_by_nat64};
+pub use port_search::{MAX_PROBES, PortSearch, SEARCH_TIME};
 pub use relay_end::{RELAY_OVERHEAD, RelayEnd};
 pub use search::{MAX_CANDIDATES, Search, Tried};
 pub use traffic::{Counts, Traffic};

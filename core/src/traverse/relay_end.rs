@@ -45,6 +45,8 @@ pub struct RelayEnd {
     is_validated: bool,
     /// It answered once: there is a relay.
     is_real: bool,
+    /// Where it sees us.
+    seen: Option<Path>,
     misses: u32,
     bind_at: Time,
     /// Addresses the bind at hand still goes to.
@@ -68,6 +70,7 @@ impl RelayEnd {
             is_bound: false,
             is_validated: false,
             is_real: false,
+            seen: None,
             misses: 0,
             bind_at: now,
             to_bind: 0,
@@ -87,6 +90,11 @@ impl RelayEnd {
     /// Where the relay is, as far as known.
     pub fn address(&self) -> Path {
         self.paths.first().copied().unwrap_or(self.first)
+    }
+
+    /// Where the relay sees us, if it answered since our address may have changed.
+    pub fn seen(&self) -> Option<Path> {
+        self.seen.filter(|_| self.is_bound)
     }
 
     /// Whether `from` is an address of the relay.
@@ -172,6 +180,7 @@ impl RelayEnd {
         self.to_bind = 0;
         self.is_bound = true;
         self.is_real = true;
+        self.seen = Some(bound.observed);
         self.misses = 0;
         self.cookie = bound.cookie;
         // Once more at once, with the cookie: until then the relay sends us little.

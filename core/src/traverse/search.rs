@@ -176,7 +176,8 @@ impl Search {
         if is_well && self.find(path).is_none() && self.candidates.iter().any(is_reached) {
             return;
         }
-        self.add_one(path, false, now);
+        // At one of our further sockets nobody asks by chance: it was searched for.
+        self.add_one(path, path.socket != 0, now);
         if let Some(candidate) = self.find(path) {
             if !candidate.is_warm() {
                 candidate.ask_at = Some(now);
@@ -236,6 +237,11 @@ impl Search {
                 .filter(|_| !candidate.is_warm())
                 .map(|at| now.since(at)),
         })
+    }
+
+    /// Whether the peer answers at an address of its own.
+    pub fn knows_direct(&self) -> bool {
+        self.candidates.iter().any(|candidate| candidate.path.via == 0 && candidate.is_warm())
     }
 
     fn find(&mut self, path: Path) -> Option<&mut Candidate> {

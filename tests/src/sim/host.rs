@@ -13,6 +13,9 @@ use rit_core::node::{BrokerNode, Event, Node};
 use rit_core::transport::Transmit;
 use std::any::Any;
 
+/// The ports of a node's further sockets begin behind this one.
+const FURTHER_PORTS: u16 = 40_000;
+
 /// Names a host of the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostId(pub usize);
@@ -111,13 +114,20 @@ impl Host {
         let is_same_family = |address: &&Path| is_v4(address) == is_v4(dst);
         let numbered = (dst.ifindex as usize).checked_sub(1).filter(|_| self.is_numbering());
         let by_number = numbered.and_then(|at| self.addresses.get(at)).filter(is_same_family);
-        by_number.or_else(|| self.addresses.iter().find(is_same_family)).copied()
+        let own = by_number.or_else(|| self.addresses.iter().find(is_same_family)).copied()?;
+        Some(match dst.socket {
+            0 => own,
+            socket => Path { port: FURTHER_PORTS + socket, ..own },
+        })
     }
 
-    /// The number of the socket with this address; none if it has no such address.
-    pub(super) fn socket(&self, address: &Path) -> Option<u32> {
-        let at = self.addresses.iter().position(|own| own == address)?;
-        Some(if self.is_numbering() { at as u32 + 1 } else { 0 })
+    /// The interface and the socket with this address; none if it has no such address.
+    pub(super) fn socket(&self, address: &Path) -> Option<(u32, u16)> {
+        if let Some(at) = self.addresses.iter().position(|own| own == address) {
+            return Some((if self.is_numbering() { at as u32 + 1 } else { 0 }, 0));
+        }
+        let socket = address.port.checked_sub(FURTHER_PORTS).filter(|socket| *socket > 0)?;
+        self.addresses.iter().find(|own| own.ip == address.ip).map(|_| (0, socket))
     }
 
     /// Whether an event like this has come.

@@ -3,7 +3,7 @@
 //! Owns setting the stage (enrolment, allow-list, services, a session); what happens then is the
 //! scenario's.
 
-use super::host::HostId;
+use super::host::{HostId, Machine};
 use super::hostile::HostileBroker;
 use super::nat::NatConfig;
 use super::net::LinkConfig;
@@ -79,7 +79,11 @@ impl Trio {
         let mut trio = Self::with_config(seed, links, config);
         let broker = trio.world.host_mut(trio.broker);
         let first = broker.path();
-        broker.addresses.push(Path { port: first.port + 1000, ..first });
+        let second = Path { port: first.port + 1000, ..first };
+        broker.addresses.push(second);
+        if let Machine::Broker(broker, _) = &mut broker.machine {
+            broker.set_others(vec![second]);
+        }
         broker.addresses.push(Path { ip: BROKER_IPV6, ..first });
         add_relay(&mut trio.world, trio.broker);
         trio.place(trio.device, device);

@@ -338,9 +338,11 @@ impl World {
             let is_there = host.site == datagram.site && host.is_running;
             host.socket(&datagram.dst).filter(|_| is_there).map(|socket| (i, socket))
         };
-        let Some((i, ifindex)) = hosts.iter().enumerate().find_map(receiver) else { return };
+        let Some((i, (ifindex, socket))) = hosts.iter().enumerate().find_map(receiver) else {
+            return;
+        };
         let now = self.local_time(HostId(i));
-        let src = Path { ifindex, ..datagram.src };
+        let src = Path { ifindex, socket, ..datagram.src };
         match &mut self.hosts[i].machine {
             Machine::Node(node, _) => {
                 node.handle_datagram(src, datagram.ecn, &mut datagram.bytes, now);
@@ -408,7 +410,7 @@ impl World {
             host.sent += 1;
             let source = host.source(&transmit.path).filter(|_| host.is_running);
             let Some(src) = source else { continue };
-            let dst = Path { ifindex: 0, via: 0, ..transmit.path };
+            let dst = Path { ifindex: 0, socket: 0, via: 0, ..transmit.path };
             let bytes = buf[..transmit.len].to_vec();
             let datagram = Datagram { site: host.site, src, dst, ecn: transmit.ecn, bytes };
             self.launch(datagram);
