@@ -91,6 +91,36 @@ fn half_a_minute_costs_6_mb_a_month_at_most_however_many_services() {
     }
 }
 
+#[test]
+fn two_minutes_are_found_out_and_cost_2_mb_a_month_at_most() {
+    for (timeout_s, is_long) in [(120, true), (90, false)] {
+        let mut trio = stage(timeout_s, 3, 8, timeout_s);
+        // What it takes to find out is done by then, and is done anew four times a day.
+        trio.world.run_for(Duration::from_secs(400));
+        let Traffic { bytes_a_month, least_gap, greatest_gap } = measure(&mut trio);
+        println!("{timeout_s} s: {:.2} MB a month", bytes_a_month / 1e6);
+        println!("    a packet each {least_gap:?} to {greatest_gap:?}");
+        let (most, gap_s) = if is_long { (2e6, 115) } else { (6e6, 29) };
+        assert!(bytes_a_month <= most, "{bytes_a_month}");
+        assert!(greatest_gap <= Duration::from_secs(gap_s), "{greatest_gap:?}");
+        assert!(is_reachable(&mut trio));
+    }
+}
+
+/// It had found out that two minutes are possible, and is taken to another network unnoticed.
+#[test]
+fn who_is_behind_a_shorter_nat_all_of_a_sudden_finds_that_out_too() {
+    let mut trio = stage(1, 1, 8, 120);
+    trio.world.run_for(Duration::from_secs(1000));
+    let site = trio.world.host(trio.device).site;
+    trio.world.boxes(site)[0].config.timeout = Duration::from_secs(30);
+    trio.world.boxes(site)[0].reboot();
+    trio.world.run_for(Duration::from_secs(300));
+    let traffic = measure(&mut trio);
+    assert!(traffic.greatest_gap < Duration::from_secs(30), "{:?}", traffic.greatest_gap);
+    assert!(is_reachable(&mut trio));
+}
+
 /// At any moment of the time between two packets.
 #[test]
 fn an_idle_device_is_reachable_at_any_time() {

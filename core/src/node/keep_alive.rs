@@ -185,8 +185,11 @@ impl KeepAlive {
     }
 
     fn settle(&mut self, interval: Duration, now: Time) -> Say {
+        if interval < self.interval {
+            // The last packet may be longer ago than that.
+            self.due = Some(now);
+        }
         self.interval = interval;
-        self.due = Some(now + interval);
         self.rest(now + AGAIN);
         self.say()
     }
@@ -256,6 +259,9 @@ mod tests {
         assert_eq!(keep.on_asked(path(SOCKET), at(100)), None, "too early to tell");
         let found = Say { silence_s: 116, ask_back_s: None };
         assert_eq!(keep.on_asked(path(SOCKET), at(179)), Some(found));
+        // What it says is a packet too, and is acknowledged.
+        keep.on_sent(at(179));
+        keep.on_heard();
         let sent = run(&mut keep, at(179 + 115 * 6 + 1));
         assert_eq!(sent.iter().filter(|(_, due)| *due == Ok(Due::Ask)).count(), 2);
         assert_eq!(sent.len(), 6);
@@ -286,7 +292,7 @@ mod tests {
         keep.tries = TRIES;
         let short = Say { silence_s: 29, ask_back_s: None };
         let said = run(&mut keep, at(3600 + 130));
-        assert_eq!(said.last().map(|(_, due)| *due), Some(Err(short)));
+        assert!(said.iter().any(|(_, due)| *due == Err(short)), "{said:?}");
     }
 
     #[test]
