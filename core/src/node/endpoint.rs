@@ -4,6 +4,7 @@
 //! A datagram that opens under no contact or connection known here is dropped without an answer.
 //! `O` names the owner of a connection.
 
+use super::deadlines::Deadlines;
 use super::reset::Resets;
 use crate::base::{ContactId, Ecn, Path, PublicKey, Rng, Time};
 use crate::crypto::Provider;
@@ -60,6 +61,7 @@ pub(super) struct Endpoint<O> {
     pub(super) rng: Rng,
     routes: BTreeMap<Cid, O>,
     contacts: BTreeMap<ContactId, HeldContact>,
+    expiries: Deadlines<ContactId>,
     recent: BTreeSet<Cid>,
     recent_order: VecDeque<Cid>,
     /// Whose probes are awaited, and the nonces of those that came.
@@ -67,8 +69,7 @@ pub(super) struct Endpoint<O> {
     /// Owners that may have something to send.
     pub(super) dirty: VecDeque<O>,
     is_dirty: BTreeSet<O>,
-    deadlines: BTreeSet<(Time, O)>,
-    deadline_of: BTreeMap<O, Time>,
+    deadlines: Deadlines<O>,
     resets: Resets<O>,
     pub(super) datagrams_dropped: u64,
 }
@@ -82,13 +83,13 @@ impl<O: Copy + Ord> Endpoint<O> {
             rng,
             routes: BTreeMap::new(),
             contacts: BTreeMap::new(),
+            expiries: Deadlines::default(),
             recent: BTreeSet::new(),
             recent_order: VecDeque::new(),
             awaited: BTreeMap::new(),
             dirty: VecDeque::new(),
             is_dirty: BTreeSet::new(),
-            deadlines: BTreeSet::new(),
-            deadline_of: BTreeMap::new(),
+            deadlines: Deadlines::default(),
             datagrams_dropped: 0,
         }
     }
@@ -104,15 +105,13 @@ impl<O: Copy + Ord> Endpoint<O> {
     // ---- contacts
 
     pub(super) fn hold(&mut self, held: HeldContact) {
+        self.expiries.set(held.contact.id, held.expires);
         self.contacts.insert(held.contact.id, held);
     }
 
     pub(super) fn drop_contact(&mut self, id: ContactId) {
         self.contacts.remove(&id);
-    }
-
-    pub(super) fn holds(&self, id: &ContactId) -> bool {
-        self.contacts.contains_key(id)
+        self.expiries.set(id, None);
     }
 
     pub(super) fn contact_count(&self) -> usize {
@@ -129,11 +128,14 @@ impl<O: Copy + Ord> Endpoint<O> {
 
     /// The earliest moment at which a contact expires.
     pub(super) fn next_expiry(&self) -> Option<Time> {
-        self.contacts.values().filter_map(|held| held.expires).min()
+        self.expiries.next()
     }
 
-    pub(super) fn expire_contacts(&mut self, now: Time) {
-        self.contacts.retain(|_, held| held.expires.is_none_or(|at| at > now));
+    /// Drops a contact that may not be used any more; which.
+    pub(super) fn expire_contact(&mut self, now: Time) -> Option<ContactId> {
+        let id = self.expiries.due(now)?;
+        self.drop_contact(id);
+        Some(id)
     }
 
     // ---- datagrams
@@ -357,26 +359,17 @@ impl<O: Copy + Ord> Endpoint<O> {
     }
 
     pub(super) fn set_deadline(&mut self, owner: O, deadline: Option<Time>) {
-        let old = match deadline {
-            Some(at) => self.deadline_of.insert(owner, at),
-            None => self.deadline_of.remove(&owner),
-        };
-        if let Some(old) = old {
-            self.deadlines.remove(&(old, owner));
-        }
-        if let Some(at) = deadline {
-            self.deadlines.insert((at, owner));
-        }
+        self.deadlines.set(owner, deadline);
     }
 
     /// The earliest deadline of any connection.
     pub(super) fn next_deadline(&self) -> Option<Time> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.deadlines.next()
     }
 
     /// Takes an owner whose deadline is over.
     pub(super) fn pop_due(&mut self, now: Time) -> Option<O> {
-        let (_, owner) = *self.deadlines.first().filter(|(at, _)| *at <= now)?;
+        let owner = self.deadlines.due(now)?;
         self.set_deadline(owner, None);
         Some(owner)
     }

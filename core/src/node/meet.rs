@@ -1,6 +1,7 @@
 //! Introductions at the end that responds, until the initiator's first packet comes: it asks for
 //! the initiator wherever it may be, so that the NATs on the way let that packet in.
 
+use super::deadlines::Deadlines;
 use crate::base::{ContactId, Ecn, Path, Rng, Side, Time};
 use crate::crypto::Provider;
 use crate::handshake::Contact;
@@ -39,7 +40,11 @@ impl Meeting {
 
 /// All of them, by contact.
 #[derive(Default)]
-pub(super) struct Meetings(BTreeMap<ContactId, Meeting>);
+pub(super) struct Meetings {
+    by_contact: BTreeMap<ContactId, Meeting>,
+    /// When each asks next.
+    deadlines: Deadlines<ContactId>,
+}
 
 impl Meetings {
     /// The holder of `contact` may be at any of `candidates`, or come by `relays`.
@@ -54,24 +59,20 @@ impl Meetings {
         let mut search = Search::new(Side::Responder);
         relays.iter().chain(candidates).for_each(|path| search.add(*path, now));
         let met = Met { search, relays, mapping, seen: candidates.first().copied() };
-        self.0
-            .insert(contact.id, Meeting { contact: contact.clone(), met, probes_left: MAX_PROBES });
+        let meeting = Meeting { contact: contact.clone(), met, probes_left: MAX_PROBES };
+        self.deadlines.set(contact.id, meeting.next_probe());
+        self.by_contact.insert(contact.id, meeting);
     }
 
     /// It came, or will not.
     pub(super) fn remove(&mut self, id: &ContactId) -> Option<Met> {
-        self.0.remove(id).map(|meeting| meeting.met)
-    }
-
-    /// Forgets those whose contact is held no more; their relays.
-    pub(super) fn retain(&mut self, is_held: impl Fn(&ContactId) -> bool) -> Vec<Vec<Path>> {
-        let over: Vec<ContactId> = self.0.keys().copied().filter(|id| !is_held(id)).collect();
-        over.iter().filter_map(|id| self.0.remove(id)).map(|meeting| meeting.met.relays).collect()
+        self.deadlines.set(*id, None);
+        self.by_contact.remove(id).map(|meeting| meeting.met)
     }
 
     /// When the next probe is due.
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        self.0.values().filter_map(Meeting::next_probe).min()
+        self.deadlines.next()
     }
 
     /// The next probe that is due.
@@ -82,10 +83,11 @@ impl Meetings {
         rng: &mut Rng,
         now: Time,
     ) -> Option<Transmit> {
-        let is_due = |meeting: &&mut Meeting| meeting.next_probe().is_some_and(|at| at <= now);
-        let meeting = self.0.values_mut().find(is_due)?;
+        let id = self.deadlines.due(now)?;
+        let meeting = self.by_contact.get_mut(&id)?;
         let path = meeting.met.search.poll_probe(now)?;
         meeting.probes_left -= 1;
+        self.deadlines.set(id, meeting.next_probe());
         let len = write_contact_probe(provider, &meeting.contact, rng, buf)?;
         Some(Transmit { path, len, ecn: Ecn::NotEct })
     }

@@ -8,6 +8,7 @@
 #[cfg(feature = "broker")]
 mod broker_node;
 mod control;
+mod deadlines;
 mod endpoint;
 mod error;
 mod event;
@@ -19,6 +20,7 @@ mod meet;
 mod news;
 mod paths;
 mod relays;
+mod requests;
 mod reset;
 mod search_ports;
 mod session;
@@ -41,6 +43,7 @@ use self::link::Link;
 use self::meet::Meetings;
 use self::news::NewsLine;
 use self::relays::{Relays, Unwrapped};
+use self::requests::Requests;
 use self::session::Session;
 use self::streams::StreamEntry;
 use crate::base::{Ecn, Handle, Path, PublicKey, Rng, Slab, Time};
@@ -168,7 +171,7 @@ pub struct Node {
     stream_news: NewsLine,
     flow_news: NewsLine,
     events: VecDeque<Event>,
-    next_request: u32,
+    requests: Requests,
     stats: NodeStats,
 }
 
@@ -203,7 +206,7 @@ impl Node {
             stream_news: NewsLine::default(),
             flow_news: NewsLine::default(),
             events: VecDeque::new(),
-            next_request: 0,
+            requests: Requests::default(),
             stats: NodeStats::default(),
         })
     }
@@ -316,9 +319,8 @@ impl Node {
             self.process(Some(owner), now);
         }
         self.link.do_due(&mut self.endpoint, now);
-        self.endpoint.expire_contacts(now);
-        for relays in self.meetings.retain(|id| self.endpoint.holds(id)) {
-            self.relays.release(&relays);
+        while let Some(contact) = self.endpoint.expire_contact(now) {
+            self.forget_meeting(&contact);
         }
         self.expire_requests(now);
     }
@@ -376,7 +378,7 @@ impl Node {
             self.endpoint.next_deadline(),
             self.endpoint.next_expiry(),
             self.link.poll_timeout(),
-            self.next_request_deadline(),
+            self.requests.next_deadline(),
             self.meetings.poll_timeout(),
             self.relays.poll_timeout(),
         ];

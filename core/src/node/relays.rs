@@ -3,6 +3,7 @@
 //! Owns their numbers, which stand in a [`Path`] that leads through a relay, and takes what comes
 //! through one out of its wrapping. A channel lasts as long as its owner, who releases it.
 
+use super::deadlines::Deadlines;
 use crate::base::{Path, Time};
 use crate::crypto::Provider;
 use crate::transport::Transmit;
@@ -24,6 +25,8 @@ pub(super) enum Unwrapped<'a> {
 pub(super) struct Relays {
     ends: BTreeMap<u16, RelayEnd>,
     by_channel: BTreeMap<ChannelId, u16>,
+    /// When each binds next.
+    deadlines: Deadlines<u16>,
     last: u16,
 }
 
@@ -48,6 +51,7 @@ impl Relays {
         }
         let path = Path { via: self.last, ..end.path() };
         self.by_channel.insert(end.channel(), self.last);
+        self.deadlines.set(self.last, end.poll_timeout());
         self.ends.insert(self.last, end);
         Some(path)
     }
@@ -57,6 +61,7 @@ impl Relays {
         for path in paths {
             if let Some(end) = self.ends.remove(&path.via) {
                 self.by_channel.remove(&end.channel());
+                self.deadlines.set(path.via, None);
             }
         }
     }
@@ -68,7 +73,10 @@ impl Relays {
 
     /// Our addresses may be others now.
     pub(super) fn restart(&mut self, now: Time) {
-        self.ends.values_mut().for_each(|end| end.restart(now));
+        for (via, end) in &mut self.ends {
+            end.restart(now);
+            self.deadlines.set(*via, end.poll_timeout());
+        }
     }
 
     /// The same, as far as one session knows.
@@ -76,12 +84,13 @@ impl Relays {
         for path in paths {
             if let Some(end) = self.ends.get_mut(&path.via) {
                 end.restart(now);
+                self.deadlines.set(path.via, end.poll_timeout());
             }
         }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        self.ends.values().filter_map(RelayEnd::poll_timeout).min()
+        self.deadlines.next()
     }
 
     /// The next thing to say to a relay itself.
@@ -91,7 +100,16 @@ impl Relays {
         buf: &mut [u8],
         now: Time,
     ) -> Option<Transmit> {
-        self.ends.values_mut().find_map(|end| end.poll_transmit(provider, buf, now))
+        while let Some(via) = self.deadlines.due(now) {
+            let end = self.ends.get_mut(&via);
+            let sent = end.and_then(|end| end.poll_transmit(provider, buf, now));
+            // It stays due until it has nothing to say, as the bind goes to each address.
+            if sent.is_some() {
+                return sent;
+            }
+            self.deadlines.set(via, self.ends.get(&via).and_then(RelayEnd::poll_timeout));
+        }
+        None
     }
 
     /// Wraps what goes through a channel; `None`: it is gone, or `buf` has no room.
@@ -120,8 +138,10 @@ impl Relays {
     ) -> Option<Unwrapped<'a>> {
         match RelayDatagram::parse(datagram).ok()? {
             RelayDatagram::Bound(bound) => {
-                let end = self.ends.get_mut(self.by_channel.get(&bound.channel)?)?;
+                let via = *self.by_channel.get(&bound.channel)?;
+                let end = self.ends.get_mut(&via)?;
                 let is_its = end.is_at(from) && end.on_bound(provider, from, &bound, datagram, now);
+                self.deadlines.set(via, end.poll_timeout());
                 is_its.then_some(Unwrapped::Bound)
             }
             RelayDatagram::Data { side, channel, payload } => {

@@ -6,7 +6,7 @@
 use super::endpoint::{First, HeldContact};
 use super::meet::Met;
 use super::{Event, Node, NodeError, Owner, Reason, SessionId};
-use crate::base::{Ecn, Handle, Path, PublicKey, Side, Time};
+use crate::base::{ContactId, Ecn, Handle, Path, PublicKey, Side, Time};
 use crate::crypto::Secret;
 use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{Connection, PathEvent, StreamId, Transmit};
@@ -18,8 +18,6 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// How long the broker may take to answer a request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Offers held at once that no first packet has come for.
 const MAX_CONTACTS: usize = 256;
 /// The same, of one peer: what it asks for anew takes the place of what it has not used.
@@ -48,7 +46,7 @@ pub struct SessionInfo {
 
 enum Phase {
     /// The broker was asked.
-    Asking { request: u32, deadline: Time },
+    Asking { request: u32 },
     /// A connection is being made or is up.
     Active(Box<Tunnel>),
 }
@@ -202,15 +200,14 @@ impl Node {
         if device == self.public_key() {
             return Err(NodeError::Argument);
         }
-        self.next_request = self.next_request.wrapping_add(1).max(1);
-        let request = self.next_request;
-        let phase = Phase::Asking { request, deadline: now + REQUEST_TIMEOUT };
-        let session = Session::new(phase, device, true);
+        let request = self.requests.fresh();
+        let session = Session::new(Phase::Asking { request }, device, true);
         let handle = self.sessions.insert(session).map_err(|_| NodeError::Limit)?;
+        self.requests.add(request, handle, now);
         let sent = self.link.send(&Message::Connect { request, device }, now);
         self.process_link(now);
         if let Err(error) = sent {
-            self.sessions.remove(handle);
+            self.remove_session(handle);
             return Err(error);
         }
         Ok(SessionId(handle.0))
@@ -349,6 +346,7 @@ impl Node {
         let owner = Owner::Session(handle);
         match self.endpoint.open(contact, peer, path, owner, now) {
             Ok(connection) => {
+                self.requests.remove(request, handle);
                 session.phase = Phase::Active(Box::new(Tunnel::new(connection)));
                 session.first_flight = others;
                 session.services = way.services;
@@ -369,17 +367,23 @@ impl Node {
         }
         if let (MAX_CONTACTS_OF_PEER.., Some(oldest)) = self.endpoint.contacts_of(&peer) {
             self.endpoint.drop_contact(oldest);
-            if let Some(met) = self.meetings.remove(&oldest) {
-                self.relays.release(&met.relays);
-            }
+            self.forget_meeting(&oldest);
         }
         if self.endpoint.contact_count() >= MAX_CONTACTS {
             return;
         }
+        self.forget_meeting(&contact.id);
         let relays = self.relays.add(&way.relays, now);
         self.meetings.add(&contact, &way.candidates, relays, way.mapping, now);
         let expires = Some(now + Duration::from_secs(lifetime_s.into()).min(MAX_LIFETIME));
         self.endpoint.hold(HeldContact { contact, peer: PeerPolicy::Exactly(peer), expires });
+    }
+
+    /// Nobody will come by the contact any more.
+    pub(super) fn forget_meeting(&mut self, contact: &ContactId) {
+        if let Some(met) = self.meetings.remove(contact) {
+            self.relays.release(&met.relays);
+        }
     }
 
     /// A first packet opened under a contact we hold.
@@ -396,7 +400,7 @@ impl Node {
             return;
         }
         // A slot first: the connection's routes name it.
-        let phase = Phase::Asking { request: 0, deadline: now };
+        let phase = Phase::Asking { request: 0 };
         let Ok(handle) = self.sessions.insert(Session::new(phase, peer, false)) else { return };
         let owner = Owner::Session(handle);
         let contact = first.contact.id;
@@ -532,7 +536,7 @@ impl Node {
 
     /// Tells that a session is over and makes its handles stale. A responder's session that never
     /// came up was never told of, and ends untold.
-    fn end_session(&mut self, handle: Handle, reason: Reason) {
+    pub(super) fn end_session(&mut self, handle: Handle, reason: Reason) {
         let Some(session) = self.sessions.get_mut(handle) else { return };
         if core::mem::replace(&mut session.is_over, true) {
             return;
@@ -553,41 +557,10 @@ impl Node {
 
     fn remove_session(&mut self, handle: Handle) {
         if let Some(session) = self.sessions.remove(handle) {
+            if let Phase::Asking { request } = session.phase {
+                self.requests.remove(request, handle);
+            }
             self.relays.release(&session.relays);
-        }
-    }
-
-    // ---- requests
-
-    fn find_request(&self, wanted: u32) -> Option<Handle> {
-        self.requests().find(|(_, request, _)| *request == wanted).map(|(handle, _, _)| handle)
-    }
-
-    fn requests(&self) -> impl Iterator<Item = (Handle, u32, Time)> + '_ {
-        self.sessions.iter().filter_map(|(handle, session)| match session.phase {
-            Phase::Asking { request, deadline } => Some((handle, request, deadline)),
-            Phase::Active(_) => None,
-        })
-    }
-
-    pub(super) fn next_request_deadline(&self) -> Option<Time> {
-        self.requests().map(|(_, _, deadline)| deadline).min()
-    }
-
-    fn first_request(&self, is_meant: impl Fn(Time) -> bool) -> Option<Handle> {
-        self.requests().find(|(_, _, at)| is_meant(*at)).map(|(handle, _, _)| handle)
-    }
-
-    pub(super) fn expire_requests(&mut self, now: Time) {
-        while let Some(handle) = self.first_request(|deadline| deadline <= now) {
-            self.end_session(handle, Reason::TimedOut);
-        }
-    }
-
-    /// The broker is gone: nobody will answer.
-    pub(super) fn fail_requests(&mut self) {
-        while let Some(handle) = self.first_request(|_| true) {
-            self.end_session(handle, Reason::Offline);
         }
     }
 }

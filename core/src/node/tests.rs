@@ -5,10 +5,12 @@ use crate::tunnel::Refusal;
 
 use crate::base::{ContactId, Ecn, Side};
 use crate::broker::{Answer, Query, code_hash};
-use crate::crypto::{self, Ed25519Signer, broker_contact};
+use crate::crypto::{self, Ed25519Signer, Secret, broker_contact};
 use crate::handshake::Contact;
 use crate::transport::{Connection, StreamId};
-use crate::wire::message::{ContactKey, Message};
+use crate::trust::{issue_relay_token, relay_end_key};
+use crate::wire::message::{ContactKey, Message, RelayOffer};
+use crate::wire::relay::{ChannelId, Claims};
 use core::time::Duration;
 use std::collections::{BTreeSet, VecDeque};
 use std::string::String;
@@ -402,6 +404,40 @@ fn one_peer_cannot_take_the_contacts_of_others() {
         world.nodes[0].on_session_message(offer(n, u32::MAX), world.now);
     }
     assert_eq!(world.nodes[0].endpoint.next_expiry(), Some(world.now + Duration::from_secs(600)));
+}
+
+#[test]
+fn a_contact_offered_again_takes_the_place_of_the_first() {
+    let mut world = World::new(1);
+    let (device, user) = (0, PublicKey([7; 32]));
+    world.connect(device, "CODE-1");
+    world.until(device, |e| *e == Event::BrokerOnline);
+    world.nodes[device].peer_allow(user).unwrap();
+    let (provider, secret, relay) = (crypto::default_provider(), Secret::new([1; 32]), path(99));
+    for n in 1..=100 {
+        let (channel, side) = (ChannelId([n; 8]), Side::Responder);
+        let claims = Claims { channel, side, rate: 0, expires_min: 9, node: [0; 8] };
+        let token = issue_relay_token(provider, &secret, &claims);
+        let key = ContactKey(*relay_end_key(provider, &secret, &token).as_bytes());
+        let offer = Message::Offer {
+            request: 0,
+            role: Side::Responder,
+            contact_id: ContactId([5; 8]),
+            contact_key: ContactKey([5; 32]),
+            lifetime_s: 60,
+            peer: user,
+            candidates: vec![],
+            services: vec![],
+            relays: vec![RelayOffer { paths: vec![relay], token, key }],
+            mapping: 0,
+        };
+        world.nodes[device].on_session_message(offer, world.now);
+    }
+    let (mut buf, mut binds) = ([0; 2000], 0);
+    while let Some(sent) = world.nodes[device].poll_transmit(&mut buf, world.now) {
+        binds += usize::from(sent.path.port == relay.port && sent.path.ip == relay.ip);
+    }
+    assert!((1..=2).contains(&binds), "one channel, and a probe through it: {binds}");
 }
 
 /// A connection to the broker without a node's manners.

@@ -24,5 +24,6 @@ pub mod ours;
 pub mod quiche_peer;
 pub mod quinn_peer;
 pub mod report;
+pub mod sessions_area;
 pub mod settings;
 pub mod tls;
