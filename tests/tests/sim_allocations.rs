@@ -174,16 +174,20 @@ fn a_relay_passes_on_without_allocating() {
         let cookie = bind(&mut relay, at, 1, [0; 8]);
         bind(&mut relay, at, 2, cookie);
     }
+    let together = 8 * 1300;
     let mut data = [[0; 1300]; 2];
     for (side, data) in sides.iter().zip(&mut data) {
         write_data(&mut Writer::new(data), *side, channel).expect("it fits");
     }
+    let mut runs = data.each_ref().map(|data| data.repeat(8));
     let ((), allocations) = allocations(|| {
         for i in 0..100_000_u64 {
             let (from, to) = ((i % 2) as usize, 1 - (i % 2) as usize);
             let now = Time::from_micros(i * 2000);
             let forward = relay.handle_datagram(paths[from], &mut data[from], now);
             assert_eq!(forward, Some(Forward { to: paths[to], range: 0..1300 }));
+            let all = relay.handle_datagrams(paths[from], &mut runs[from], 1300, now);
+            assert_eq!(all.0, together);
             assert!(relay.poll_transmit(&mut []).is_none() && relay.poll_timeout().is_some());
             // What no channel is for costs no memory either.
             assert!(relay.handle_datagram(paths[to], &mut data[from], now).is_none());

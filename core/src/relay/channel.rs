@@ -96,6 +96,15 @@ impl Channel {
         }
     }
 
+    /// The end at `side` and the other, if both are bound.
+    pub(super) fn both(&mut self, side: Side) -> Option<(&mut End, &mut End)> {
+        let [initiator, responder] = self.ends.each_mut().map(Option::as_mut);
+        match side {
+            Side::Initiator => initiator.zip(responder),
+            Side::Responder => responder.zip(initiator),
+        }
+    }
+
     /// What waits for an end.
     pub(super) fn kept(&mut self, side: Side) -> &mut Option<Kept> {
         let [initiator, responder] = &mut self.kept;

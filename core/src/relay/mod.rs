@@ -149,6 +149,60 @@ impl Relay {
         forward
     }
 
+    /// Takes the first of `datagrams`, which came together, `size` bytes each, end to end, the last
+    /// perhaps shorter; and at little more cost those behind it that go the same way. How many
+    /// bytes were taken, and what of them to pass on, in datagrams of the same size.
+    pub fn handle_datagrams(
+        &mut self,
+        from: Path,
+        datagrams: &mut [u8],
+        size: usize,
+        now: Time,
+    ) -> (usize, Option<Forward>) {
+        let (first, rest) = datagrams.split_at_mut(size.max(1).min(datagrams.len()));
+        let mut taken = first.len();
+        let mut forward = self.handle_datagram(from, first, now);
+        // What binds as well is passed on from further behind.
+        if let Some(forward) = forward.as_mut().filter(|forward| forward.range == (0..taken)) {
+            let (more, passed) = self.pass_on_more(first, rest, now);
+            taken += more;
+            forward.range.end += passed;
+        }
+        (taken, forward)
+    }
+
+    /// Of those behind `first`, which was passed on, takes those that go the same way, up to one
+    /// that may not: the bytes taken, and those of them to be passed on.
+    fn pass_on_more(&mut self, first: &[u8], rest: &[u8], now: Time) -> (usize, usize) {
+        let Ok(RelayDatagram::Data { side, channel, .. }) = RelayDatagram::parse(first) else {
+            return (0, 0);
+        };
+        let ends = self.channels.get_mut(&channel).and_then(|channel| channel.both(side));
+        let (Some((sender, peer)), Some(header)) = (ends, first.get(..DATA_OVERHEAD)) else {
+            return (0, 0);
+        };
+        let mut taken = 0;
+        for datagram in rest.chunks(first.len()).take_while(|more| more.starts_with(header)) {
+            let len = datagram.len();
+            sender.received(len);
+            let refused = if !sender.take_rate(len, now) {
+                Some(&mut self.stats.over_rate)
+            } else if !peer.take_allowance(len) {
+                Some(&mut self.stats.over_limit)
+            } else {
+                None
+            };
+            if let Some(count) = refused {
+                *count += 1;
+                return (taken + len, taken);
+            }
+            self.stats.forwarded += 1;
+            self.stats.forwarded_bytes += len as u64;
+            taken += len;
+        }
+        (taken, taken)
+    }
+
     /// Writes the next datagram of the relay's own into `buf`, which has room for
     /// [`TRANSMIT_LEN_MAX`] bytes.
     pub fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<Transmit> {

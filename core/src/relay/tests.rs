@@ -165,6 +165,42 @@ fn what_either_end_sends_comes_to_the_other_unchanged() {
 }
 
 #[test]
+fn datagrams_that_came_together_fare_as_one_by_one() {
+    for rate in [0, 5] {
+        let mut benches = [Bench::new(), Bench::new()];
+        let mut i = Peer::of(I, |claims| claims.rate = rate);
+        benches.iter_mut().for_each(|bench| {
+            bench.validate(&mut i);
+            i.cookie = [0; 8];
+            // Not validated: it may have little.
+            let mut r = Peer::new(R);
+            bench.send(r.path, &r.bind(&[1; 2000]));
+        });
+        let stranger = [9; DATA_OVERHEAD + 700];
+        let other = Peer::of(I, |claims| claims.channel = channel(2)).data(&[0; 700]);
+        let mine = i.data(&[7; 700]);
+        let order = [0, 0, 1, 0, 0, 0, 2, 0, 0].map(|n| [&mine[..], &stranger, &other][n]);
+        let mut together = order.repeat(9).concat();
+        together.truncate(together.len() - 300);
+        let size = mine.len();
+        let [one, all] = &mut benches;
+        let alone: Sent = together.chunks(size).flat_map(|d| one.send(i.path, d)).collect();
+        let (mut joined, mut rest) = (Sent::new(), &mut together[..]);
+        while !rest.is_empty() {
+            let (taken, forward) = all.relay.handle_datagrams(i.path, rest, size, all.now);
+            let pass =
+                |f: Forward| joined.extend(rest[f.range].chunks(size).map(|d| (f.to, d.to_vec())));
+            forward.into_iter().for_each(pass);
+            rest = &mut rest[taken..];
+        }
+        assert!(alone == joined && !joined.is_empty());
+        assert_eq!(one.relay.stats(), all.relay.stats());
+        let stats = one.relay.stats();
+        assert!(stats.over_rate + stats.over_limit > 0 && stats.dropped > 0, "{stats:?}");
+    }
+}
+
+#[test]
 fn each_bind_has_one_answer_which_is_not_longer() {
     let mut bench = Bench::new();
     let mut i = Peer::new(I);

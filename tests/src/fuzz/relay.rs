@@ -82,8 +82,25 @@ impl Driver {
         if let Ok(RelayDatagram::Bind { bind, .. }) = RelayDatagram::parse(&datagram) {
             account.is_proven |= account.cookies.contains(&bind.cookie);
         }
-        let forward = self.relay.handle_datagram(from, &mut datagram, self.now);
-        self.check(forward.map(|forward| (forward.to, forward.range.len())));
+        // Above, the operation leaves bits that say whether it came with others.
+        if op >> 2 & 3 != 3 {
+            let forward = self.relay.handle_datagram(from, &mut datagram, self.now);
+            self.check(forward.map(|forward| (forward.to, forward.range.len())));
+            return Some(());
+        }
+        let size = datagram.len();
+        account.received += 3 * size;
+        let mut together = datagram.repeat(4);
+        together.truncate((4 * size).saturating_sub(usize::from(op >> 4)));
+        account.received -= 4 * size - together.len();
+        let mut rest = &mut together[..];
+        while !rest.is_empty() {
+            let (taken, forward) = self.relay.handle_datagrams(from, rest, size, self.now);
+            assert!(taken > 0 && taken <= rest.len(), "each is taken");
+            assert!(forward.as_ref().is_none_or(|forward| forward.range.end <= taken));
+            self.check(forward.map(|forward| (forward.to, forward.range.len())));
+            rest = &mut rest[taken..];
+        }
         Some(())
     }
 
