@@ -22,19 +22,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::error::Error;
-use crate::sockets::Sockets;
+use crate::sockets::{Received, Run, Sockets};
 use crate::state::{State, random_seed};
 use crate::store::Store;
 use crate::{ServeArgs, relays, wall_unix_s};
 
-/// The largest datagram of IPv4 and IPv6 without jumbograms.
-const DATAGRAM_LEN_MAX: usize = 65_535;
+/// The largest datagram that is made here.
+const OUT_LEN_MAX: usize = 65_535;
 /// What one instance is planned for.
 const LINKS_MAX: usize = 100_000;
 /// Four messages of the largest size.
 const CONTROL_WINDOW: u64 = 16 * 1024;
-/// Datagrams taken at once before the clock and the store are looked at again.
-const BATCH: usize = 64;
 /// How long to sleep where the node has no deadline.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -155,8 +153,8 @@ impl Server {
         // A relay alone asks nothing: nothing comes, and the channel stays open.
         let (sender, mut answers) = mpsc::unbounded_channel();
         let asks = self.broker.as_ref().map(|broker| Asks::start(&broker.store, &sender));
-        let mut datagram = vec![0; DATAGRAM_LEN_MAX];
-        let mut out = vec![0; DATAGRAM_LEN_MAX];
+        let mut received = Received::new();
+        let mut out = vec![0; OUT_LEN_MAX];
         loop {
             self.drain(asks.as_ref(), &mut out);
             let sleep = tokio::time::sleep_until(self.deadline().into());
@@ -170,8 +168,8 @@ impl Server {
                     }
                 }
                 () = sleep => self.handle_timeout(),
-                (path, len) = self.sockets.receive(&mut datagram) => {
-                    self.receive(path, len, &mut datagram, &mut out);
+                () = self.sockets.receive(&mut received) => {
+                    self.receive(&mut received, asks.as_ref(), &mut out);
                 }
             }
         }
@@ -198,31 +196,48 @@ impl Server {
         }
     }
 
-    /// Takes a datagram, and those behind it as long as they are for the relay.
-    fn receive(&mut self, path: Path, len: usize, datagram: &mut [u8], out: &mut [u8]) {
+    /// Takes what came.
+    fn receive(&mut self, received: &mut Received, asks: Option<&Asks>, out: &mut [u8]) {
         let now = self.now();
         if let Some(relay) = &mut self.relay {
             relay.set_clock(wall_unix_s(), now);
         }
-        let (mut path, mut len) = (path, len);
-        for left in (0..BATCH).rev() {
-            let bytes = &mut datagram[..len];
-            let Some(relay) = self.relay.as_mut().filter(|_| is_relays(bytes)) else {
-                if let Some(broker) = &mut self.broker {
-                    broker.node.handle_datagram(path, bytes, now);
-                }
-                return;
-            };
-            if let Some(forward) = relay.handle_datagram(path, bytes, now) {
-                self.sockets.send(&forward.to, &bytes[forward.range]);
+        while let Some(Run { from, datagrams, size }) = received.next() {
+            let mut rest = datagrams;
+            while !rest.is_empty() {
+                let taken = if self.relay.is_some() && is_relays(rest) {
+                    self.pass_on(from, rest, size, now, out)
+                } else {
+                    let len = size.min(rest.len());
+                    if let Some(broker) = &mut self.broker {
+                        broker.node.handle_datagram(from, &mut rest[..len], now);
+                    }
+                    self.drain(asks, out);
+                    len
+                };
+                rest = &mut rest[taken..];
             }
-            while let Some(transmit) = relay.poll_transmit(out) {
-                self.sockets.send(&transmit.path, &out[..transmit.len]);
-            }
-            let more = || self.sockets.receive_more(&path, datagram);
-            let Some(more) = (left > 0).then(more).flatten() else { return };
-            (path, len) = more;
         }
+    }
+
+    /// Gives the relay the first of these, and those behind it that go the same way; their length.
+    fn pass_on(
+        &mut self,
+        from: Path,
+        datagrams: &mut [u8],
+        size: usize,
+        now: Time,
+        out: &mut [u8],
+    ) -> usize {
+        let Some(relay) = &mut self.relay else { return datagrams.len() };
+        let (taken, forward) = relay.handle_datagrams(from, datagrams, size, now);
+        if let Some(forward) = forward {
+            self.sockets.send_run(&forward.to, &datagrams[forward.range], size);
+        }
+        while let Some(transmit) = relay.poll_transmit(out) {
+            self.sockets.send(&transmit.path, &out[..transmit.len]);
+        }
+        taken
     }
 
     fn drain(&mut self, asks: Option<&Asks>, out: &mut [u8]) {

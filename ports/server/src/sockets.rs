@@ -1,22 +1,81 @@
 //! The server's UDP sockets.
 //!
 //! Owns binding, and which socket a datagram came in by: that is the `ifindex` of a `Path` here, so
-//! that an answer leaves by the socket whose address the node called. Invariant: sending never
-//! waits; what the system does not take at once is lost, as datagrams may be.
+//! that an answer leaves by the socket whose address the node called. Datagrams come many at once,
+//! those of one sender joined where the system can (UDP_GRO), and leave joined where they go the
+//! same way (UDP_SEGMENT). Invariant: sending never waits; what the system does not take at once is
+//! lost, as datagrams may be.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdSocket};
 use std::task::{Context, Poll};
 
+use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use rit_core::base::Path;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::ReadBuf;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use crate::error::Error;
 
 /// Datagrams of a burst of nodes coming back wait in the kernel; it may grant less.
 const RECEIVE_BUFFER_LEN: usize = 4 << 20;
+
+/// The largest datagram of IPv4 and IPv6 without jumbograms, and the most that is joined.
+const SLOT_LEN: usize = 65_535;
+/// The most bytes that leave joined: a datagram's, without the headers of IPv6 and UDP.
+const JOINED_MAX: usize = 65_535 - 48;
+
+/// What came at once, until all of it is taken.
+pub(crate) struct Received {
+    slots: Vec<u8>,
+    metas: [RecvMeta; BATCH_SIZE],
+    /// Filled slots, of which so many are taken.
+    filled: usize,
+    taken: usize,
+    ifindex: u32,
+}
+
+/// Datagrams of one sender, end to end, each `size` bytes long, the last perhaps shorter.
+pub(crate) struct Run<'a> {
+    pub(crate) from: Path,
+    pub(crate) datagrams: &'a mut [u8],
+    pub(crate) size: usize,
+}
+
+impl Received {
+    pub(crate) fn new() -> Self {
+        Received {
+            slots: vec![0; BATCH_SIZE * SLOT_LEN],
+            metas: [RecvMeta::default(); BATCH_SIZE],
+            filled: 0,
+            taken: 0,
+            ifindex: 0,
+        }
+    }
+
+    /// The next of what came.
+    pub(crate) fn next(&mut self) -> Option<Run<'_>> {
+        let meta = self.metas.get(..self.filled)?.get(self.taken)?;
+        let from = Path { ifindex: self.ifindex, ..meta.addr.into() };
+        let start = self.taken * SLOT_LEN;
+        self.taken += 1;
+        let datagrams = self.slots.get_mut(start..start + meta.len)?;
+        Some(Run { from, datagrams, size: meta.stride.max(1) })
+    }
+
+    /// Takes from a socket what is there, instead of what was here.
+    fn fill(&mut self, bound: &Bound, ifindex: u32) -> io::Result<()> {
+        (self.filled, self.taken, self.ifindex) = (0, 0, ifindex);
+        let mut chunks = self.slots.chunks_mut(SLOT_LEN);
+        let mut slots: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        let Bound { socket, state, .. } = bound;
+        let receive = || state.recv(socket.into(), &mut slots, &mut self.metas);
+        self.filled = socket.try_io(Interest::READABLE, receive)?;
+        Ok(())
+    }
+}
 
 /// The sockets, in the order they were asked for.
 pub(crate) struct Sockets {
@@ -27,12 +86,37 @@ pub(crate) struct Sockets {
 
 struct Bound {
     socket: UdpSocket,
+    state: UdpSocketState,
     is_v6: bool,
 }
 
 impl Bound {
     fn new(address: SocketAddr) -> io::Result<Self> {
-        Ok(Bound { socket: bind(address)?, is_v6: address.is_ipv6() })
+        let socket = bind(address)?;
+        let state = UdpSocketState::new((&socket).into())?;
+        Ok(Bound { socket, state, is_v6: address.is_ipv6() })
+    }
+
+    /// Sends datagrams of one destination as one, if the system can.
+    fn send_joined(&self, address: SocketAddr, datagrams: &[u8], size: usize) -> io::Result<()> {
+        if datagrams.len() <= size {
+            return self.socket.try_send_to(datagrams, address).map(|_| ());
+        }
+        let transmit = Transmit {
+            destination: address,
+            ecn: None,
+            contents: datagrams,
+            segment_size: Some(size),
+            src_ip: None,
+        };
+        let send = || self.state.try_send((&self.socket).into(), &transmit);
+        match self.socket.try_io(Interest::WRITABLE, send) {
+            // Not every device can; and there the system says so only now.
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => datagrams
+                .chunks(size)
+                .try_for_each(|datagram| self.socket.try_send_to(datagram, address).map(|_| ())),
+            result => result,
+        }
     }
 }
 
@@ -86,47 +170,51 @@ impl Sockets {
         Ok(SocketAddr::new(outer.unwrap_or(Ipv4Addr::LOCALHOST.into()), local.port()))
     }
 
-    /// Waits for a datagram.
-    pub(crate) async fn receive(&mut self, buf: &mut [u8]) -> (Path, usize) {
-        std::future::poll_fn(|context| self.poll_receive(context, buf)).await
-    }
-
-    /// Takes another datagram from the socket that gave the last, if it is there already.
-    pub(crate) fn receive_more(&self, last: &Path, buf: &mut [u8]) -> Option<(Path, usize)> {
-        let at = (last.ifindex as usize).checked_sub(1)?;
-        let (len, from) = self.sockets.get(at)?.socket.try_recv_from(buf).ok()?;
-        Some((Path { ifindex: last.ifindex, ..from.into() }, len))
+    /// Waits for datagrams.
+    pub(crate) async fn receive(&mut self, received: &mut Received) {
+        std::future::poll_fn(|context| self.poll_receive(context, received)).await;
     }
 
     /// Sends, or loses, a datagram.
     pub(crate) fn send(&self, path: &Path, datagram: &[u8]) {
+        self.send_run(path, datagram, datagram.len());
+    }
+
+    /// Sends, or loses, datagrams of `size` bytes each, end to end, the last perhaps shorter.
+    pub(crate) fn send_run(&self, path: &Path, datagrams: &[u8], size: usize) {
         let mut address = path.socket_addr();
         let by_number = (path.ifindex as usize).checked_sub(1).and_then(|at| self.sockets.get(at));
-        let Some(Bound { socket, is_v6 }) = by_number.or(self.sockets.first()) else { return };
+        let Some(bound) = by_number.or(self.sockets.first()) else { return };
         // A socket for both families takes the mapped form only.
-        if let (true, IpAddr::V4(v4)) = (is_v6, address.ip()) {
+        if let (true, IpAddr::V4(v4)) = (bound.is_v6, address.ip()) {
             address.set_ip(v4.to_ipv6_mapped().into());
         }
-        if let Err(error) = socket.try_send_to(datagram, address) {
-            tracing::debug!(%address, %error, "a datagram was lost");
+        let mut rest = datagrams;
+        while !rest.is_empty() {
+            let count = bound.state.max_gso_segments().min(JOINED_MAX / size.max(1)).max(1);
+            let (joined, more) = rest.split_at(rest.len().min(count * size.max(1)));
+            rest = more;
+            if let Err(error) = bound.send_joined(address, joined, size) {
+                tracing::debug!(%address, %error, "datagrams were lost");
+            }
         }
     }
 
-    fn poll_receive(&mut self, context: &mut Context<'_>, buf: &mut [u8]) -> Poll<(Path, usize)> {
+    fn poll_receive(&mut self, context: &mut Context<'_>, received: &mut Received) -> Poll<()> {
         let count = self.sockets.len();
         for offset in 0..count {
             let at = (self.first + offset) % count;
-            loop {
-                let mut read = ReadBuf::new(buf);
-                match self.sockets[at].socket.poll_recv_from(context, &mut read) {
-                    Poll::Ready(Ok(from)) => {
-                        let len = read.filled().len();
+            let bound = &self.sockets[at];
+            while bound.socket.poll_recv_ready(context).is_ready() {
+                match received.fill(bound, at as u32 + 1) {
+                    Ok(()) => {
                         self.first = (at + 1) % count;
-                        return Poll::Ready((Path { ifindex: at as u32 + 1, ..from.into() }, len));
+                        return Poll::Ready(());
                     }
+                    // It is not ready any more, and says when it is.
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     // An error belongs to something sent before (ICMP), and reading took it away.
-                    Poll::Ready(Err(error)) => tracing::debug!(%error, "receiving failed"),
-                    Poll::Pending => break,
+                    Err(error) => tracing::debug!(%error, "receiving failed"),
                 }
             }
         }
@@ -177,18 +265,55 @@ mod tests {
             ["127.0.0.1:0", "127.0.0.2:0"].map(|text| text.parse().unwrap()).to_vec();
         let mut sockets = Sockets::bind(&loopback, 0).unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut received = Received::new();
         for at in [1, 0, 1] {
             let called = sockets.sockets[at].socket.local_addr().unwrap();
             client.send_to(b"ping", called).await.unwrap();
             client.send_to(b"more!", called).await.unwrap();
-            let mut buf = [0; 16];
-            let (path, len) = sockets.receive(&mut buf).await;
-            assert_eq!((path.socket_addr(), len), (client.local_addr().unwrap(), 4));
-            assert_eq!(sockets.receive_more(&path, &mut buf), Some((path, 5)));
-            assert_eq!(sockets.receive_more(&path, &mut buf), None);
-            sockets.send(&path, b"pong");
-            let (_, from) = client.recv_from(&mut buf).await.unwrap();
-            assert_eq!(from, called);
+            let mut came = Vec::new();
+            while came.len() < 2 {
+                sockets.receive(&mut received).await;
+                while let Some(run) = received.next() {
+                    assert_eq!(run.from.socket_addr(), client.local_addr().unwrap());
+                    came.push(run.datagrams.to_vec());
+                    sockets.send(&run.from, b"pong");
+                    let (_, from) = client.recv_from(&mut [0; 16]).await.unwrap();
+                    assert_eq!(from, called);
+                }
+            }
+            assert_eq!(came, [&b"ping"[..], b"more!"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_comes_as_the_datagrams_it_is_made_of() {
+        let loopback = ["127.0.0.1:0".parse().unwrap()];
+        let (a, mut b) =
+            (Sockets::bind(&loopback, 0).unwrap(), Sockets::bind(&loopback, 0).unwrap());
+        let to = Path::from(b.sockets[0].socket.local_addr().unwrap());
+        let from = a.sockets[0].socket.local_addr().unwrap();
+        a.sockets[0].socket.writable().await.unwrap();
+        let mut received = Received::new();
+        // Alone, joined, and more than can be joined: by their number, and by their length.
+        for (count, size, last) in
+            [(1, 9, 9), (3, 100, 1), (3, 100, 100), (200, 9, 5), (9, 9000, 1)]
+        {
+            let sent: Vec<u8> = (0..(count - 1) * size + last).map(|i| (i / size) as u8).collect();
+            a.send_run(&to, &sent, size);
+            let mut came = Vec::new();
+            while came.len() < count {
+                b.receive(&mut received).await;
+                while let Some(run) = received.next() {
+                    assert_eq!(run.from.socket_addr(), from);
+                    came.extend(run.datagrams.chunks(run.size).map(<[u8]>::to_vec));
+                }
+            }
+            assert_eq!(came, sent.chunks(size).map(<[u8]>::to_vec).collect::<Vec<_>>());
+        }
+        a.send_run(&to, &[], 0);
+        a.send(&to, b"end");
+        while received.next().is_none_or(|run| run.datagrams != b"end") {
+            b.receive(&mut received).await;
         }
     }
 
@@ -197,12 +322,12 @@ mod tests {
         let mut sockets = Sockets::bind(&[], 0).unwrap();
         let port = sockets.reachable().unwrap().port();
         assert!(!sockets.reachable().unwrap().ip().is_unspecified());
-        let mut buf = [0; 16];
+        let (mut received, mut buf) = (Received::new(), [0; 16]);
         for any in ["127.0.0.1", "::1"] {
             let Ok(client) = UdpSocket::bind((any, 0)).await else { continue };
             client.send_to(b"ping", (any, port)).await.unwrap();
-            let (path, _) = sockets.receive(&mut buf).await;
-            sockets.send(&path, b"pong");
+            sockets.receive(&mut received).await;
+            sockets.send(&received.next().unwrap().from, b"pong");
             assert_eq!(client.recv(&mut buf).await.unwrap(), 4);
         }
     }
