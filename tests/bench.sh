@@ -3,17 +3,18 @@
 #
 #   sh tests/bench.sh [AREA...] [--json FILE]
 #
-# Areas: core handshake memory; on simulated links: links fairness; of whole processes: process
-# latency; all of them by default. Rows go to stdout as a table for each area, and to FILE as one
-# JSON object a line: name, unit, ours, peer, peer_name, ratio = ours/peer. RIT_BENCH_MIB,
-# RIT_BENCH_ROUNDS, RIT_BENCH_HANDSHAKES and RIT_BENCH_LINKS say how much is measured. The exit
-# status is 2 for a wrong call, 1 if an area failed, 3 if all that is missing cannot be had on this
-# machine, which is said, with the reason. A peer that is not here is left out, with a word.
-# core/PERFORMANCE.md says what the figures are.
+# Areas: core handshake memory sessions; on simulated links: links fairness; of whole processes:
+# process latency relay; all of them by default. Rows go to stdout as a table for each area, and to
+# FILE as one JSON object a line: name, unit, ours, peer, peer_name, ratio = ours/peer (of relay the
+# median of the rounds' ratios). RIT_BENCH_MIB, RIT_BENCH_ROUNDS, RIT_BENCH_HANDSHAKES,
+# RIT_BENCH_LINKS and RIT_BENCH_RELAY_S say how much is measured. The exit status is 2 for a wrong
+# call, 1 if an area failed, 3 if all that is missing cannot be had on this machine, which is said,
+# with the reason. A peer that is not here is left out, with a word. core/PERFORMANCE.md says what
+# the figures are.
 set -u
 
 # An area is a name here and a case in run_area.
-AREAS="core handshake memory links fairness process latency"
+AREAS="core handshake memory sessions links fairness process latency relay"
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # Of its own, so that the default build's lock file and target directory stay as they are.
@@ -29,9 +30,9 @@ die() {
 # run_area AREA FILE: prints the area's table and writes its rows to FILE.
 run_area() {
     case $1 in
-    core | handshake | links | fairness) "$BIN/rit-bench" "$1" --json "$2" ;;
+    core | handshake | sessions | links | fairness) "$BIN/rit-bench" "$1" --json "$2" ;;
     memory) "$BIN/memory" --json "$2" ;;
-    process | latency) whole_processes "$1" "$2" ;;
+    process | latency | relay) whole_processes "$1" "$2" ;;
     esac
 }
 
@@ -41,6 +42,11 @@ whole_processes() {
         printf '%s\n' "unavailable: area $1: there is no python3 here" >&2
         return 3
     }
+    if [ "$1" = relay ]; then
+        python3 -B "$ROOT/tests/bench/relay.py" --json "$2" --server "$TARGET/release/rit-server" \
+            --plain "$TARGET/release/examples/plain-forwarder" --tools "$BIN"
+        return
+    fi
     PATH=$PATH:$TARGET/peers/bin python3 -B "$ROOT/tests/bench/process.py" "$1" --json "$2" \
         --bin "$TARGET/bench-programs" --server "$TARGET/release/rit-server" --tools "$BIN"
 }
@@ -100,6 +106,12 @@ case " $wanted " in
         cargo build --release --locked --manifest-path "$ROOT/Cargo.toml" -p rit-server &&
             sh "$ROOT/examples-c/build.sh" "$TARGET/bench-programs"
     } >&2 || die 1 "the build failed"
+    ;;
+esac
+case " $wanted " in
+*" relay "*)
+    cargo build --release --locked --manifest-path "$ROOT/Cargo.toml" -p rit-server \
+        --bins --example plain-forwarder >&2 || die 1 "the build failed"
     ;;
 esac
 "$@" >&2 || die 1 "the build failed"

@@ -172,6 +172,10 @@ def print_table(found):
         print("| " + " | ".join(text.ljust(width) for text, width in zip(line, widths)) + " |")
 
 
+def write_rows(file, found):
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found))
+
+
 def measure(tools, net):
     with Lab(tools, net) as lab:
         if tools.area == "process":
@@ -199,7 +203,7 @@ def main():
             sys.exit(f"error: {tools.area} on {net.name}: {reason}")
     print_table(found)
     if tools.json:
-        tools.json.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found))
+        write_rows(tools.json, found)
     sys.exit(status)
 
 
