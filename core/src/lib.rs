@@ -14,6 +14,8 @@ pub mod base;
 pub mod wire;
 pub mod crypto;
 pub mod handshake;
+#[cfg(feature = "tcp")]
+pub mod carrier;
 pub mod transport;
 pub mod trust;
 pub mod tunnel;

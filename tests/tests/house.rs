@@ -13,6 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["wire"],
     &["crypto"],
     &["handshake"],
+    &["carrier"],
     &["transport"],
     &["trust"],
     &["tunnel"],

@@ -7,12 +7,16 @@
 //! Invariants: no secret leaves before ALPN is agreed; no peer key before TLS is complete; a failed
 //! handshake stays failed and says nothing more.
 
+#[cfg(feature = "tcp")]
+mod channel;
 mod error;
 mod tls;
 
 #[cfg(all(test, feature = "ring", feature = "rustcrypto"))]
 mod tests;
 
+#[cfg(feature = "tcp")]
+pub use channel::TlsChannel;
 pub use error::HandshakeError;
 
 use crate::base::{ContactId, PublicKey, Rng, Side};

@@ -204,20 +204,20 @@ fn server_config(
     Ok(config)
 }
 
-enum Step {
+pub(super) enum Step {
     Again,
     Blocked,
 }
 
 /// Does what rustls asks for. Returns how much of the input it is done with.
-fn step<D>(
+pub(super) fn step<D>(
     status: UnbufferedStatus<'_, '_, D>,
     output: &mut Vec<u8>,
 ) -> (usize, Result<Step, HandshakeError>) {
     let UnbufferedStatus { discard, state } = status;
     let step = match state {
         Ok(ConnectionState::EncodeTlsData(mut data)) => {
-            encode(|room| data.encode(room), output).map(|()| Step::Again)
+            encode(|room| data.encode(room).map_err(missing), output).map(|()| Step::Again)
         }
         Ok(ConnectionState::TransmitTlsData(data)) => {
             data.done();
@@ -233,15 +233,17 @@ fn step<D>(
     (discard, step)
 }
 
-/// Appends one record, asking first how long it is.
-fn encode(
-    mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>,
+fn missing(error: EncodeError) -> Option<InsufficientSizeError> {
+    if let EncodeError::InsufficientSize(size) = error { Some(size) } else { None }
+}
+
+/// Appends records, asking first how long they are.
+pub(super) fn encode(
+    mut encode: impl FnMut(&mut [u8]) -> Result<usize, Option<InsufficientSizeError>>,
     output: &mut Vec<u8>,
 ) -> Result<(), HandshakeError> {
     let start = output.len();
-    let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) =
-        encode(&mut [])
-    else {
+    let Err(Some(InsufficientSizeError { required_size })) = encode(&mut []) else {
         return Err(HandshakeError::Internal);
     };
     output.resize(start + required_size, 0);
@@ -252,7 +254,7 @@ fn encode(
 
 /// Raw keys have no dates, so nothing depends on the wall clock, which the core does not know.
 #[derive(Debug)]
-struct NoTime;
+pub(super) struct NoTime;
 
 impl TimeProvider for NoTime {
     fn current_time(&self) -> Option<UnixTime> {
@@ -260,7 +262,7 @@ impl TimeProvider for NoTime {
     }
 }
 
-fn certified_key(signer: Arc<dyn Signer>, taps: Arc<Taps>) -> Arc<CertifiedKey> {
+pub(super) fn certified_key(signer: Arc<dyn Signer>, taps: Arc<Taps>) -> Arc<CertifiedKey> {
     let spki = [&ED25519_SPKI_PREFIX[..], &signer.public_key().0].concat();
     let key = TlsKey { spki: spki.clone(), signer, taps };
     Arc::new(CertifiedKey::new(vec![CertificateDer::from(spki)], Arc::new(key)))
@@ -314,9 +316,9 @@ impl rustls::sign::Signer for TlsKey {
 }
 
 /// Lets those peers pass whose raw key the policy allows.
-struct PeerVerifier {
-    policy: PeerPolicy,
-    taps: Arc<Taps>,
+pub(super) struct PeerVerifier {
+    pub(super) policy: PeerPolicy,
+    pub(super) taps: Arc<Taps>,
 }
 
 impl PeerVerifier {

@@ -3,6 +3,7 @@
 //! They live here rather than in `fuzz/` so that the stable toolchain runs them too: the test
 //! `fuzz_seeds` replays every file of `fuzz/seeds`.
 
+mod carrier;
 mod connection;
 mod handshake;
 mod message;
@@ -10,6 +11,7 @@ mod node;
 mod relay;
 mod wire;
 
+pub use carrier::carrier;
 pub use connection::connection;
 pub use handshake::crypto_reassembly;
 pub use message::message;
@@ -29,4 +31,5 @@ pub const TARGETS: &[Target] = &[
     ("connection", connection),
     ("node", node),
     ("relay", relay),
+    ("carrier", carrier),
 ];
