@@ -42,7 +42,7 @@ const SEARCH_PORTS: usize = 48;
 const HAS_NAT64: bool = true;
 const HAS_RELAY: bool = true;
 const HAS_SEARCH: bool = true;
-const HAS_RELAY_OVER_TCP: bool = false;
+const HAS_RELAY_OVER_TCP: bool = true;
 
 /// What addresses the two ends have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -83,10 +83,12 @@ impl Link {
         }
     }
 
-    /// Where the node may be reached: first where it is seen, then what it said, without repeats.
+    /// Where the node may be reached: first where it is seen, unless that is by TCP, then what it
+    /// said, without repeats.
     pub(super) fn all_candidates(&self) -> Vec<Path> {
         let observed = Path { ifindex: 0, ..self.observed };
-        let others = self.candidates.iter().copied().filter(|path| *path != observed);
-        core::iter::once(observed).chain(others).take(CANDIDATES_MAX).collect()
+        let seen = Some(observed).filter(|path| path.socket != Path::TLS);
+        let others = self.candidates.iter().copied().filter(|path| Some(*path) != seen);
+        seen.into_iter().chain(others).take(CANDIDATES_MAX).collect()
     }
 }

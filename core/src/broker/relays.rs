@@ -15,7 +15,8 @@ const TOKEN_LIFETIME_MIN: u64 = 24 * 60;
 
 /// A relay that takes this broker's tokens.
 pub struct RelayService {
-    /// Where it is; the first [`RELAY_PATHS_MAX`] are told.
+    /// Where it is, by UDP and, with `socket` [`Path::TLS`], by TCP; of either the first
+    /// [`RELAY_PATHS_MAX`] are told.
     pub paths: Vec<Path>,
     /// What it checks tokens with.
     pub secret: Secret,
@@ -34,7 +35,8 @@ pub(super) fn offers(
 ) -> [Vec<RelayOffer>; 2] {
     let expires_min = u32::try_from(wall_unix_s / 60 + TOKEN_LIFETIME_MIN).unwrap_or(u32::MAX);
     let mut both = [Vec::new(), Vec::new()];
-    for relay in relays.iter().filter(|relay| !relay.paths.is_empty()).take(RELAYS_MAX) {
+    let has_udp = |relay: &&RelayService| relay.paths.iter().any(|path| path.socket != Path::TLS);
+    for relay in relays.iter().filter(has_udp).take(RELAYS_MAX) {
         let channel = ChannelId(rng.array());
         let sides = [Side::Initiator, Side::Responder];
         for ((offers, side), node) in both.iter_mut().zip(sides).zip(ends) {
@@ -42,9 +44,16 @@ pub(super) fn offers(
             let claims = Claims { channel, side, rate: relay.rate, expires_min, node };
             let token = issue_relay_token(provider, &relay.secret, &claims);
             let key = ContactKey(*relay_end_key(provider, &relay.secret, &token).as_bytes());
-            let paths = relay.paths.iter().copied().take(RELAY_PATHS_MAX).collect();
-            offers.push(RelayOffer { paths, token, key });
+            let [paths, tls] = [false, true].map(|is_tls| told(&relay.paths, is_tls));
+            offers.push(RelayOffer { paths, token, key, tls });
         }
     }
     both
+}
+
+/// Addresses of one kind, as they are on the wire.
+fn told(paths: &[Path], is_tls: bool) -> Vec<Path> {
+    let is_meant = |path: &&Path| (path.socket == Path::TLS) == is_tls;
+    let plain = |path: &Path| Path { socket: 0, ..*path };
+    paths.iter().filter(is_meant).map(plain).take(RELAY_PATHS_MAX).collect()
 }

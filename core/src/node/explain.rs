@@ -35,16 +35,23 @@ impl Node {
         let seen = self.link.observed.map(|(path, _)| path);
         let active = session.connection().filter(|c| c.is_path_latched()).map(|c| c.path());
         let tried = || session.search.tried(now);
+        let relay = active.and_then(|path| self.relays.address(&path));
         Ok((|| {
             match seen {
                 Some(path) => write!(out, "this node is seen at {path:?}; ")?,
                 None => write!(out, "this node has no link to its broker; ")?,
             }
             writeln!(out, "{}", words(mapping))?;
+            if self.link.is_by_tls() {
+                writeln!(out, "UDP is blocked: the broker answers by TCP with TLS alone")?;
+            }
             writeln!(out, "the peer: {}", words(session.mapping))?;
             match active {
                 None => writeln!(out, "the peer has not answered yet")?,
                 Some(path) => writeln!(out, "the way in use: {}", Kind(path))?,
+            }
+            if relay.is_some_and(|path| path.socket == Path::TLS) {
+                writeln!(out, "UDP is blocked: the relay answers by TCP with TLS alone")?;
             }
             tried().try_for_each(|tried| write_tried(out, &tried))?;
             if asked > 0 {

@@ -3,6 +3,8 @@
 //! Owns the connection and the control stream. What the broker says about sessions is handed on as
 //! [`Message`]s; the link itself understands the rest.
 
+mod fallback;
+
 use super::control::{CODE_CONTROL, CONTROL_STREAM, Control};
 use super::endpoint::Endpoint;
 use super::error::{NodeError, Reason};
@@ -59,6 +61,10 @@ pub(super) struct Link {
     first_flight: FirstFlight,
     control: Control,
     failures: u32,
+    /// The last time it was online it was so by TCP.
+    is_udp_blocked: bool,
+    /// When the broker is asked by UDP, while the link is by TCP.
+    ask_udp_at: Option<Time>,
     /// The network changed: until then, silence means that the connection is dead.
     suspect_until: Option<Time>,
     pub(super) services: Vec<ServiceInfo>,
@@ -90,6 +96,8 @@ impl Link {
             first_flight: FirstFlight::default(),
             control: Control::default(),
             failures: 0,
+            is_udp_blocked: false,
+            ask_udp_at: None,
             suspect_until: None,
             services: Vec::new(),
             local_paths: Vec::new(),
@@ -133,7 +141,8 @@ impl Link {
     fn connect(&mut self, endpoint: &mut Endpoint<Owner>, now: Time) -> Result<(), NodeError> {
         let Some(address) = &self.address else { return Err(NodeError::State) };
         let (id, key) = broker_contact(endpoint.provider(), &address.key);
-        let (path, candidates) = FirstFlight::new(&address.paths).ok_or(NodeError::Argument)?;
+        let (path, candidates) =
+            FirstFlight::new(&address.paths, self.is_udp_blocked).ok_or(NodeError::Argument)?;
         if let Some(old) = self.connection.take() {
             endpoint.forget(&old, Owner::Broker);
         }
@@ -191,7 +200,7 @@ impl Link {
         if transmit.path == connection.path() {
             self.keep_alive.on_sent(now);
         }
-        self.first_flight.on_transmit(buf.get(..transmit.len)?);
+        self.first_flight.on_transmit(buf.get(..transmit.len)?, now);
         Some(transmit)
     }
 
@@ -214,10 +223,15 @@ impl Link {
             self.ask_others(now);
             endpoint.touch(Owner::Broker);
         }
+        let is_by_tls = self.is_by_tls();
         while let Some(due) = self.keep_alive.poll(now) {
             let Some(connection) = &mut self.connection else { break };
             connection.advance(now);
             match due {
+                // A TCP connection that nothing comes back by is taken for dead.
+                Ok(Due::Show | Due::Ask) if is_by_tls => connection.ping(),
+                // And how long the NAT remembers UDP does not matter.
+                Ok(Due::Test(_)) if is_by_tls => {}
                 Ok(Due::Show) => connection.show(),
                 Ok(Due::Ask) => connection.ping(),
                 Ok(Due::Test(socket)) => {
@@ -276,6 +290,7 @@ impl Link {
                 | ConnectionEvent::Path(PathEvent::Moved)
                 | ConnectionEvent::Datagrams => {}
                 ConnectionEvent::Path(PathEvent::Answered { path, .. }) => {
+                    self.on_answered(path, now);
                     let say = self.keep_alive.on_answered(path, now);
                     say.into_iter().for_each(|say| self.say(say, now));
                 }
@@ -295,6 +310,7 @@ impl Link {
                 self.wait(endpoint, now);
             }
         }
+        self.note_way(now);
         if self.is_hello_stale && self.is_online() {
             self.announce(now);
         }
@@ -423,7 +439,9 @@ impl Link {
     fn ask_others(&mut self, now: Time) {
         self.asks_left = self.asks_left.saturating_sub(1);
         self.ask_others_at = Some(now + OTHERS_WAIT).filter(|_| self.asks_left > 0);
-        if let Some(connection) = &mut self.connection {
+        // Not where only TCP leads there: what other sockets see says nothing of that.
+        let by_udp = self.connection.as_mut().filter(|link| link.path().socket != Path::TLS);
+        if let Some(connection) = by_udp {
             let is_by_nat64 = is_by_nat64(&connection.path());
             let callable = |path: &Path| if is_by_nat64 { by_nat64(*path) } else { *path };
             self.others.iter().map(callable).for_each(|path| connection.probe_path(path));

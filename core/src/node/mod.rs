@@ -7,6 +7,8 @@
 
 #[cfg(feature = "broker")]
 mod broker_node;
+#[cfg(feature = "tcp")]
+mod carriers;
 mod control;
 mod deadlines;
 mod endpoint;
@@ -31,6 +33,8 @@ mod tests;
 
 #[cfg(feature = "broker")]
 pub use broker_node::BrokerNode;
+#[cfg(feature = "tcp")]
+pub use carriers::{MAX_CARRIERS, TcpAction};
 pub use error::{ConfigError, NodeError, Reason};
 pub use event::{Event, NodeStats};
 pub use paths::PathInfo;
@@ -49,6 +53,7 @@ use self::streams::StreamEntry;
 use crate::base::{Ecn, Handle, Path, PublicKey, Rng, Slab, Time};
 use crate::crypto::{Provider, Signer};
 use crate::transport::{self, Connection, Local, Transmit};
+use crate::traverse::TlsUse;
 use crate::trust::AllowList;
 use crate::tunnel::FLOW_IDLE_DEFAULT;
 use crate::wire::message::{SERVICES_MAX, ServiceInfo, is_service_name};
@@ -121,7 +126,8 @@ impl Config {
 pub struct BrokerAddress {
     /// Its key.
     pub key: PublicKey,
-    /// Its addresses; all are tried at once.
+    /// Its addresses; all are tried at once, but those of TCP ([`Path::TLS`]) only where the others
+    /// do not answer, or did not the last time.
     pub paths: Vec<Path>,
 }
 
@@ -164,6 +170,8 @@ pub struct Node {
     sessions: Slab<Session>,
     meetings: Meetings,
     relays: Relays,
+    #[cfg(feature = "tcp")]
+    carriers: carriers::Carriers,
     streams: Slab<StreamEntry>,
     flows: Slab<FlowEntry>,
     max_flows: usize,
@@ -196,6 +204,8 @@ impl Node {
             sessions: Slab::new(config.max_sessions),
             meetings: Meetings::default(),
             relays: Relays::default(),
+            #[cfg(feature = "tcp")]
+            carriers: carriers::Carriers::default(),
             // Each end of each session may open `max_streams`.
             streams: Slab::new(max_streams.saturating_mul(2).saturating_mul(config.max_sessions)),
             flows: Slab::new(
@@ -319,6 +329,11 @@ impl Node {
             self.process(Some(owner), now);
         }
         self.link.do_due(&mut self.endpoint, now);
+        if self.link.ask_udp_if_due(now) {
+            self.endpoint.touch(Owner::Broker);
+        }
+        #[cfg(feature = "tcp")]
+        self.carriers.handle_timeout(now);
         while let Some(contact) = self.endpoint.expire_contact(now) {
             self.forget_meeting(&contact);
         }
@@ -328,15 +343,25 @@ impl Node {
     /// The next datagram to send, written into `buf`, which should have `max_datagram` and
     /// [`RELAY_OVERHEAD`](crate::traverse::RELAY_OVERHEAD) bytes.
     pub fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
+        loop {
+            let transmit = self.poll_datagram(buf, now)?;
+            self.count_sent(transmit);
+            if transmit.path.socket != Path::TLS {
+                return Some(transmit);
+            }
+            #[cfg(feature = "tcp")]
+            self.send_by_tcp(transmit, buf, now);
+        }
+    }
+
+    fn poll_datagram(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
         let provider = self.endpoint.provider();
         if let Some(bind) = self.relays.poll_transmit(provider, buf, now) {
-            self.count_sent(bind);
             return Some(bind);
         }
         loop {
             let transmit = self.poll_unwrapped(buf, now)?;
             if let Some(wrapped) = self.relays.wrap(provider, transmit, buf) {
-                self.count_sent(wrapped);
                 return Some(wrapped);
             }
         }
@@ -367,6 +392,35 @@ impl Node {
         None
     }
 
+    #[cfg(feature = "tcp")]
+    fn next_tcp_deadline(&self) -> Option<Time> {
+        self.carriers.poll_timeout()
+    }
+
+    #[cfg(feature = "tcp")]
+    fn has_tcp(&self) -> bool {
+        self.carriers.is_enabled()
+    }
+
+    #[cfg(not(feature = "tcp"))]
+    fn next_tcp_deadline(&self) -> Option<Time> {
+        None
+    }
+
+    #[cfg(not(feature = "tcp"))]
+    fn has_tcp(&self) -> bool {
+        false
+    }
+
+    /// How far relays may be reached by TCP.
+    fn tls_use(&self) -> TlsUse {
+        match (self.has_tcp(), self.link.is_by_tls()) {
+            (false, _) => TlsUse::Never,
+            (true, false) => TlsUse::Reserve,
+            (true, true) => TlsUse::AtOnce,
+        }
+    }
+
     fn count_sent(&mut self, transmit: Transmit) {
         self.stats.datagrams_sent += 1;
         self.stats.bytes_sent += transmit.len as u64;
@@ -381,6 +435,8 @@ impl Node {
             self.requests.next_deadline(),
             self.meetings.poll_timeout(),
             self.relays.poll_timeout(),
+            self.link.ask_udp_at(),
+            self.next_tcp_deadline(),
         ];
         own.into_iter().flatten().min()
     }
@@ -424,10 +480,12 @@ impl Node {
     /// `enrol_code` is needed the first time. `State` while a link is up or being made.
     pub fn broker_connect(
         &mut self,
-        address: BrokerAddress,
+        mut address: BrokerAddress,
         enrol_code: Option<&str>,
         now: Time,
     ) -> Result<(), NodeError> {
+        let has_tcp = self.has_tcp();
+        address.paths.retain(|path| has_tcp || path.socket != Path::TLS);
         self.link.start(address, enrol_code, &mut self.endpoint, now)
     }
 
@@ -440,6 +498,8 @@ impl Node {
     /// The system says that addresses or routes changed, or that it was asleep: asks the broker,
     /// the relays and every peer at once whether they are there, from wherever this node is now.
     pub fn network_changed(&mut self, now: Time) {
+        #[cfg(feature = "tcp")]
+        self.carriers.restart();
         self.relays.restart(now);
         for handle in self.sessions.handles() {
             if let Some(session) = self.sessions.get_mut(handle) {

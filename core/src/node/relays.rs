@@ -7,7 +7,7 @@ use super::deadlines::Deadlines;
 use crate::base::{Path, Time};
 use crate::crypto::Provider;
 use crate::transport::Transmit;
-use crate::traverse::RelayEnd;
+use crate::traverse::{RelayEnd, TlsUse};
 use crate::wire::message::RelayOffer;
 use crate::wire::relay::{ChannelId, RelayDatagram};
 use alloc::collections::BTreeMap;
@@ -33,12 +33,12 @@ pub(super) struct Relays {
 impl Relays {
     /// Takes what a broker offers; the paths that lead through it. One that makes no sense is left
     /// out.
-    pub(super) fn add(&mut self, offers: &[RelayOffer], now: Time) -> Vec<Path> {
-        offers.iter().filter_map(|offer| self.add_one(offer, now)).collect()
+    pub(super) fn add(&mut self, offers: &[RelayOffer], tls: TlsUse, now: Time) -> Vec<Path> {
+        offers.iter().filter_map(|offer| self.add_one(offer, tls, now)).collect()
     }
 
-    fn add_one(&mut self, offer: &RelayOffer, now: Time) -> Option<Path> {
-        let end = RelayEnd::new(offer, now)?;
+    fn add_one(&mut self, offer: &RelayOffer, tls: TlsUse, now: Time) -> Option<Path> {
+        let end = RelayEnd::new(offer, tls, now)?;
         if self.by_channel.contains_key(&end.channel()) || self.ends.len() >= usize::from(u16::MAX)
         {
             return None;
@@ -87,6 +87,11 @@ impl Relays {
                 self.deadlines.set(path.via, end.poll_timeout());
             }
         }
+    }
+
+    /// Where the relay of a path is, as far as known.
+    pub(super) fn address(&self, path: &Path) -> Option<Path> {
+        Some(self.ends.get(&path.via)?.address())
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {

@@ -10,6 +10,9 @@ impl Node {
     /// may look at addresses alone, by what relays see that are elsewhere.
     pub(super) fn own_mapping(&self) -> u8 {
         let Some((seen, other)) = self.link.observed else { return MAPPING_UNKNOWN };
+        if self.link.is_by_tls() {
+            return MAPPING_UNKNOWN;
+        }
         let is_v4 = |path: &Path| path.socket_addr().is_ipv4();
         let differs = |by_relay: &Path| !by_relay.is_same_address(&seen);
         let mut comparable = self.relays.seen().filter(|(_, by)| is_v4(by) == is_v4(&seen));

@@ -186,7 +186,7 @@ impl Session {
             }
         }
         let transmit = tunnel.connection.poll_transmit(buf, now)?;
-        self.first_flight.on_transmit(buf.get(..transmit.len)?);
+        self.first_flight.on_transmit(buf.get(..transmit.len)?, now);
         Some(transmit)
     }
 }
@@ -321,14 +321,18 @@ impl Node {
     /// The same, with addresses as they are called from this node's network.
     fn callable(&self, mut way: Way) -> Way {
         if self.link.connection().is_some_and(|link| is_by_nat64(&link.path())) {
-            let relayed = way.relays.iter_mut().flat_map(|relay| &mut relay.paths);
-            way.candidates.iter_mut().chain(relayed).for_each(|path| *path = by_nat64(*path));
+            let call = |path: &mut Path| *path = by_nat64(*path);
+            way.candidates.iter_mut().for_each(call);
+            for relay in &mut way.relays {
+                relay.paths.iter_mut().chain(&mut relay.tls).for_each(call);
+            }
         }
         way
     }
 
     /// We asked; here is the way.
     fn on_offer(&mut self, request: u32, contact: &Contact, peer: PublicKey, way: Way, now: Time) {
+        let tls_use = self.tls_use();
         let Some(handle) = self.find_request(request) else { return };
         let Some(session) = self.sessions.get_mut(handle) else { return };
         // The broker does not choose whom we talk to.
@@ -336,11 +340,11 @@ impl Node {
             return self.end_session(handle, Reason::Untrusted);
         }
         // First where the broker sees it and by the relays: few copies are sent.
-        let relays = self.relays.add(&way.relays, now);
+        let relays = self.relays.add(&way.relays, tls_use, now);
         let (seen, others) = way.candidates.split_at(way.candidates.len().min(1));
         let paths = [seen, &relays, others].concat();
         session.relays = relays;
-        let Some((path, others)) = FirstFlight::new(&paths) else {
+        let Some((path, others)) = FirstFlight::new(&paths, false) else {
             return self.end_session(handle, Reason::Offline);
         };
         let owner = Owner::Session(handle);
@@ -373,7 +377,7 @@ impl Node {
             return;
         }
         self.forget_meeting(&contact.id);
-        let relays = self.relays.add(&way.relays, now);
+        let relays = self.relays.add(&way.relays, self.tls_use(), now);
         self.meetings.add(&contact, &way.candidates, relays, way.mapping, now);
         let expires = Some(now + Duration::from_secs(lifetime_s.into()).min(MAX_LIFETIME));
         self.endpoint.hold(HeldContact { contact, peer: PeerPolicy::Exactly(peer), expires });

@@ -452,7 +452,9 @@ impl Relay {
     fn cookie(&self, to: Path, id: ChannelId, side: Side, slot: u64) -> [u8; 8] {
         let side = [u8::from(side == Side::Responder)];
         let (port, slot) = (to.port.to_be_bytes(), slot.to_be_bytes());
-        let parts: [&[u8]; 5] = [&to.ip, &port, &id.0, &side, &slot];
+        // Who is at a port by TCP need not be there by UDP.
+        let socket = to.socket.to_be_bytes();
+        let parts: [&[u8]; 6] = [&to.ip, &port, &socket, &id.0, &side, &slot];
         let tag = self.provider.hmac_sha256(self.cookie_key.as_bytes(), &parts);
         core::array::from_fn(|i| tag[i])
     }

@@ -1,14 +1,20 @@
-//! The first flight to all candidates at once, until one of them answers.
+//! The first flight to all candidates at once, until one of them answers. Those by TCP are kept in
+//! reserve for where UDP does not get through.
 //!
 //! Owns the list and the copies still to be sent. Does not own the connection, which learns its
 //! path from the first packet that opens.
 
-use crate::base::{Ecn, Path};
+use crate::base::{Ecn, Path, Time};
 use crate::transport::Transmit;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// Candidates tried; each costs a copy of the first flight.
 pub const MAX_COPIES: usize = 8;
+/// Candidates by TCP.
+const MAX_RESERVE: usize = 2;
+/// What is sent later than this after the first is sent again: nobody answered.
+const RESERVE_WAIT: Duration = Duration::from_millis(500);
 
 /// Copies of the handshake's datagrams for every candidate but the one that the connection has.
 #[derive(Debug, Default)]
@@ -21,32 +27,45 @@ pub struct FirstFlight {
     copy: Vec<u8>,
     /// Copies of `copy` sent.
     sent: usize,
+    /// Others, once nobody else has answered for a while.
+    reserve: Vec<Path>,
+    began: Option<Time>,
 }
 
 impl FirstFlight {
     /// Splits candidates into the one for the connection and the others, without repetition;
-    /// `None` if there is none.
-    pub fn new(paths: &[Path]) -> Option<(Path, FirstFlight)> {
-        let mut unique: Vec<Path> = Vec::new();
+    /// `None` if there is none. Those by TCP get it when the others have not answered, or at once
+    /// if `is_blocked`: they did not the last time.
+    pub fn new(paths: &[Path], is_blocked: bool) -> Option<(Path, FirstFlight)> {
+        let (mut unique, mut reserve): (Vec<Path>, Vec<Path>) = (Vec::new(), Vec::new());
         for path in paths {
-            if unique.len() < MAX_COPIES && path.port != 0 && !unique.contains(path) {
-                unique.push(*path);
+            let (list, max) = match path.socket {
+                Path::TLS => (&mut reserve, MAX_RESERVE),
+                _ => (&mut unique, MAX_COPIES),
+            };
+            if list.len() < max && path.port != 0 && !list.contains(path) {
+                list.push(*path);
             }
+        }
+        if is_blocked || unique.is_empty() {
+            unique.append(&mut reserve);
         }
         let first = *unique.first()?;
         unique.remove(0);
-        Some((first, FirstFlight::beside(first, unique)))
+        Some((first, FirstFlight { reserve, ..FirstFlight::beside(first, unique) }))
     }
 
     /// For a connection that sends to `first`, copies to `others`.
     pub fn beside(first: Path, others: Vec<Path>) -> FirstFlight {
-        let (first, is_again, copy) = (Some(first), false, Vec::new());
-        FirstFlight { first, is_again, sent: others.len(), others, copy }
+        FirstFlight { first: Some(first), sent: others.len(), others, ..FirstFlight::default() }
     }
 
     /// The connection sent this to the first candidate.
-    pub fn on_transmit(&mut self, datagram: &[u8]) {
+    pub fn on_transmit(&mut self, datagram: &[u8], now: Time) {
         if self.first.is_some() {
+            if now.since(*self.began.get_or_insert(now)) >= RESERVE_WAIT {
+                self.others.append(&mut self.reserve);
+            }
             self.copy.clear();
             self.copy.extend_from_slice(datagram);
             self.sent = 0;
@@ -90,16 +109,40 @@ mod tests {
     use super::*;
 
     #[test]
+    fn tcp_is_for_where_nobody_answers() {
+        let (udp, tls) = (Path::v4([10, 0, 0, 1], 1), Path::v4([10, 0, 0, 1], 443));
+        let tls = |n| Path { ip: [n; 16], socket: Path::TLS, ..tls };
+        let at = |ms| Time::ZERO + Duration::from_millis(ms);
+        let mut buf = [0; 100];
+        let paths = [tls(1), udp, tls(2), tls(3)];
+        let mut sent = |flight: &mut FirstFlight, ms| {
+            flight.on_transmit(b"abc", at(ms));
+            let next = || flight.poll_transmit(&mut buf).map(|copy| copy.path);
+            core::iter::from_fn(next).collect::<Vec<_>>()
+        };
+        let (first, mut flight) = FirstFlight::new(&paths, false).unwrap();
+        assert_eq!(first, udp);
+        assert_eq!(sent(&mut flight, 100), []);
+        assert_eq!(sent(&mut flight, 599), []);
+        assert_eq!(sent(&mut flight, 600), [tls(1), tls(2)]);
+        assert_eq!(sent(&mut flight, 3000), [tls(1), tls(2)]);
+        let (first, mut flight) = FirstFlight::new(&paths, true).unwrap();
+        assert_eq!((first, sent(&mut flight, 0)), (udp, [tls(1), tls(2)].to_vec()));
+        let (first, mut flight) = FirstFlight::new(&[tls(1)], false).unwrap();
+        assert_eq!((first, sent(&mut flight, 0)), (tls(1), Vec::new()));
+    }
+
+    #[test]
     fn each_candidate_gets_each_datagram_once() {
         let path = |n| Path::v4([10, 0, 0, n], 1);
         let copy = |n| Transmit { path: path(n), len: 3, ecn: Ecn::NotEct };
-        assert!(FirstFlight::new(&[]).is_none());
+        assert!(FirstFlight::new(&[], false).is_none());
         let paths = [path(1), path(2), path(1), path(3), Path::v4([10, 0, 0, 9], 0)];
-        let (first, mut others) = FirstFlight::new(&paths).unwrap();
+        let (first, mut others) = FirstFlight::new(&paths, false).unwrap();
         assert_eq!(first, path(1));
         let mut buf = [0; 100];
         assert_eq!(others.poll_transmit(&mut buf), None);
-        others.on_transmit(b"abc");
+        others.on_transmit(b"abc", Time::ZERO);
         assert_eq!(others.poll_transmit(&mut buf), Some(copy(2)));
         assert_eq!(others.poll_transmit(&mut buf), Some(copy(3)));
         assert_eq!(others.poll_transmit(&mut buf), None);
@@ -107,16 +150,16 @@ mod tests {
         others.add(path(1));
         assert_eq!(others.poll_transmit(&mut buf), Some(copy(1)));
         assert_eq!(others.poll_transmit(&mut buf), None);
-        others.on_transmit(b"abc");
+        others.on_transmit(b"abc", Time::ZERO);
         others.clear();
         assert_eq!(others.poll_transmit(&mut buf), None);
         others.add(path(7));
         assert_eq!(others.poll_transmit(&mut buf), None, "nothing was sent yet");
         let many: Vec<Path> = (0..20).map(path).collect();
-        let (_, mut others) = FirstFlight::new(&many).unwrap();
+        let (_, mut others) = FirstFlight::new(&many, false).unwrap();
         assert_eq!(others.others.len(), MAX_COPIES - 1);
         // It shows itself where we did not expect it, and again.
-        others.on_transmit(b"abc");
+        others.on_transmit(b"abc", Time::ZERO);
         while others.poll_transmit(&mut buf).is_some() {}
         for _ in 0..2 {
             others.add(path(99));

@@ -14,6 +14,6 @@ mod traffic;
 pub use first_flight::{FirstFlight, MAX_COPIES};
 pub use nat64::{by_nat64, is_by_nat64};
 pub use port_search::{MAX_PROBES, PortSearch, SEARCH_TIME};
-pub use relay_end::{RELAY_OVERHEAD, RelayEnd};
+pub use relay_end::{RELAY_OVERHEAD, RelayEnd, TlsUse};
 pub use search::{MAX_CANDIDATES, Search, Tried};
 pub use traffic::{Counts, Traffic};

@@ -1,5 +1,5 @@
 //! One end's use of a relay: it binds its address there, keeps it bound, and wraps what goes
-//! through.
+//! through. By TCP where UDP does not get through, and back by UDP as soon as it does.
 //!
 //! Owns the token, the key that goes with it and the schedule of binds. Does not own what is
 //! relayed, which the relay cannot open.
@@ -26,13 +26,34 @@ const KEEP_BOUND: Duration = Duration::from_secs(20);
 /// Binds without an answer after which the relay may have forgotten the address.
 const MAX_MISSES: u32 = 2;
 const MAX_DOUBLINGS: u32 = 7;
+/// How often UDP is tried where TCP is used.
+const ASK_UDP: Duration = Duration::from_secs(60);
+
+/// Whether a relay may be reached by TCP with TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsUse {
+    /// It cannot be.
+    Never,
+    /// Where it does not answer by UDP.
+    Reserve,
+    /// At once: UDP is known to be blocked.
+    AtOnce,
+}
 
 /// An end of a channel.
 pub struct RelayEnd {
     /// The first address offered: what the path through it is known by.
     first: Path,
-    /// Where the relay may be; once it answered, where it is.
-    paths: Vec<Path>,
+    /// Where the relay may be by UDP.
+    udp: Vec<Path>,
+    /// Where it may be by TCP.
+    tls: Vec<Path>,
+    /// Where it answered.
+    at: Option<Path>,
+    /// UDP is taken for blocked before it was tried.
+    is_blocked: bool,
+    /// When UDP is tried again.
+    ask_udp_at: Time,
     token: RelayToken,
     key: Secret,
     side: Side,
@@ -50,17 +71,23 @@ pub struct RelayEnd {
     misses: u32,
     bind_at: Time,
     /// Addresses the bind at hand still goes to.
-    to_bind: usize,
+    to_bind: Vec<Path>,
 }
 
 impl RelayEnd {
     /// From what the broker offered; to be bound at once. `None`: the offer makes no sense.
-    pub fn new(offer: &RelayOffer, now: Time) -> Option<RelayEnd> {
+    pub fn new(offer: &RelayOffer, tls_use: TlsUse, now: Time) -> Option<RelayEnd> {
         let claims = offer.token.claims().ok()?;
-        let paths: Vec<Path> = offer.paths.iter().copied().filter(|path| path.port != 0).collect();
+        let has_port = |path: &&Path| path.port != 0;
+        let udp: Vec<Path> = offer.paths.iter().filter(has_port).copied().collect();
+        let tls = offer.tls.iter().filter(|path| has_port(path) && tls_use != TlsUse::Never);
         Some(RelayEnd {
-            first: *paths.first()?,
-            paths,
+            first: *udp.first()?,
+            udp,
+            tls: tls.map(|path| Path { socket: Path::TLS, ..*path }).collect(),
+            at: None,
+            is_blocked: tls_use == TlsUse::AtOnce,
+            ask_udp_at: now,
             token: offer.token,
             key: Secret::new(offer.key.0),
             side: claims.side,
@@ -73,7 +100,7 @@ impl RelayEnd {
             seen: None,
             misses: 0,
             bind_at: now,
-            to_bind: 0,
+            to_bind: Vec::new(),
         })
     }
 
@@ -89,17 +116,31 @@ impl RelayEnd {
 
     /// Where the relay is, as far as known.
     pub fn address(&self) -> Path {
-        self.paths.first().copied().unwrap_or(self.first)
+        let known = self.at.unwrap_or(self.first);
+        let is_lost = self.misses > MAX_MISSES || self.at.is_none() && self.is_blocked;
+        let other = if is_tls(&known) { self.udp.first() } else { self.tls.first() };
+        other.copied().filter(|_| is_lost).unwrap_or(known)
     }
 
     /// Where the relay sees us, if it answered since our address may have changed.
     pub fn seen(&self) -> Option<Path> {
-        self.seen.filter(|_| self.is_bound)
+        self.seen.filter(|_| self.is_bound && !self.at.is_some_and(|at| is_tls(&at)))
     }
 
     /// Whether `from` is an address of the relay.
     pub fn is_at(&self, from: Path) -> bool {
-        self.paths.iter().any(|path| path.is_same_address(&from))
+        let is_it = |path: &Path| path.is_same_address(&from) && is_tls(path) == is_tls(&from);
+        match self.at {
+            // Where it is asked by UDP it answers by UDP.
+            Some(at) if !is_tls(&at) => {
+                is_it(&at) || self.misses > MAX_MISSES && self.all().any(|path| is_it(&path))
+            }
+            _ => self.all().any(|path| is_it(&path)),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = Path> + '_ {
+        self.udp.iter().chain(&self.tls).copied()
     }
 
     /// Our address may be another one now: binds anew.
@@ -121,20 +162,37 @@ impl RelayEnd {
         buf: &mut [u8],
         now: Time,
     ) -> Option<Transmit> {
-        if self.to_bind == 0 {
+        if self.to_bind.is_empty() {
             if self.poll_timeout().is_none_or(|at| at > now) {
                 return None;
             }
-            self.to_bind = self.paths.len();
             self.sequence += 1;
             self.misses = (self.misses + 1).min(MAX_DOUBLINGS + 1);
             self.is_bound &= self.misses <= MAX_MISSES;
             self.bind_at = now + (FIRST_WAIT * (1 << (self.misses - 1))).min(MAX_WAIT);
+            self.to_bind = self.next_to_bind(now);
         }
-        self.to_bind -= 1;
-        let path = *self.paths.get(self.to_bind)?;
+        let path = self.to_bind.pop()?;
         let len = self.write_bind(provider, buf, 0)?;
         Some(Transmit { path, len, ecn: Ecn::NotEct })
+    }
+
+    /// Where the next bind goes: to where the relay answered, to each address by UDP while it has
+    /// not, and to all where it does not answer any more.
+    fn next_to_bind(&mut self, now: Time) -> Vec<Path> {
+        let is_udp_due = self.ask_udp_at <= now;
+        match self.at {
+            Some(at) if self.misses <= MAX_MISSES && !is_tls(&at) => alloc::vec![at],
+            Some(at) if self.misses <= MAX_MISSES => {
+                if is_udp_due {
+                    self.ask_udp_at = now + ASK_UDP;
+                }
+                let udp = self.udp.iter().copied().filter(|_| is_udp_due);
+                udp.chain([at]).collect()
+            }
+            None if self.misses <= MAX_MISSES && !self.is_blocked => self.udp.clone(),
+            _ => self.all().collect(),
+        }
     }
 
     /// Writes a bind before `payload` bytes that stand behind its place.
@@ -176,13 +234,27 @@ impl RelayEnd {
         if bound.sequence != self.sequence {
             return true;
         }
-        self.paths = alloc::vec![from];
-        self.to_bind = 0;
-        self.is_bound = true;
+        let was_by_tls = self.at.is_some_and(|at| is_tls(&at)) && self.is_bound;
+        if self.is_bound && !was_by_tls && is_tls(&from) {
+            return true;
+        }
+        if !is_tls(&from) || !was_by_tls {
+            self.ask_udp_at = now + ASK_UDP;
+        }
+        self.at = Some(from);
+        self.to_bind.clear();
         self.is_real = true;
         self.seen = Some(bound.observed);
         self.misses = 0;
         self.cookie = bound.cookie;
+        if was_by_tls && !is_tls(&from) {
+            // The relay knows us by TCP until it has seen the cookie by UDP: as long as it has not
+            // said so, each datagram shows it.
+            (self.is_bound, self.is_validated) = (false, true);
+            self.bind_at = now;
+            return true;
+        }
+        self.is_bound = true;
         // Once more at once, with the cookie: until then the relay sends us little.
         let is_news = !core::mem::replace(&mut self.is_validated, true);
         self.bind_at = if is_news { now } else { now + KEEP_BOUND };
@@ -193,6 +265,10 @@ impl RelayEnd {
     pub fn is_peers(&self, side: Side) -> bool {
         side != self.side
     }
+}
+
+fn is_tls(path: &Path) -> bool {
+    path.socket == Path::TLS
 }
 
 #[cfg(all(test, feature = "ring"))]
@@ -216,11 +292,12 @@ mod tests {
             Claims { channel, side: Side::Responder, rate: 0, expires_min: 9, node: [0; 8] };
         let token = issue_relay_token(p, &secret, &claims);
         let key = ContactKey(*relay_end_key(p, &secret, &token).as_bytes());
-        RelayOffer { paths: ports.iter().map(|p| Path::v4(RELAY, *p)).collect(), token, key }
+        let paths = ports.iter().map(|p| Path::v4(RELAY, *p)).collect();
+        RelayOffer { paths, token, key, tls: alloc::vec![Path::v4(RELAY, 443)] }
     }
 
     fn end() -> RelayEnd {
-        RelayEnd::new(&offer(&[1, 2]), at(0)).unwrap()
+        RelayEnd::new(&offer(&[1, 2]), TlsUse::Never, at(0)).unwrap()
     }
 
     fn binds(end: &mut RelayEnd, now: Time) -> Vec<(u16, Bind)> {
@@ -244,7 +321,8 @@ mod tests {
         let mut datagram = [0; BOUND_LEN];
         write_bound(&mut Writer::new(&mut datagram), &bound).unwrap();
         sign_bound(default_provider(), &end.key, &mut datagram);
-        let from = Path::v4(RELAY, port);
+        let socket = if port == 443 { Path::TLS } else { 0 };
+        let from = Path { socket, ..Path::v4(RELAY, port) };
         assert!(end.is_at(from));
         end.on_bound(default_provider(), from, &bound, &datagram, now)
     }
@@ -324,7 +402,58 @@ mod tests {
         assert!(!other.is_bound);
         let foreign = Bound { side: Side::Initiator, ..bound };
         assert!(!other.on_bound(default_provider(), other.path(), &foreign, &good, at(0)));
-        assert!(RelayEnd::new(&offer(&[]), at(0)).is_none());
-        assert!(RelayEnd::new(&offer(&[0]), at(0)).is_none());
+        assert!(RelayEnd::new(&offer(&[]), TlsUse::AtOnce, at(0)).is_none());
+        assert!(RelayEnd::new(&offer(&[0]), TlsUse::AtOnce, at(0)).is_none());
+    }
+
+    fn ports(end: &mut RelayEnd, now: Time) -> Vec<u16> {
+        binds(end, now).iter().map(|(port, _)| *port).collect()
+    }
+
+    #[test]
+    fn tcp_is_for_where_two_binds_by_udp_were_not_answered() {
+        let mut end = RelayEnd::new(&offer(&[1]), TlsUse::Reserve, at(0)).unwrap();
+        assert_eq!(ports(&mut end, at(0)), [1]);
+        assert_eq!(ports(&mut end, at(250)), [1]);
+        assert_eq!(end.address().port, 1);
+        assert_eq!(ports(&mut end, at(750)), [443, 1]);
+        assert_eq!((end.address().port, end.address().socket), (443, Path::TLS));
+        assert!(answer(&mut end, 443, 3, at(800)));
+        assert_eq!(ports(&mut end, at(800)), [443], "with the cookie");
+        assert!(answer(&mut end, 443, 4, at(850)));
+        // By UDP again: asked once a minute, gone to when it answers, without a gap.
+        let mut asked = Vec::new();
+        for sequence in 5..8 {
+            let now = end.poll_timeout().unwrap();
+            asked.push((now.as_micros() / 1_000_000, ports(&mut end, now)));
+            assert!(answer(&mut end, 443, sequence, now));
+        }
+        let only = |s| (s, [443].to_vec());
+        assert_eq!(asked, [only(20), only(40), (60, [443, 1].to_vec())]);
+        assert!(answer(&mut end, 1, 7, at(61_000)));
+        assert_eq!(end.address().port, 1);
+        let wrapped = end.wrap(default_provider(), &mut [7; 200], 20).unwrap();
+        assert_eq!(wrapped, 20 + BIND_OVERHEAD, "a bind with the cookie");
+        assert_eq!(binds(&mut end, at(61_000))[0].1.cookie, [7; 8]);
+        assert!(answer(&mut end, 1, 8, at(61_100)));
+        assert_eq!((end.is_bound, end.poll_timeout()), (true, Some(at(61_100) + KEEP_BOUND)));
+        // UDP is blocked again.
+        assert_eq!(ports(&mut end, at(81_100)), [1]);
+        assert_eq!(ports(&mut end, at(81_350)), [1]);
+        assert_eq!(ports(&mut end, at(81_850)), [443, 1]);
+        assert_eq!(end.address().port, 443);
+    }
+
+    #[test]
+    fn where_udp_is_blocked_tcp_is_first_but_an_answer_by_udp_counts_more() {
+        let mut end = RelayEnd::new(&offer(&[1]), TlsUse::AtOnce, at(0)).unwrap();
+        assert_eq!(end.address().port, 443);
+        assert_eq!(ports(&mut end, at(0)), [443, 1]);
+        assert!(answer(&mut end, 443, 1, at(10)) && answer(&mut end, 1, 1, at(20)));
+        assert_eq!((end.address().port, end.is_bound), (1, false));
+        assert_eq!(ports(&mut end, at(20)), [1]);
+        assert!(answer(&mut end, 1, 2, at(30)));
+        assert!(!end.is_at(Path { socket: Path::TLS, ..Path::v4(RELAY, 443) }));
+        assert!(!end.is_at(Path { socket: Path::TLS, ..Path::v4(RELAY, 1) }));
     }
 }

@@ -37,7 +37,8 @@
 //! name        = tstr .regexp "[a-z0-9_.-]{1,63}"
 //! candidates  = [0*16 path]
 //! relays      = [0*4 relay]
-//! relay       = {0: candidates, 1: token: bstr .size 38, 2: end-key: bstr .size 32, ext}
+//! relay       = {0: candidates, 1: token: bstr .size 38, 2: end-key: bstr .size 32,
+//!                ? 3: candidates, ext}
 //! mapping     = 0 / 1 / 2 / uint .size 1   ; unknown, endpoint-independent, -dependent (RFC 4787)
 //! path        = [ip: bstr .size 16, port: 1..65535]   ; IPv4 as ::ffff:a.b.c.d
 //! side        = 0 / 1                      ; the receiver of the offer 0: initiates, 1: responds
@@ -178,6 +179,10 @@ pub struct RelayOffer {
     /// What it proves with that the token is its own.
     #[n(2)]
     pub key: ContactKey,
+    /// Where it is by TCP with TLS; at most [`RELAY_PATHS_MAX`]. No `socket` is on the wire.
+    #[n(3)]
+    #[cbor(default, with = "paths")]
+    pub tls: Vec<Path>,
 }
 
 /// Why something was refused.
@@ -480,7 +485,10 @@ impl Message {
 
 impl RelayOffer {
     fn is_fine(&self) -> bool {
-        (1..=RELAY_PATHS_MAX).contains(&self.paths.len()) && are_paths_fine(&self.paths)
+        (1..=RELAY_PATHS_MAX).contains(&self.paths.len())
+            && self.tls.len() <= RELAY_PATHS_MAX
+            && are_paths_fine(&self.paths)
+            && are_paths_fine(&self.tls)
     }
 }
 

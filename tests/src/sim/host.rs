@@ -7,6 +7,7 @@ use super::clock::Clock;
 use super::nat::is_v4;
 use super::sites::{INTERNET, SiteId};
 use super::store::Store;
+use super::tcp::Tcp;
 use rit_core::base::{Path, PublicKey, Time};
 use rit_core::broker::BrokerEvent;
 use rit_core::node::{BrokerNode, Event, Node};
@@ -54,6 +55,8 @@ pub struct Host {
     pub addresses: Vec<Path>,
     /// Its clock, which may drift.
     pub clock: Clock,
+    /// Its connections.
+    pub tcp: Tcp,
     /// What runs there.
     pub machine: Machine,
     pub(super) identity: [u8; 32],
@@ -76,6 +79,7 @@ impl Host {
             site: INTERNET,
             addresses: vec![address],
             clock: Clock::default(),
+            tcp: Tcp::default(),
             machine,
             identity: [0; 32],
             is_running: true,
@@ -101,7 +105,8 @@ impl Host {
             Machine::Broker(broker, store) => [broker.poll_timeout(), store.next_answer_at()],
             Machine::Actor(actor) => [actor.poll_timeout(), None],
         };
-        due.into_iter().flatten().min().map(|local| self.clock.when(local))
+        let due = due.into_iter().chain([self.tcp.poll_timeout()]);
+        due.flatten().min().map(|local| self.clock.when(local))
     }
 
     /// Whether its sockets have numbers, those of [`Path::ifindex`].

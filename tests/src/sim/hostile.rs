@@ -147,7 +147,7 @@ fn offer_of(relay: &RelayService, n: u8, side: Side) -> RelayOffer {
     let claims = Claims { channel, side, rate: relay.rate, expires_min, node: [side as u8; 8] };
     let token = issue_relay_token(p, &relay.secret, &claims);
     let key = ContactKey(*relay_end_key(p, &relay.secret, &token).as_bytes());
-    RelayOffer { paths: relay.paths.clone(), token, key }
+    RelayOffer { paths: relay.paths.clone(), token, key, tls: Vec::new() }
 }
 
 impl Actor for HostileBroker {

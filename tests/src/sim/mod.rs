@@ -19,6 +19,7 @@ pub mod relay;
 pub mod seeds;
 pub mod sites;
 pub mod store;
+pub mod tcp;
 mod trace;
 pub mod trio;
 pub mod udp;

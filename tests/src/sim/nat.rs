@@ -1,4 +1,5 @@
-//! Simulated NATs and firewalls in the words of RFC 4787: UDP only, sans-I/O, seeded.
+//! Simulated NATs and firewalls in the words of RFC 4787: UDP, and TCP in the same manner;
+//! sans-I/O, seeded.
 //!
 //! Owns one box's table of mappings and what it lets through, for one family of addresses: IPv4
 //! to IPv4, IPv6 behind a stateful firewall (RFC 6092), or IPv6 to IPv4 (NAT64: RFC 6146 with the
@@ -84,7 +85,7 @@ pub struct NatConfig {
     pub is_refreshed_inbound: bool,
     /// Whether two inside endpoints reach each other by outside addresses (RFC 4787 §6).
     pub is_hairpinning: bool,
-    /// Nothing passes.
+    /// Nothing but TCP passes.
     pub is_udp_blocked: bool,
 }
 
@@ -209,7 +210,7 @@ impl NatBox {
 
     /// A datagram from inside, as it leaves outside.
     pub fn outbound(&mut self, datagram: Datagram, now: Time) -> Option<Datagram> {
-        if self.config.is_udp_blocked {
+        if self.is_blocked(&datagram) {
             self.stats.blocked += 1;
             return None;
         }
@@ -232,7 +233,7 @@ impl NatBox {
 
     /// A datagram from outside, as it arrives inside.
     pub fn inbound(&mut self, datagram: Datagram, now: Time) -> Option<Datagram> {
-        if self.config.is_udp_blocked {
+        if self.is_blocked(&datagram) {
             self.stats.blocked += 1;
             return None;
         }
@@ -264,6 +265,10 @@ impl NatBox {
         Some(Datagram { src, dst, ..datagram })
     }
 
+    fn is_blocked(&self, datagram: &Datagram) -> bool {
+        self.config.is_udp_blocked && datagram.dst.socket != Path::TLS
+    }
+
     /// The outside endpoint of what `inner` sends to `remote`.
     fn map(&mut self, inner: Path, remote: Path) -> Option<Path> {
         let scope = match self.config.mapping {
@@ -275,19 +280,20 @@ impl NatBox {
         if let Some(outer) = self.outer_of.get(&(inner, scope)) {
             return Some(*outer);
         }
-        let outer = self.allocate(inner.port)?;
+        let outer = self.allocate(inner)?;
         self.outer_of.insert((inner, scope), outer);
         Some(outer)
     }
 
     /// A port that is free; none if all are taken.
-    fn allocate(&mut self, inner_port: u16) -> Option<Path> {
+    fn allocate(&mut self, inner: Path) -> Option<Path> {
         let first = match self.config.ports {
-            Ports::Preserving => inner_port.max(PORT_MIN),
+            Ports::Preserving => inner.port.max(PORT_MIN),
             Ports::Sequential(step) => plus(self.last_port, u32::from(step)),
             Ports::Random => any_port(&mut self.rng),
         };
-        let endpoint = |port| Path { ip: self.outer_ip, port, via: 0, socket: 0, ifindex: 0 };
+        let (ip, socket) = (self.outer_ip, inner.socket);
+        let endpoint = |port| Path { ip, port, via: 0, socket, ifindex: 0 };
         let mut all = (0..PORT_COUNT).map(|more| endpoint(plus(first, more)));
         let outer = all.find(|outer| !self.entries.contains_key(outer))?;
         self.last_port = outer.port;

@@ -225,6 +225,21 @@ impl Net {
         self.enqueue(arrives, datagram);
     }
 
+    /// Takes a segment of a TCP connection: delayed as datagrams are, in order, and lost only where
+    /// the link is cut.
+    pub fn send_reliably(&mut self, segment: Datagram, now: Time) {
+        self.stats.sent += 1;
+        let config = self.link_of(&segment).clone();
+        if !config.up {
+            self.stats.lost += 1;
+            return;
+        }
+        let state = self.states.entry(link_key(&segment)).or_default();
+        state.latest = state.latest.max(now + config.delay);
+        let arrives = state.latest;
+        self.enqueue(arrives, segment);
+    }
+
     /// Puts a datagram at its destination at `when`, whatever the link is like.
     pub fn inject(&mut self, datagram: Datagram, when: Time) {
         self.enqueue(when, datagram);

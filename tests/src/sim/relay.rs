@@ -4,6 +4,7 @@
 
 use super::host::{Actor, HostId, Machine};
 use super::store::WALL_START_UNIX_S;
+use super::tcp::tls_paths;
 use super::world::World;
 use rit_core::base::{Ecn, Path, PublicKey, Rng, Time};
 use rit_core::broker::RelayService;
@@ -40,7 +41,9 @@ pub fn add_relay(world: &mut World, broker: HostId) -> HostId {
     let id = world.add_actor(RelayHost::new(secret, Limits::default()));
     let first = world.path(id);
     world.host_mut(id).addresses.push(Path { ip: IPV6, ..first });
-    let paths = world.host(id).addresses.clone();
+    let mut paths = world.host(id).addresses.clone();
+    paths.extend(tls_paths(world.host(id)));
+    world.host_mut(id).tcp.is_listening = true;
     let Machine::Broker(broker, _) = &mut world.host_mut(broker).machine else {
         panic!("it is a broker")
     };

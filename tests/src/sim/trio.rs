@@ -63,7 +63,8 @@ impl Trio {
     }
 
     /// Device and user each at a site of their own behind boxes like these; without any they are on
-    /// the internet. The broker is there, with two IPv4 sockets and one of IPv6, and a relay.
+    /// the internet. The broker is there, with two IPv4 sockets and one of IPv6, and a relay; both
+    /// listen for TCP too.
     pub fn behind(seed: u64, links: LinkConfig, device: &[NatConfig], user: &[NatConfig]) -> Self {
         Self::behind_with(seed, links, Config::default(), device, user)
     }
@@ -85,6 +86,7 @@ impl Trio {
             broker.set_others(vec![second]);
         }
         broker.addresses.push(Path { ip: BROKER_IPV6, ..first });
+        broker.tcp.is_listening = true;
         add_relay(&mut trio.world, trio.broker);
         trio.place(trio.device, device);
         trio.place(trio.user, user);

@@ -12,6 +12,7 @@ use super::nat::{NatBox, NatConfig, is_v4, with_prefix};
 use super::net::{Datagram, LinkConfig, Net};
 use super::sites::{SiteId, Sites};
 use super::store::{Store, wall_unix_s};
+use super::tcp::tls_paths;
 use super::trace::Fnv;
 use rit_core::base::{Ecn, Path, PublicKey, Rng, Time};
 use rit_core::crypto::{self, Ed25519Signer};
@@ -78,7 +79,9 @@ impl World {
     pub fn node_of(&mut self, config: Config, identity: &[u8; 32]) -> Result<Node, ConfigError> {
         let signer = Arc::new(Ed25519Signer::from_seed(identity));
         let seed = self.rng.array();
-        Node::new(config, crypto::default_provider(), signer, seed, self.now)
+        let mut node = Node::new(config, crypto::default_provider(), signer, seed, self.now)?;
+        node.set_tcp(true);
+        Ok(node)
     }
 
     /// Adds a broker with a fresh identity and an empty database.
@@ -243,9 +246,13 @@ impl World {
             true => Some(*path),
             false => with_prefix(path).filter(|_| is_nat64),
         };
-        let mut all = self.hosts[id.0].addresses.clone();
+        let broker = &self.hosts[id.0];
+        let mut all = broker.addresses.clone();
         // Its further sockets are for it to tell of.
         all.dedup_by_key(|path| path.ip);
+        if broker.tcp.is_listening {
+            all.extend(tls_paths(broker));
+        }
         let paths = all.iter().filter_map(seen).collect();
         BrokerAddress { key: self.key(id), paths }
     }
@@ -334,6 +341,14 @@ impl World {
         let hosts = &self.hosts;
         let arrived = self.sites.arrive(datagram, &is_there(hosts), self.now);
         let Some(mut datagram) = arrived else { return };
+        if datagram.dst.socket == Path::TLS {
+            let is_its = |host: &Host| host.addresses.iter().any(|own| own.ip == datagram.dst.ip);
+            let is_there = |host: &Host| host.site == datagram.site && host.is_running;
+            let receiver = hosts.iter().position(|host| is_there(host) && is_its(host));
+            return receiver
+                .into_iter()
+                .for_each(|i| self.deliver_tcp(HostId(i), datagram.clone()));
+        }
         let receiver = |(i, host): (usize, &Host)| {
             let is_there = host.site == datagram.site && host.is_running;
             host.socket(&datagram.dst).filter(|_| is_there).map(|socket| (i, socket))
@@ -360,6 +375,7 @@ impl World {
     /// Fires what is due at a host.
     fn fire(&mut self, id: HostId) {
         let now = self.local_time(id);
+        self.hosts[id.0].tcp.handle_timeout(now);
         match &mut self.hosts[id.0].machine {
             Machine::Node(node, app) => {
                 if app.next_turn().is_some_and(|time| time <= now) {
@@ -381,7 +397,7 @@ impl World {
     /// Takes everything out of a machine: datagrams, events, questions.
     pub fn drain(&mut self, id: HostId) {
         for _ in 0..DRAIN_ROUNDS_MAX {
-            let is_busy = self.drain_transmits(id) | self.drain_events(id);
+            let is_busy = self.drain_transmits(id) | self.drain_events(id) | self.drain_tcp(id);
             if !is_busy {
                 let host = &mut self.hosts[id.0];
                 if let Machine::Node(node, _) = &host.machine {
@@ -408,6 +424,10 @@ impl World {
             let Some(transmit) = transmit else { return is_busy };
             is_busy = true;
             host.sent += 1;
+            if transmit.path.socket == Path::TLS {
+                host.tcp.send(transmit.path, &buf[..transmit.len], now);
+                continue;
+            }
             let source = host.source(&transmit.path).filter(|_| host.is_running);
             let Some(src) = source else { continue };
             let dst = Path { ifindex: 0, socket: 0, via: 0, ..transmit.path };
@@ -418,14 +438,17 @@ impl World {
     }
 
     /// Takes a host's datagram through its boxes to a link.
-    fn launch(&mut self, datagram: Datagram) {
+    pub(super) fn launch(&mut self, datagram: Datagram) {
         let (hosts, now) = (&self.hosts, self.now);
         let Some(datagram) = self.sites.leave(datagram, &is_there(hosts), now) else { return };
         self.trace.add(&datagram, now);
         if let Some(capture) = &mut self.capture {
             capture.push((now, datagram.clone()));
         }
-        self.net.send(datagram, now);
+        match datagram.dst.socket {
+            Path::TLS => self.net.send_reliably(datagram, now),
+            _ => self.net.send(datagram, now),
+        }
     }
 
     fn drain_events(&mut self, id: HostId) -> bool {

@@ -36,6 +36,7 @@ fn relays(each: &[usize]) -> Vec<RelayOffer> {
         paths: vec![path; *n],
         token: RelayToken([6; 38]),
         key: ContactKey([7; 32]),
+        tls: vec![path; *n],
     };
     each.iter().map(relay).collect()
 }
@@ -246,6 +247,13 @@ fn limits_of_lists_and_texts() {
     limit(&related(&[1; RELAYS_MAX]), &related(&[1; RELAYS_MAX + 1]));
     limit(&related(&[RELAY_PATHS_MAX]), &related(&[RELAY_PATHS_MAX + 1]));
     limit(&related(&[1]), &related(&[0]));
+    let by_tls = |count: usize, port| {
+        let mut relays = relays(&[1]);
+        relays[0].tls = vec![Path { port, ..relays[0].paths[0] }; count];
+        offer_with(vec![], vec![], relays)
+    };
+    limit(&by_tls(RELAY_PATHS_MAX, 443), &by_tls(RELAY_PATHS_MAX + 1, 443));
+    limit(&by_tls(1, 443), &by_tls(1, 0));
     let to = |port| Message::Candidates {
         candidates: vec![Path { ip: [0; 16], port, via: 0, socket: 0, ifindex: 0 }],
     };
