@@ -724,6 +724,26 @@ struct rit_io {
                           const uint8_t *pkts,
                           size_t len,
                           size_t size);
+    /**
+     * OPTIONAL, together with tcp_close: for networks that block UDP. Writes bytes to the TCP
+     * connection to the address of to, whose socket is RIT_SOCKET_TLS and whose ifindex is 0; that
+     * path is the connection's name. Where there is none yet, begins to open it and takes none.
+     * Returns how many of the len bytes it took, 0 if none can be taken now, negative if there is
+     * no connection and none can be opened. After less than len it is not called again for this
+     * connection before rit_node_tcp_writable. The bytes are TLS already; there are at most 8
+     * connections. On lwIP's raw API: tcp_new and tcp_connect the first time, then tcp_write of up
+     * to tcp_sndbuf with TCP_WRITE_FLAG_COPY, and tcp_output; the callbacks of tcp_connect and
+     * tcp_sent call rit_node_tcp_writable, that of tcp_recv gives each pbuf to
+     * rit_node_tcp_receive, or for a null one closes and calls rit_node_tcp_closed, as that of
+     * tcp_err does without closing. None of them runs inside a call of the library, but where
+     * tcp_output delivers at once (a loopback interface): there put it off.
+     */
+    int32_t (*tcp_write)(void *ctx, const struct rit_path *to, const uint8_t *bytes, size_t len);
+    /**
+     * OPTIONAL, together with tcp_write. Closes the connection to to, if there is one; nothing is
+     * called for it any more. What was written need not arrive. The next tcp_write opens another.
+     */
+    void (*tcp_close)(void *ctx, const struct rit_path *to);
 };
 
 /**
@@ -1214,6 +1234,37 @@ int32_t rit_node_poll(struct rit_node *node);
  * rit_io.set_timer is told. In a callback the answer is UINT64_MAX; not in an ISR.
  */
 uint64_t rit_node_deadline(const struct rit_node *node);
+
+/**
+ * Hands in bytes as they came by a connection that rit_io.tcp_write opened.
+ *
+ * path: what tcp_write called it. bytes: len of them, not kept; any number, 16 KiB are plenty. Of
+ * a connection that the node does not have (any more) they are dropped. Errors: NULL, ARG (path),
+ * SIZE, STATE (there is no rit_io.tcp_write, or the library is built without TCP), REENTRY,
+ * INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_tcp_receive(struct rit_node *node,
+                             const struct rit_path *path,
+                             const uint8_t *bytes,
+                             size_t len);
+
+/**
+ * Says that a connection takes bytes again, after rit_io.tcp_write took less than all; also when
+ * it is made. Calls tcp_write if there are some.
+ *
+ * path: what tcp_write called it. Errors: NULL, ARG (path), SIZE, STATE (as in
+ * rit_node_tcp_receive), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_tcp_writable(struct rit_node *node, const struct rit_path *path);
+
+/**
+ * Says that a connection is over: closed or reset by the other end, or it could not be made. The
+ * port has closed its socket. The node opens another one when it has to.
+ *
+ * path: what tcp_write called it. Errors: NULL, ARG (path), SIZE, STATE (as in
+ * rit_node_tcp_receive), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_tcp_closed(struct rit_node *node, const struct rit_path *path);
 
 /**
  * Takes the next event. Call it until RIT_ERR_AGAIN, after every call or every turn of the main

@@ -106,6 +106,8 @@ pub(crate) enum Error {
     NoEvent,
     #[error("there is no rit_io.recv")]
     NoRecv,
+    #[error("there is no rit_io.tcp_write, or the library is built without TCP")]
+    NoTcp,
     #[error("the peer was not allowed")]
     NotAllowed,
     #[error("entropy: {0}")]
@@ -137,7 +139,7 @@ impl Error {
             Error::TooMany(..) => RIT_ERR_LIMIT,
             Error::Memory => RIT_ERR_NOMEM,
             Error::NoEvent => RIT_ERR_AGAIN,
-            Error::NoRecv => RIT_ERR_STATE,
+            Error::NoRecv | Error::NoTcp => RIT_ERR_STATE,
             Error::NotAllowed => RIT_ERR_UNKNOWN,
             Error::Entropy(_) => RIT_ERR_ENTROPY,
             Error::Storage(..) => RIT_ERR_STORAGE,

@@ -117,6 +117,29 @@ pub struct rit_io {
             size: usize,
         ) -> i32,
     >,
+    /// OPTIONAL, together with tcp_close: for networks that block UDP. Writes bytes to the TCP
+    /// connection to the address of to, whose socket is RIT_SOCKET_TLS and whose ifindex is 0; that
+    /// path is the connection's name. Where there is none yet, begins to open it and takes none.
+    /// Returns how many of the len bytes it took, 0 if none can be taken now, negative if there is
+    /// no connection and none can be opened. After less than len it is not called again for this
+    /// connection before rit_node_tcp_writable. The bytes are TLS already; there are at most 8
+    /// connections. On lwIP's raw API: tcp_new and tcp_connect the first time, then tcp_write of up
+    /// to tcp_sndbuf with TCP_WRITE_FLAG_COPY, and tcp_output; the callbacks of tcp_connect and
+    /// tcp_sent call rit_node_tcp_writable, that of tcp_recv gives each pbuf to
+    /// rit_node_tcp_receive, or for a null one closes and calls rit_node_tcp_closed, as that of
+    /// tcp_err does without closing. None of them runs inside a call of the library, but where
+    /// tcp_output delivers at once (a loopback interface): there put it off.
+    pub tcp_write: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            to: *const rit_path,
+            bytes: *const u8,
+            len: usize,
+        ) -> i32,
+    >,
+    /// OPTIONAL, together with tcp_write. Closes the connection to to, if there is one; nothing is
+    /// called for it any more. What was written need not arrive. The next tcp_write opens another.
+    pub tcp_close: Option<unsafe extern "C" fn(ctx: *mut c_void, to: *const rit_path)>,
 }
 
 /// Datagrams in one call of rit_io.send_batch at the most.
@@ -209,6 +232,10 @@ impl Io {
         if raw.load.is_some() != raw.store.is_some() {
             return Err(Error::Argument("rit_io.load without store, or store without load,"));
         }
+        if raw.tcp_write.is_some() != raw.tcp_close.is_some() {
+            let which = "rit_io.tcp_write without tcp_close, or tcp_close without tcp_write,";
+            return Err(Error::Argument(which));
+        }
         let now_us = raw.now_us.ok_or(Error::Null("rit_io.now_us"))?;
         let entropy = raw.entropy.ok_or(Error::Null("rit_io.entropy"))?;
         let send = raw.send.ok_or(Error::Null("rit_io.send"))?;
@@ -252,6 +279,29 @@ impl Io {
                 unsafe { send_batch(self.raw.ctx, &to, datagrams.as_ptr(), datagrams.len(), size) }
             }
             _ => self.send(to, ecn, datagrams),
+        }
+    }
+
+    /// Whether the integrator can do TCP, and this build.
+    pub(crate) fn has_tcp(&self) -> bool {
+        cfg!(feature = "tcp") && self.raw.tcp_write.is_some()
+    }
+
+    /// How many bytes were taken; negative: there is no connection.
+    #[cfg(feature = "tcp")]
+    pub(crate) fn tcp_write(&self, to: &Path, bytes: &[u8]) -> i32 {
+        let Some(tcp_write) = self.raw.tcp_write else { return -1 };
+        let to = rit_path::new(to, Ecn::NotEct);
+        // SAFETY: see above.
+        unsafe { tcp_write(self.raw.ctx, &to, bytes.as_ptr(), bytes.len()) }
+    }
+
+    #[cfg(feature = "tcp")]
+    pub(crate) fn tcp_close(&self, to: &Path) {
+        if let Some(tcp_close) = self.raw.tcp_close {
+            let to = rit_path::new(to, Ecn::NotEct);
+            // SAFETY: see above.
+            unsafe { tcp_close(self.raw.ctx, &to) }
         }
     }
 

@@ -17,13 +17,14 @@ pub mod io;
 pub mod config;
 pub mod node;
 pub mod drive;
+pub mod tcp;
 pub mod event;
 pub mod broker;
 pub mod service;
 pub mod session;
 pub mod stream;
 pub mod flow;
-pub mod text;
+mod text;
 mod args;
 #[cfg(all(not(feature = "std"), target_os = "none"))]
 mod firmware;

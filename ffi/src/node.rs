@@ -161,6 +161,8 @@ impl Inner {
             }
         }
         self.send(&mut batch);
+        #[cfg(feature = "tcp")]
+        self.drain_tcp();
         let deadline = self.deadline();
         if deadline != self.timer_us {
             self.timer_us = deadline;
@@ -291,7 +293,8 @@ fn create(mut config: Config, io: Io) -> Result<Box<rit_node>, Error> {
     if is_new {
         io.store(RIT_SLOT_IDENTITY, &*identity.encode(provider))?;
     }
-    let inner = Inner {
+    #[cfg_attr(not(feature = "tcp"), expect(unused_mut))]
+    let mut inner = Inner {
         node,
         io,
         buf,
@@ -303,6 +306,8 @@ fn create(mut config: Config, io: Io) -> Result<Box<rit_node>, Error> {
         is_broken: false,
         oversized: 0,
     };
+    #[cfg(feature = "tcp")]
+    inner.node.set_tcp(inner.io.has_tcp());
     Ok(Box::new(rit_node { is_busy: AtomicBool::new(false), inner: UnsafeCell::new(inner) }))
 }
 

@@ -57,6 +57,11 @@ struct fake {
     int32_t inbox_len;
     unsigned inbox_count;
     uint16_t inbox_port;
+    /* TCP: how much is taken in one call, negative: none can be opened */
+    int32_t tcp_room;
+    unsigned tcp_writes, tcp_closes;
+    size_t tcp_written;
+    uint8_t tcp_first;
     /* timer and log */
     uint64_t timer_us;
     unsigned timers, logs;
@@ -158,6 +163,26 @@ static inline void fake_log(void *ctx, int32_t level, const char *msg) {
     CHECK(level >= RIT_LOG_ERROR && level <= RIT_LOG_DEBUG && msg != NULL && msg[0] != '\0');
     fake->logs++;
     strncpy(fake->last_log, msg, sizeof(fake->last_log) - 1);
+}
+
+static inline int32_t fake_tcp_write(void *ctx, const struct rit_path *to, const uint8_t *bytes,
+                                     size_t len) {
+    struct fake *fake = (struct fake *)ctx;
+    int32_t taken = fake->tcp_room < (int32_t)len ? fake->tcp_room : (int32_t)len;
+    fake_hook(fake, "tcp_write");
+    CHECK(to->struct_size == sizeof(*to) && to->socket == RIT_SOCKET_TLS && to->ifindex == 0);
+    CHECK(len > 0);
+    fake->tcp_writes++;
+    if (taken > 0 && fake->tcp_written == 0) fake->tcp_first = bytes[0];
+    if (taken > 0) fake->tcp_written += (size_t)taken;
+    return taken;
+}
+
+static inline void fake_tcp_close(void *ctx, const struct rit_path *to) {
+    struct fake *fake = (struct fake *)ctx;
+    fake_hook(fake, "tcp_close");
+    CHECK(to->struct_size == sizeof(*to) && to->socket == RIT_SOCKET_TLS);
+    fake->tcp_closes++;
 }
 
 /* A world in which everything works. Seeds differ, so nodes do. */

@@ -26,6 +26,9 @@ static void node_is_null(void) {
     rit_config_init(NULL);
     ANSWERS(RIT_ERR_NULL, rit_node_receive(NULL, &path, bytes, 4));
     ANSWERS(RIT_ERR_NULL, rit_node_receive_batch(NULL, &path, bytes, 4, 2));
+    ANSWERS(RIT_ERR_NULL, rit_node_tcp_receive(NULL, &path, bytes, 4));
+    ANSWERS(RIT_ERR_NULL, rit_node_tcp_writable(NULL, &path));
+    ANSWERS(RIT_ERR_NULL, rit_node_tcp_closed(NULL, &path));
     ANSWERS(RIT_ERR_NULL, rit_node_timeout(NULL));
     ANSWERS(RIT_ERR_NULL, rit_node_poll(NULL));
     CHECK(rit_node_deadline(NULL) == UINT64_MAX);
@@ -78,6 +81,10 @@ static void argument_is_null(rit_node *node) {
     ANSWERS(RIT_ERR_NULL, rit_node_receive(node, NULL, bytes, 4));
     ANSWERS(RIT_ERR_NULL, rit_node_receive(node, &path, NULL, 4));
     ANSWERS(RIT_OK, rit_node_receive(node, &path, NULL, 0));
+    ANSWERS(RIT_ERR_NULL, rit_node_tcp_receive(node, NULL, bytes, 4));
+    ANSWERS(RIT_ERR_STATE, rit_node_tcp_receive(node, &path, NULL, 4));
+    ANSWERS(RIT_ERR_NULL, rit_node_tcp_writable(node, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_node_tcp_closed(node, NULL));
     ANSWERS(RIT_ERR_NULL, rit_node_receive_batch(node, NULL, bytes, 4, 2));
     ANSWERS(RIT_ERR_NULL, rit_node_receive_batch(node, &path, NULL, 4, 2));
     ANSWERS(RIT_OK, rit_node_receive_batch(node, &path, NULL, 0, 2));

@@ -27,6 +27,9 @@ static void all_answer(int32_t wanted, rit_node *node) {
     SIZED(path_info);
     ANSWERS(wanted, rit_node_receive(node, &path, bytes, 4));
     ANSWERS(wanted, rit_node_receive_batch(node, &path, bytes, 4, 2));
+    ANSWERS(wanted, rit_node_tcp_receive(node, &path, bytes, 4));
+    ANSWERS(wanted, rit_node_tcp_writable(node, &path));
+    ANSWERS(wanted, rit_node_tcp_closed(node, &path));
     ANSWERS(wanted, rit_node_timeout(node));
     ANSWERS(wanted, rit_node_poll(node));
     CHECK(rit_node_deadline(node) == UINT64_MAX);
