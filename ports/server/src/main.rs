@@ -11,9 +11,10 @@ mod serve;
 mod sockets;
 mod state;
 mod store;
+mod tls;
 
 use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -70,6 +71,13 @@ struct ServeArgs {
     /// the first, if it is free].
     #[arg(long, value_name = "PORT")]
     second_port: Option<u16>,
+    /// TCP port for nodes whose network blocks UDP, at the addresses of --listen; 0: none [default:
+    /// 443, if the system permits it]. Nodes try 443 unless they are told another.
+    #[arg(long, value_name = "PORT")]
+    tls_port: Option<u16>,
+    /// IP addresses to listen at for them instead.
+    #[arg(long, value_name = "ADDR")]
+    tls: Vec<IpAddr>,
 }
 
 /// What a process is.

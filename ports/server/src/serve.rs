@@ -25,6 +25,7 @@ use crate::error::Error;
 use crate::sockets::{Received, Run, Sockets};
 use crate::state::{State, random_seed};
 use crate::store::Store;
+use crate::tls::Tls;
 use crate::{ServeArgs, relays, wall_unix_s};
 
 /// The largest datagram that is made here.
@@ -44,6 +45,7 @@ pub(crate) struct Server {
     host: String,
     port: u16,
     sockets: Sockets,
+    tls: Tls,
     start: Instant,
     interrupt: Signal,
     terminate: Signal,
@@ -105,6 +107,8 @@ impl Server {
         let reachable = sockets.reachable().map_err(failed)?;
         let (host, port) = public.unwrap_or_else(|| (reachable.ip().to_string(), None));
         let port = port.unwrap_or(reachable.port());
+        let at = if args.tls.is_empty() { sockets.addresses() } else { args.tls.clone() };
+        let tls = Tls::start(&at, args.tls_port)?;
         let mut broker = None;
         if args.role.is_broker() {
             broker = Some(Broker::start(&state, &host, port).await?);
@@ -121,7 +125,7 @@ impl Server {
                 broker.node.set_others(found.iter().map(|path| Path { port, ..*path }).collect());
             }
             let own = Some(found).filter(|_| args.role.is_relay());
-            broker.node.set_relays(relays::all(own, &args.relay, &secret)?);
+            broker.node.set_relays(relays::all(own, tls.port(), &args.relay, &secret)?);
         }
         let relay = args.role.is_relay().then(|| {
             let (provider, rng) = (crypto::default_provider(), random_seed().map(Rng::from_seed)?);
@@ -133,7 +137,7 @@ impl Server {
         let terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let start = Instant::now();
         let _state = state;
-        Ok(Server { broker, relay, host, port, sockets, start, interrupt, terminate, _state })
+        Ok(Server { broker, relay, host, port, sockets, tls, start, interrupt, terminate, _state })
     }
 
     /// The broker's address and store, if there is one here.
@@ -171,6 +175,10 @@ impl Server {
                 () = self.sockets.receive(&mut received) => {
                     self.receive(&mut received, asks.as_ref(), &mut out);
                 }
+                Some((path, mut datagram)) = self.tls.receive() => {
+                    let size = datagram.len();
+                    self.take(path, &mut datagram, size, asks.as_ref(), &mut out);
+                }
             }
         }
         tracing::info!("stopping");
@@ -198,25 +206,37 @@ impl Server {
 
     /// Takes what came.
     fn receive(&mut self, received: &mut Received, asks: Option<&Asks>, out: &mut [u8]) {
+        while let Some(Run { from, datagrams, size }) = received.next() {
+            self.take(from, datagrams, size, asks, out);
+        }
+    }
+
+    /// Takes datagrams of `size` bytes each, the last perhaps shorter.
+    fn take(
+        &mut self,
+        from: Path,
+        datagrams: &mut [u8],
+        size: usize,
+        asks: Option<&Asks>,
+        out: &mut [u8],
+    ) {
         let now = self.now();
         if let Some(relay) = &mut self.relay {
             relay.set_clock(wall_unix_s(), now);
         }
-        while let Some(Run { from, datagrams, size }) = received.next() {
-            let mut rest = datagrams;
-            while !rest.is_empty() {
-                let taken = if self.relay.is_some() && is_relays(rest) {
-                    self.pass_on(from, rest, size, now, out)
-                } else {
-                    let len = size.min(rest.len());
-                    if let Some(broker) = &mut self.broker {
-                        broker.node.handle_datagram(from, &mut rest[..len], now);
-                    }
-                    self.drain(asks, out);
-                    len
-                };
-                rest = &mut rest[taken..];
-            }
+        let mut rest = datagrams;
+        while !rest.is_empty() {
+            let taken = if self.relay.is_some() && is_relays(rest) {
+                self.pass_on(from, rest, size, now, out)
+            } else {
+                let len = size.min(rest.len());
+                if let Some(broker) = &mut self.broker {
+                    broker.node.handle_datagram(from, &mut rest[..len], now);
+                }
+                self.drain(asks, out);
+                len
+            };
+            rest = &mut rest[taken..];
         }
     }
 
@@ -232,10 +252,10 @@ impl Server {
         let Some(relay) = &mut self.relay else { return datagrams.len() };
         let (taken, forward) = relay.handle_datagrams(from, datagrams, size, now);
         if let Some(forward) = forward {
-            self.sockets.send_run(&forward.to, &datagrams[forward.range], size);
+            send_run(&self.sockets, &self.tls, &forward.to, &datagrams[forward.range], size);
         }
         while let Some(transmit) = relay.poll_transmit(out) {
-            self.sockets.send(&transmit.path, &out[..transmit.len]);
+            send_run(&self.sockets, &self.tls, &transmit.path, &out[..transmit.len], transmit.len);
         }
         taken
     }
@@ -244,7 +264,7 @@ impl Server {
         let now = self.now();
         let (Some(broker), Some(asks)) = (&mut self.broker, asks) else { return };
         while let Some(transmit) = broker.node.poll_transmit(out, now) {
-            self.sockets.send(&transmit.path, &out[..transmit.len]);
+            send_run(&self.sockets, &self.tls, &transmit.path, &out[..transmit.len], transmit.len);
         }
         while let Some((id, query)) = broker.node.poll_ask() {
             asks.ask(id, query);
@@ -267,6 +287,14 @@ impl Server {
             }
             None => Instant::now() + IDLE,
         }
+    }
+}
+
+/// Sends, or loses, datagrams of `size` bytes each, the last perhaps shorter.
+fn send_run(sockets: &Sockets, tls: &Tls, path: &Path, datagrams: &[u8], size: usize) {
+    match path.socket {
+        Path::TLS => datagrams.chunks(size.max(1)).for_each(|datagram| tls.send(path, datagram)),
+        _ => sockets.send_run(path, datagrams, size),
     }
 }
 

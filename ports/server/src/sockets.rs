@@ -151,6 +151,14 @@ impl Sockets {
         Ok(port)
     }
 
+    /// The IP addresses of all sockets, without repetition.
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        let local = |bound: &Bound| bound.socket.local_addr().map(|address| address.ip());
+        let mut all: Vec<IpAddr> = self.sockets.iter().filter_map(|one| local(one).ok()).collect();
+        all.dedup();
+        all
+    }
+
     /// The address of the first socket, as a node can reach it: instead of "all addresses", the one
     /// this machine calls others from.
     pub(crate) fn reachable(&self) -> io::Result<SocketAddr> {
