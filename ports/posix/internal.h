@@ -1,6 +1,7 @@
 /* internal.h: what the files of this port share. Not for users of the port.
  *
- * system.c owns clock, entropy, files and the log; udp.c the node's UDP sockets; network.c own
+ * system.c owns clock, entropy, files and the log; udp.c the node's UDP sockets; tcp.c its TCP
+ * connections for where UDP is blocked; network.c own
  * addresses and that they change; portmap.c what is said to the router; loop.c the poll loop,
  * sessions and events; bridge.c listeners, connectors and the relay between TCP and streams; flow.c
  * the same between UDP and flows. Invariant: every descriptor is non-blocking and close-on-exec.
@@ -17,6 +18,8 @@
 
 #define RITP_PATHS_MAX 8       /* addresses of a broker, and own ones told to it: rit.h's limit */
 #define RITP_OWN_MAX 16        /* own addresses of a family that are looked at */
+#define RITP_TCP_MAX 8         /* connections of the node: rit.h's limit */
+#define RITP_TLS_PORT 443      /* of a broker, if the user says nothing */
 #define RITP_PINS_MAX 32       /* see struct ritp_pin */
 #define RITP_PORTMAP_LEN 60    /* the longest request to a router */
 #define RITP_ADDRESSES_MAX 4   /* addresses tried for one offered service */
@@ -88,6 +91,15 @@ struct ritp_pin {
     uint32_t ifindex; /* 0: an empty place */
 };
 
+/* A TCP connection of the node's. */
+struct ritp_tcp {
+    struct rit_path path;
+    int fd;      /* -1: an empty place */
+    int poll;    /* its place in the poll array; -1: none */
+    int is_up;   /* else it is being made */
+    int is_full; /* it took less than it was given */
+};
+
 /* The conversation with a router about one UDP port. */
 struct ritp_portmap {
     int phase;
@@ -147,6 +159,10 @@ struct rit_posix {
     int sends_no_trains, sends_one_by_one, sends_no_marks, receives_one_by_one;
     uint8_t *train_bytes;
     struct ritp_train trains[RITP_TRAINS_MAX];
+
+    /* tcp.c */
+    uint16_t tls_port;
+    struct ritp_tcp tcp[RITP_TCP_MAX];
 
     /* loop.c */
     int is_online;
@@ -208,6 +224,20 @@ void ritp_udp_close(struct rit_posix *port);
 void ritp_udp_io(struct rit_io *io);
 /* Gives the node what arrived, up to a limit; answers as the node does. */
 int ritp_udp_receive(struct rit_posix *port);
+
+/* ---- tcp.c */
+
+void ritp_tcp_io(struct rit_io *io);
+/* tls_port: of a broker; 0: the usual one. */
+void ritp_tcp_open(struct rit_posix *port, uint16_t tls_port);
+void ritp_tcp_close(struct rit_posix *port);
+/* Adds to a broker's paths those by TCP, as far as there is room; how many there are then. */
+size_t ritp_tcp_paths(const struct rit_posix *port, struct rit_path paths[RITP_PATHS_MAX],
+                      size_t count);
+/* Fills the poll array. */
+void ritp_tcp_prepare(struct rit_posix *port);
+/* Does what poll() found; answers as the node does. */
+int ritp_tcp_run(struct rit_posix *port);
 
 /* ---- network.c */
 

@@ -125,6 +125,7 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
         port->log_ctx = config->log_ctx;
         port->log_level = config->log_level != 0 ? config->log_level : RIT_LOG_WARN;
         port->udp[0] = port->udp[1] = port->news_fd = port->router_fd = -1;
+        ritp_tcp_open(port, config->tls_port);
         failed = ritp_system_open(port, config);
         if (failed == 0)
             failed = ritp_udp_open(port, config->udp_port);
@@ -197,7 +198,7 @@ int rit_posix_broker(rit_posix *port, const char *uri, const char *enrol_code) {
     failed = rit_uri_parse(uri, broker.key, host, sizeof host, &number);
     if (failed != 0)
         return failed;
-    failed = ritp_resolve(port, host, number, SOCK_DGRAM, found, RITP_PATHS_MAX, &count);
+    failed = ritp_resolve(port, host, number, SOCK_DGRAM, found, RITP_PATHS_MAX - 2, &count);
     if (failed != 0)
         return failed;
     for (i = 0; i < count; i++) {
@@ -207,7 +208,7 @@ int rit_posix_broker(rit_posix *port, const char *uri, const char *enrol_code) {
     }
     ritp_network_look(port, ritp_now_us());
     broker.paths = paths;
-    broker.path_count = count;
+    broker.path_count = ritp_tcp_paths(port, paths, count);
     broker.enrol_code = enrol_code;
     return rit_broker_connect(port->node, &broker);
 }
@@ -527,6 +528,8 @@ int ritp_is_fatal(int error) {
 static int run_node(struct rit_posix *port) {
     int failed = ritp_udp_receive(port);
 
+    if (!ritp_is_fatal(failed))
+        failed = ritp_tcp_run(port);
     if (!ritp_is_fatal(failed) && rit_node_deadline(port->node) <= ritp_now_us())
         failed = rit_node_timeout(port->node);
     return ritp_is_fatal(failed) ? failed : 0;
@@ -569,6 +572,7 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
         return failed;
     deadline_us = ritp_bridge_prepare(port, now_us);
     ritp_flow_prepare(port);
+    ritp_tcp_prepare(port);
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
     deadline_us = ritp_network_prepare(port);
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;

@@ -76,6 +76,8 @@ struct rit_posix_config {
      * cannot be punched through. 0 because it opens a port towards the internet, which somebody who
      * links this library does not expect: everything else it does goes outwards. Linux only. */
     int32_t port_mapping;
+    /* TCP port of the broker for networks that block UDP, at the addresses of its name; 0: 443. */
+    uint16_t tls_port;
 };
 
 /* Locks the state folder, opens the sockets and makes the node; the first time, its identity too.

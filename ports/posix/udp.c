@@ -193,6 +193,7 @@ void ritp_udp_close(struct rit_posix *port) {
             (void)close(port->udp[i]);
         port->udp[i] = -1;
     }
+    ritp_tcp_close(port);
     free(port->train_bytes);
     port->train_bytes = NULL;
 }
@@ -573,4 +574,5 @@ int ritp_udp_receive(struct rit_posix *port) {
 void ritp_udp_io(struct rit_io *io) {
     io->send = on_send;
     io->send_batch = on_send_batch;
+    ritp_tcp_io(io);
 }

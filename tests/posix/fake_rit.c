@@ -183,6 +183,29 @@ int32_t rit_node_receive_batch(rit_node *node, const struct rit_path *from, uint
     return RIT_OK;
 }
 
+int32_t rit_node_tcp_receive(rit_node *node, const struct rit_path *path, const uint8_t *bytes,
+                             size_t len) {
+    (void)node;
+    CHECK(path->socket == RIT_SOCKET_TLS && fake.tcp_len + len <= sizeof fake.tcp_bytes);
+    memcpy(fake.tcp_bytes + fake.tcp_len, bytes, len);
+    fake.tcp_len += len;
+    return RIT_OK;
+}
+
+int32_t rit_node_tcp_writable(rit_node *node, const struct rit_path *path) {
+    (void)node;
+    CHECK(path->socket == RIT_SOCKET_TLS);
+    fake.tcp_writables++;
+    return RIT_OK;
+}
+
+int32_t rit_node_tcp_closed(rit_node *node, const struct rit_path *path) {
+    (void)node;
+    CHECK(path->socket == RIT_SOCKET_TLS);
+    fake.tcp_closes++;
+    return RIT_OK;
+}
+
 int32_t rit_node_timeout(rit_node *node) {
     (void)node;
     fake.deadline_us = UINT64_MAX;
@@ -222,7 +245,9 @@ int32_t rit_node_network_changed(rit_node *node) {
 
 int32_t rit_broker_connect(rit_node *node, const struct rit_broker *broker) {
     (void)node;
-    CHECK(broker->path_count > 0);
+    CHECK(broker->path_count > 0 && broker->path_count <= 8);
+    fake.broker_count = broker->path_count;
+    memcpy(fake.broker_paths, broker->paths, broker->path_count * sizeof *broker->paths);
     (void)snprintf(fake.code, sizeof fake.code, "%s",
                    broker->enrol_code != NULL ? broker->enrol_code : "");
     return RIT_OK;

@@ -79,6 +79,11 @@ struct fake {
     uint8_t last_datagram[2048];
     size_t last_len;
     struct rit_path last_from;
+    uint8_t tcp_bytes[65536]; /* received by TCP */
+    size_t tcp_len;
+    unsigned tcp_writables, tcp_closes;
+    size_t broker_count;
+    struct rit_path broker_paths[8];
     size_t path_count;
     unsigned path_sets; /* told by rit_node_set_local_paths */
     struct rit_path paths[8];
