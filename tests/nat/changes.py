@@ -127,6 +127,17 @@ def test_udp_blocked(world):
     cast.page()
 
 
+def test_udp_blocked_for_long(world):
+    """UDP is blocked under a download, which goes on by TCP with TLS, and allowed again."""
+    expected("tcp")
+    cast, transfer = download(world)
+    cast.user.block_udp()
+    transfer.stall(6)
+    cast.user.block_udp(False)
+    transfer.finish()
+    cast.page()
+
+
 def test_broker_killed(world):
     """Without a broker the download ends well; a new one, with the old state, introduces again."""
     cast, transfer = download(world)

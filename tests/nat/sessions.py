@@ -4,7 +4,7 @@ import re
 import time
 
 from expect import EXPECT, SITES, expected, missing
-from harness import check, wait_until
+from harness import check, sha256_of, wait_until
 from people import PAGE, Cast, Stage
 
 PATIENCE_S = 15
@@ -104,12 +104,32 @@ def test_same_numbers(world):
 
 def test_no_udp(world):
     """The user's network lets no UDP through at all."""
+    without_udp(world, "user")
+
+
+def test_no_udp_at_device(world):
+    """The device's does."""
+    without_udp(world, "home")
+
+
+def without_udp(world, blocked):
+    """A page and a download come all the same, by TCP with TLS."""
     expected("tcp")
-    cast = Cast(world, ("masquerade",))
-    cast.user.block_udp()
+    cast = Cast(world, ("masquerade",), ("masquerade",), big=20_000_000)
+    getattr(cast, blocked).block_udp()
+    start = time.monotonic()
     cast.start_device()
     cast.reach = cast.start_user()
     cast.page()
+    paged = time.monotonic()
+    copy = world.folder / "copy"
+    with cast.user.host:
+        got = world.curl(cast.reach.at["web"], "big.bin", "-o", copy, seconds=60)
+    check(got.returncode == 0, f"curl: {got.stderr}")
+    check(sha256_of(copy) == sha256_of(cast.web.root / "big.bin"), "it differs")
+    up, down = (cast.lab.traffic(blocked)[way][0] for way in ("up", "down"))
+    print(f"   the page {paged - start:.1f} s after the programs' start, 20 MB in "
+          f"{time.monotonic() - paged:.1f} s; {up} and {down} datagrams by UDP")
 
 
 def test_search(world):
