@@ -22,7 +22,7 @@ SIZES = (64, 1280)
 # Of one channel behind each other: each alone, and as they come where a flow is bulk.
 RUNS = {1: "each alone", 16: "in runs of 16"}
 # Below this it was not the forwarder that was measured, but its load.
-BUSY_MIN, TRIES = 0.95, 5
+BUSY_MIN, TRIES = 0.95, 10
 PLAIN = "plain forwarder"
 
 
