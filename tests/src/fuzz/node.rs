@@ -1,22 +1,25 @@
-//! Fuzz body over whole nodes: a node, its broker, and two peers without manners who hold valid
-//! keys, all driven by one script of datagrams, times, commands and answers of the store.
+//! Fuzz body over whole nodes: a node, its broker, a relay, and two peers without manners who hold
+//! valid keys, all driven by one script of datagrams, times, commands and answers of the store.
 //!
 //! The script is read byte by byte, so that a small change of it stays a small change of what
 //! happens. Checked: no panic, polls come to an end, timers do not stand still, buffers stay
 //! bounded, a stranger is never answered.
 
 use crate::sim::raw_peer::RawPeer;
-use rit_core::base::{ContactId, Ecn, Path, PublicKey, Side, Time};
+use rit_core::base::{ContactId, Ecn, Path, PublicKey, Rng, Side, Time};
 use rit_core::broker::{Answer, AskId};
 use rit_core::crypto::{self, Ed25519Signer, Secret, Signer, broker_contact};
 use rit_core::handshake::Contact;
 use rit_core::node::{
     BrokerAddress, BrokerNode, Config, Event, FlowHandle, Node, ServiceId, SessionId, StreamHandle,
 };
+use rit_core::relay::{Limits, Relay};
+use rit_core::trust::{issue_relay_token, relay_end_key};
 use rit_core::tunnel::Refusal;
 use rit_core::wire::codec::{Reader, Writer};
 use rit_core::wire::frame;
-use rit_core::wire::message::{ContactKey, Message, SERVICE_UDP, ServiceInfo};
+use rit_core::wire::message::{ContactKey, Message, RelayOffer, SERVICE_UDP, ServiceInfo};
+use rit_core::wire::relay::{ChannelId, Claims};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +34,7 @@ const NODE: u8 = 1;
 const BROKER: u8 = 2;
 const LIAR: u8 = 3;
 const CALLER: u8 = 4;
+const RELAY: u8 = 5;
 const STRANGER: u8 = 9;
 
 fn path(n: u8) -> Path {
@@ -40,6 +44,8 @@ fn path(n: u8) -> Path {
 struct Stage {
     node: Node,
     broker: BrokerNode,
+    /// Of the liar's offers.
+    relay: Relay,
     /// Poses as the node's broker, with the key of one.
     liar: RawPeer,
     /// Calls the true broker, and once introduced the node.
@@ -93,6 +99,19 @@ fn contact_of(key: &PublicKey) -> Contact {
     Contact { id, key }
 }
 
+fn relay_secret() -> Secret {
+    Secret::new([8; 32])
+}
+
+/// The node's end of a channel of the relay, which is also said to be where nobody is.
+fn relay_offer(side: Side, n: u8) -> RelayOffer {
+    let (channel, provider) = (ChannelId([n; 8]), crypto::default_provider());
+    let claims = Claims { channel, side, rate: n & 15, expires_min: 9, node: [1; 8] };
+    let token = issue_relay_token(provider, &relay_secret(), &claims);
+    let key = ContactKey(*relay_end_key(provider, &relay_secret(), &token).as_bytes());
+    RelayOffer { paths: vec![path(RELAY), path(RELAY + 1)], token, key }
+}
+
 /// The session contact that the liar hands out.
 fn session_contact() -> Contact {
     Contact { id: ContactId([5; 8]), key: Secret::new([6; 32]) }
@@ -119,9 +138,12 @@ impl Stage {
         let udp = ServiceInfo { kind: SERVICE_UDP, ..service.clone() };
         let services = vec![node.service_add(service, now).expect("there is room")];
         node.service_add(udp, now).expect("the kinds do not mix");
+        let (limits, rng) = (Limits::default(), Rng::from_seed([13; 32]));
+        let relay = Relay::new(provider, relay_secret(), limits, rng, 0, now);
         Stage {
             node,
             broker,
+            relay,
             liar,
             caller,
             flying: VecDeque::new(),
@@ -172,6 +194,12 @@ impl Stage {
             BROKER => self.broker.handle_datagram(path(from), bytes, self.now),
             LIAR => self.liar.handle_datagram(bytes),
             CALLER => self.caller.handle_datagram(bytes),
+            RELAY => {
+                let forward = self.relay.handle_datagram(path(from), bytes, self.now);
+                if let Some(forward) = forward {
+                    self.fly(RELAY, forward.to.ip[15], bytes[forward.range].to_vec());
+                }
+            }
             _ => {}
         }
     }
@@ -211,6 +239,7 @@ impl Stage {
             let node = self.node.poll_transmit(&mut buf, self.now).map(|t| (NODE, t));
             let sent =
                 node.or_else(|| self.broker.poll_transmit(&mut buf, self.now).map(|t| (BROKER, t)));
+            let sent = sent.or_else(|| self.relay.poll_transmit(&mut buf).map(|t| (RELAY, t)));
             let Some((from, transmit)) = sent else { break };
             if transmit.path == path(STRANGER) {
                 // A fuzzer sees what is compared, connection IDs of forgotten connections too. Who
@@ -301,6 +330,7 @@ impl Stage {
         let (what, a) = (r.u8().ok()?, r.u8().ok()?);
         let contact = session_contact();
         let node_key = self.node.public_key();
+        let role = if what % 9 == 3 { Side::Responder } else { Side::Initiator };
         let message = match what % 9 {
             0 => Message::Welcome {
                 observed: path(NODE),
@@ -312,14 +342,14 @@ impl Stage {
             2 => Message::Refused { request: u32::from(a), reason: refuse_reason(a) },
             3 | 4 => Message::Offer {
                 request: u32::from(a & 0x0f),
-                role: if what % 9 == 3 { Side::Responder } else { Side::Initiator },
+                role,
                 contact_id: contact.id,
                 contact_key: ContactKey(*contact.key.as_bytes()),
                 lifetime_s: u32::from(a),
                 peer: if a & 0x10 == 0 { self.caller.public_key() } else { PublicKey([a; 32]) },
                 candidates: vec![path(CALLER), path(a | 0x40)],
                 services: Vec::new(),
-                relays: vec![],
+                relays: (0..a >> 5 & 3).map(|n| relay_offer(role, a.wrapping_add(n))).collect(),
                 mapping: 0,
             },
             5 => Message::Hello {
@@ -357,10 +387,12 @@ impl Stage {
         self.now = self.now + duration;
         self.node.handle_timeout(self.now);
         self.broker.handle_timeout(self.now);
+        self.relay.handle_timeout(self.now);
     }
 
     fn next_due(&self) -> Option<Time> {
-        [self.node.poll_timeout(), self.broker.poll_timeout()].into_iter().flatten().min()
+        let nodes = [self.node.poll_timeout(), self.broker.poll_timeout()];
+        nodes.into_iter().chain([self.relay.poll_timeout()]).flatten().min()
     }
 
     fn wake(&mut self) {
@@ -389,6 +421,11 @@ impl Stage {
         let (what, a, now) = (r.u8().ok()?, r.u8().ok()?, self.now);
         let key = if a & 1 == 0 { self.caller.public_key() } else { PublicKey([a; 32]) };
         let session = pick(&self.sessions, a).unwrap_or(SessionId(u64::from(a)));
+        if what >= 240 {
+            // All ways are asked anew.
+            self.node.network_changed(now);
+            return Some(());
+        }
         match what % 9 {
             0 => self.sessions.extend(self.node.session_open(key, now)),
             1 => drop(self.node.session_close(session, u64::from(a), now)),
@@ -425,6 +462,13 @@ impl Stage {
         let mut buf = vec![a; usize::from(a) * 32];
         let node = &mut self.node;
         match what % 10 {
+            _ if what >= 190 => {
+                let at = now + 64 * Duration::from_millis(a.into());
+                let _ = node.stream_set_deadline(stream, Some(at).filter(|_| a > 0), now);
+            }
+            _ if what >= 180 => {
+                let _ = node.stream_set_priority(stream, a >> 4, a & 1 == 0, now);
+            }
             0 => {
                 let session = pick(&self.sessions, a)?;
                 self.streams.extend(node.stream_open(session, "web", now));
