@@ -183,11 +183,6 @@ impl Sockets {
         std::future::poll_fn(|context| self.poll_receive(context, received)).await;
     }
 
-    /// Sends, or loses, a datagram.
-    pub(crate) fn send(&self, path: &Path, datagram: &[u8]) {
-        self.send_run(path, datagram, datagram.len());
-    }
-
     /// Sends, or loses, datagrams of `size` bytes each, end to end, the last perhaps shorter.
     pub(crate) fn send_run(&self, path: &Path, datagrams: &[u8], size: usize) {
         let mut address = path.socket_addr();
@@ -284,7 +279,7 @@ mod tests {
                 while let Some(run) = received.next() {
                     assert_eq!(run.from.socket_addr(), client.local_addr().unwrap());
                     came.push(run.datagrams.to_vec());
-                    sockets.send(&run.from, b"pong");
+                    sockets.send_run(&run.from, b"pong", 4);
                     let (_, from) = client.recv_from(&mut [0; 16]).await.unwrap();
                     assert_eq!(from, called);
                 }
@@ -319,7 +314,7 @@ mod tests {
             assert_eq!(came, sent.chunks(size).map(<[u8]>::to_vec).collect::<Vec<_>>());
         }
         a.send_run(&to, &[], 0);
-        a.send(&to, b"end");
+        a.send_run(&to, b"end", 3);
         while received.next().is_none_or(|run| run.datagrams != b"end") {
             b.receive(&mut received).await;
         }
@@ -335,7 +330,7 @@ mod tests {
             let Ok(client) = UdpSocket::bind((any, 0)).await else { continue };
             client.send_to(b"ping", (any, port)).await.unwrap();
             sockets.receive(&mut received).await;
-            sockets.send(&received.next().unwrap().from, b"pong");
+            sockets.send_run(&received.next().unwrap().from, b"pong", 4);
             assert_eq!(client.recv(&mut buf).await.unwrap(), 4);
         }
     }
