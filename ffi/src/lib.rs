@@ -24,7 +24,7 @@ pub mod service;
 pub mod session;
 pub mod stream;
 pub mod flow;
-mod text;
+pub mod text;
 mod args;
 #[cfg(all(not(feature = "std"), target_os = "none"))]
 mod firmware;

@@ -428,7 +428,7 @@ fn a_contact_offered_again_takes_the_place_of_the_first() {
             peer: user,
             candidates: vec![],
             services: vec![],
-            relays: vec![RelayOffer { paths: vec![relay], token, key }],
+            relays: vec![RelayOffer { paths: vec![relay], tls: vec![], token, key }],
             mapping: 0,
         };
         world.nodes[device].on_session_message(offer, world.now);

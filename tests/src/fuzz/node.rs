@@ -109,7 +109,7 @@ fn relay_offer(side: Side, n: u8) -> RelayOffer {
     let claims = Claims { channel, side, rate: n & 15, expires_min: 9, node: [1; 8] };
     let token = issue_relay_token(provider, &relay_secret(), &claims);
     let key = ContactKey(*relay_end_key(provider, &relay_secret(), &token).as_bytes());
-    RelayOffer { paths: vec![path(RELAY), path(RELAY + 1)], token, key }
+    RelayOffer { paths: vec![path(RELAY), path(RELAY + 1)], tls: Vec::new(), token, key }
 }
 
 /// The session contact that the liar hands out.
