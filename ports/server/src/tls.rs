@@ -29,8 +29,10 @@ pub(crate) const DEFAULT_PORT: u16 = 443;
 const CONNECTIONS_MAX: usize = 10_000;
 /// Those of one IPv4 address, or IPv6 network of 64 bits: there may be many nodes behind it.
 const CONNECTIONS_OF_ONE_MAX: usize = 256;
-/// Datagrams that wait for one connection.
-const QUEUE_LEN: usize = 64;
+/// Datagrams that wait for one connection: some trains of a fast sender.
+const QUEUE_LEN: usize = 512;
+/// Those that its carrier is given at once: it has room for them.
+const TAKEN_MAX: usize = 32;
 /// Datagrams of all connections that wait for the loop.
 const ARRIVED_LEN: usize = 1024;
 /// Bytes read at once.
@@ -190,9 +192,11 @@ async fn serve(stream: TcpStream, path: Path, mut queue: mpsc::Receiver<Vec<u8>>
             };
             tokio::select! {
                 () = tokio::time::sleep_until(sleep.into()) => carrier.handle_timeout(now()),
-                Some(out) = queue.recv() => {
+                // What the connection does not take yet waits in the queue.
+                Some(out) = queue.recv(), if !has_output => {
                     carrier.send_datagram(&out, now());
-                    while let Ok(out) = queue.try_recv() {
+                    for _ in 1..TAKEN_MAX {
+                        let Ok(out) = queue.try_recv() else { break };
                         carrier.send_datagram(&out, now());
                     }
                 }
