@@ -16,7 +16,7 @@ echo "building librit.a ($profile)"
 cargo build --locked --manifest-path "$root/Cargo.toml" -p rit-ffi --profile "$profile"
 mkdir -p "$out"
 flags="-std=c99 -Wall -Wextra -Wpedantic -Wconversion -O2 -g ${CFLAGS:-}"
-port="$root/ports/posix/system.c $root/ports/posix/udp.c $root/ports/posix/network.c $root/ports/posix/portmap.c $root/ports/posix/bridge.c $root/ports/posix/flow.c $root/ports/posix/loop.c"
+port="$root/ports/posix/system.c $root/ports/posix/udp.c $root/ports/posix/sockets.c $root/ports/posix/network.c $root/ports/posix/portmap.c $root/ports/posix/bridge.c $root/ports/posix/flow.c $root/ports/posix/loop.c"
 for name in device reach minimal; do
     echo "building $name"
     sources="$root/examples-c/$name.c"

@@ -1,9 +1,10 @@
 /* internal.h: what the files of this port share. Not for users of the port.
  *
- * system.c owns clock, entropy, files and the log; udp.c the node's UDP sockets; network.c own
- * addresses and that they change; portmap.c what is said to the router; loop.c the poll loop,
- * sessions and events; bridge.c listeners, connectors and the relay between TCP and streams; flow.c
- * the same between UDP and flows. Invariant: every descriptor is non-blocking and close-on-exec.
+ * system.c owns clock, entropy, files and the log; udp.c the node's UDP sockets; sockets.c those
+ * that it has for a while; network.c own addresses and that they change; portmap.c what is said to
+ * the router; loop.c the poll loop, sessions and events; bridge.c listeners, connectors and the
+ * relay between TCP and streams; flow.c the same between UDP and flows. Invariant: every descriptor
+ * is non-blocking and close-on-exec.
  */
 #ifndef RIT_POSIX_INTERNAL_H
 #define RIT_POSIX_INTERNAL_H
@@ -23,6 +24,7 @@
 #define RITP_EVENTS_MAX 128    /* see rit_posix_next */
 #define RITP_BUFFER 131072     /* relayed at once in each direction of a connection */
 #define RITP_HASH 4096         /* buckets; a power of two */
+#define RITP_SOCKETS_MAX 512   /* numbers of sockets beside the node's own */
 #define RITP_NEVER UINT64_MAX
 
 struct ritp_address {
@@ -88,6 +90,17 @@ struct ritp_pin {
     uint32_t ifindex; /* 0: an empty place */
 };
 
+/* A UDP socket beside the node's own. */
+struct ritp_socket {
+    uint16_t number;          /* rit_path.socket */
+    int which;                /* 0: IPv4, 1: IPv6 */
+    int fd;
+    int poll;                 /* its place in the poll array; -1: none */
+    int is_ready, was_heard;  /* may have datagrams; ever had */
+    int is_dead;              /* to be closed */
+    uint64_t sent_us;
+};
+
 /* The conversation with a router about one UDP port. */
 struct ritp_portmap {
     int phase;
@@ -148,6 +161,10 @@ struct rit_posix {
     uint8_t *train_bytes;
     struct ritp_train trains[RITP_TRAINS_MAX];
 
+    /* sockets.c */
+    struct ritp_socket *sockets; /* compact, in no order; NULL: there is none */
+    size_t socket_count;
+
     /* loop.c */
     int is_online;
     int has_more; /* work was left over: do not wait */
@@ -206,8 +223,24 @@ int ritp_udp_open(struct rit_posix *port, uint16_t number);
 int ritp_udp_reopen(struct rit_posix *port);
 void ritp_udp_close(struct rit_posix *port);
 void ritp_udp_io(struct rit_io *io);
-/* Gives the node what arrived, up to a limit; answers as the node does. */
-int ritp_udp_receive(struct rit_posix *port);
+/* A socket of IPv4 (which 0) or IPv6 (1) at a port; 0: any, which is said then. -1 and errno. */
+int ritp_udp_socket(int which, uint16_t *number);
+/* Gives the node what arrived at the socket with this number, up to a limit; answers as it does. */
+int ritp_udp_receive(struct rit_posix *port, int fd, uint16_t number, int *is_ready);
+
+/* ---- sockets.c */
+
+/* The one with this number, opened if it has to be; -1: there is none. */
+int ritp_socket_for(struct rit_posix *port, uint16_t number, int which);
+/* It has to be opened again. */
+void ritp_socket_is_dead(struct rit_posix *port, uint16_t number);
+/* Fills the poll array; when one is to be closed. */
+int ritp_sockets_prepare(struct rit_posix *port, uint64_t now_us, uint64_t *wake_us);
+/* What poll() found. */
+void ritp_sockets_look(struct rit_posix *port);
+/* Gives the node what arrived, up to a limit for each; answers as the node does. */
+int ritp_sockets_receive(struct rit_posix *port);
+void ritp_sockets_close(struct rit_posix *port);
 
 /* ---- network.c */
 

@@ -169,6 +169,7 @@ void rit_posix_free(rit_posix *port) {
         port->peers = next;
     }
     rit_node_free(port->node);
+    ritp_sockets_close(port);
     ritp_udp_close(port);
     ritp_system_close(port);
     free(port->polls);
@@ -525,31 +526,11 @@ int ritp_is_fatal(int error) {
 
 /* Takes what arrived on the UDP sockets, and lets the node do what is due. */
 static int run_node(struct rit_posix *port) {
-    int failed = ritp_udp_receive(port);
+    int failed = ritp_sockets_receive(port);
 
     if (!ritp_is_fatal(failed) && rit_node_deadline(port->node) <= ritp_now_us())
         failed = rit_node_timeout(port->node);
     return ritp_is_fatal(failed) ? failed : 0;
-}
-
-static int add_udp(struct rit_posix *port) {
-    int i;
-
-    for (i = 0; i < 2; i++) {
-        port->udp_poll[i] = port->udp[i] >= 0 ? ritp_poll_add(port, port->udp[i], POLLIN) : -1;
-        if (port->udp[i] >= 0 && port->udp_poll[i] < 0)
-            return RIT_ERR_NOMEM;
-    }
-    return 0;
-}
-
-static void look_at_udp(struct rit_posix *port) {
-    int i;
-
-    for (i = 0; i < 2; i++) {
-        if (port->udp_poll[i] >= 0 && port->polls[port->udp_poll[i]].revents != 0)
-            port->udp_is_ready[i] = 1;
-    }
 }
 
 int rit_posix_step(rit_posix *port, int timeout_ms) {
@@ -564,9 +545,10 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
         return failed;
     wake_us = open_sessions(port, now_us);
     port->poll_count = 0;
-    failed = add_udp(port);
+    failed = ritp_sockets_prepare(port, now_us, &deadline_us);
     if (failed != 0)
         return failed;
+    wake_us = deadline_us < wake_us ? deadline_us : wake_us;
     deadline_us = ritp_bridge_prepare(port, now_us);
     ritp_flow_prepare(port);
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
@@ -575,7 +557,7 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
     deadline_us = rit_node_deadline(port->node);
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
     /* What is waiting to be fetched is not waited upon. */
-    if (port->event_count > 0 || port->udp_is_ready[0] || port->udp_is_ready[1])
+    if (port->event_count > 0)
         port->has_more = 1;
     timeout_ms = wait_ms(port, wake_us, now_us, timeout_ms);
     if (poll(port->polls, (nfds_t)port->poll_count, timeout_ms) < 0) {
@@ -584,7 +566,7 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
         ritp_log(port, RIT_LOG_ERROR, "poll: %s", strerror(errno));
         return RIT_POSIX_ERR_SYSTEM;
     }
-    look_at_udp(port);
+    ritp_sockets_look(port);
     ritp_network_run(port, ritp_now_us());
     failed = run_node(port);
     if (failed == 0) {

@@ -1,9 +1,10 @@
-/* udp.c: the two UDP sockets, many datagrams in one call of the system, and their ECN codepoints.
+/* udp.c: UDP sockets, many datagrams in one call of the system, and their ECN codepoints.
  *
- * Owns sockets (IPv4 and IPv6; the IPv6 one takes no IPv4) and the buffers that datagrams arrive
- * in: RITP_TRAINS_MAX of 64 KiB, 512 KiB in all. Where the kernel has UDP_SEGMENT and UDP_GRO (Linux
- * 4.18 and 5.0), a train of datagrams passes its network stack once; where it has sendmmsg and
- * recvmmsg, many are one call; where it has neither, each goes by itself, with the same result.
+ * Owns the two sockets that the node is known by (IPv4 and IPv6; the IPv6 one takes no IPv4) and
+ * the buffers that datagrams arrive in: RITP_TRAINS_MAX of 64 KiB, 512 KiB in all. Where the kernel
+ * has UDP_SEGMENT and UDP_GRO (Linux 4.18 and 5.0), a train of datagrams passes its network stack
+ * once; where it has sendmmsg and recvmmsg, many are one call; where it has neither, each goes by
+ * itself, with the same result.
  */
 #define _GNU_SOURCE /* struct in6_addr's names, UDP_SEGMENT, sendmmsg, recvmmsg */
 
@@ -117,7 +118,7 @@ static void take_interfaces(int fd, int which) {
     (void)which;
 }
 
-static int open_udp(struct rit_posix *port, int which, uint16_t number) {
+int ritp_udp_socket(int which, uint16_t *number) {
     struct rit_path own;
     struct sockaddr_storage at;
     socklen_t len = sizeof at;
@@ -128,7 +129,7 @@ static int open_udp(struct rit_posix *port, int which, uint16_t number) {
     memset(&own, 0, sizeof own);
     if (which == 0)
         own.ip[10] = own.ip[11] = 0xff; /* any IPv4 address, mapped */
-    own.port = number;
+    own.port = *number;
     len = ritp_address_from_path(&at, &own);
     if (ritp_prepare_fd(fd) != 0 ||
         (which == 1 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0) ||
@@ -149,12 +150,21 @@ static int open_udp(struct rit_posix *port, int which, uint16_t number) {
     enlarge(fd, SO_SNDBUF, -1);
 #endif
     ritp_path_from_address(&own, &at);
-    port->udp[which] = fd;
-    port->udp_port[which] = own.port;
-    return 0;
+    *number = own.port;
+    return fd;
 failed:
     (void)close(fd);
     return -1;
+}
+
+static int open_udp(struct rit_posix *port, int which, uint16_t number) {
+    int fd = ritp_udp_socket(which, &number);
+
+    if (fd < 0)
+        return -1;
+    port->udp[which] = fd;
+    port->udp_port[which] = number;
+    return 0;
 }
 
 int ritp_udp_open(struct rit_posix *port, uint16_t number) {
@@ -307,8 +317,9 @@ static void address(struct rit_posix *port, const struct rit_path *to, const uin
     (void)port;
 }
 
-static int socket_for(const struct rit_posix *port, const struct envelope *envelope) {
-    return port->udp[envelope->at.ss_family == AF_INET ? 0 : 1];
+static int socket_for(struct rit_posix *port, const struct rit_path *to,
+                      const struct envelope *envelope) {
+    return ritp_socket_for(port, to->socket, envelope->at.ss_family == AF_INET ? 0 : 1);
 }
 
 /* Whether the call itself is what the system refused, and will be next time: the kernel is old, or
@@ -324,8 +335,9 @@ static int is_dead(int error) {
 }
 
 /* -1 for a datagram that did not leave, after a look why. */
-static int32_t not_sent(struct rit_posix *port) {
-    port->has_dead_socket |= is_dead(errno);
+static int32_t not_sent(struct rit_posix *port, const struct rit_path *to) {
+    if (is_dead(errno))
+        ritp_socket_is_dead(port, to->socket);
     return -1;
 }
 
@@ -336,14 +348,14 @@ static int32_t on_send(void *ctx, const struct rit_path *to, const uint8_t *pkt,
     int fd;
 
     address(port, to, pkt, len, &message, &envelope);
-    fd = socket_for(port, &envelope);
+    fd = socket_for(port, to, &envelope);
     if (fd < 0)
         return -1;
     if (message.msg_controllen != 0) {
         if (sendmsg(fd, &message, MSG_NOSIGNAL) >= 0)
             return 0;
         if (!is_refusal(errno) || to->ecn == 0 || port->sends_no_marks)
-            return not_sent(port);
+            return not_sent(port, to);
         port->sends_no_marks = 1;
         ritp_log(port, RIT_LOG_INFO, "no ECN: %s", strerror(errno));
         if (to->ifindex != 0)
@@ -351,7 +363,7 @@ static int32_t on_send(void *ctx, const struct rit_path *to, const uint8_t *pkt,
     }
     /* Full buffers count as loss on the way, which is what the sender is to slow down for. */
     if (sendto(fd, pkt, len, MSG_NOSIGNAL, message.msg_name, message.msg_namelen) < 0)
-        return not_sent(port);
+        return not_sent(port, to);
     return 0;
 }
 
@@ -365,7 +377,7 @@ static int send_train(struct rit_posix *port, const struct rit_path *to, const u
     int fd;
 
     address(port, to, pkts, len, &message, &envelope);
-    fd = socket_for(port, &envelope);
+    fd = socket_for(port, to, &envelope);
     if (fd < 0) {
         errno = EAFNOSUPPORT;
         return -1;
@@ -391,7 +403,7 @@ static size_t send_many(struct rit_posix *port, const struct rit_path *to, const
         address(port, to, pkts + from, next, &messages[count].msg_hdr, &envelopes[count]);
         from += next;
     }
-    sent = sendmmsg(socket_for(port, &envelopes[0]), messages, count, MSG_NOSIGNAL);
+    sent = sendmmsg(socket_for(port, to, &envelopes[0]), messages, count, MSG_NOSIGNAL);
     if (sent <= 0)
         return 0;
     return (unsigned)sent == count ? from : (size_t)sent * size;
@@ -412,7 +424,7 @@ static int32_t on_send_batch(void *ctx, const struct rit_path *to, const uint8_t
             port->sends_no_trains = 1;
             ritp_log(port, RIT_LOG_INFO, "no UDP_SEGMENT: %s", strerror(errno));
         } else if (errno != EMSGSIZE) {
-            return not_sent(port); /* what the sender is to slow down for, as in on_send */
+            return not_sent(port, to); /* what the sender is to slow down for, as in on_send */
         }
     }
 #endif
@@ -546,31 +558,33 @@ static int receive_trains(struct rit_posix *port, int fd) {
     return 1;
 }
 
-int ritp_udp_receive(struct rit_posix *port) {
-    int which, failed = RIT_OK;
+int ritp_udp_receive(struct rit_posix *port, int fd, uint16_t number, int *is_ready) {
+    int left = TRAINS_IN_STEP, failed = RIT_OK;
 
-    for (which = 0; which < 2; which++) {
-        int left = TRAINS_IN_STEP;
-        while (left > 0 && port->udp_is_ready[which]) {
-            int i, count = receive_trains(port, port->udp[which]);
-            if (count < 0 && is_dead(errno))
-                port->has_dead_socket = 1;
-            left -= count > 0 ? count : 1;
-            /* Fewer than could be are all there were; poll() tells of more. */
-            if (count < 0 ? errno != EINTR : count < RITP_TRAINS_MAX && !port->receives_one_by_one)
-                port->udp_is_ready[which] = 0;
-            for (i = 0; i < count && !ritp_is_fatal(failed); i++) {
-                struct ritp_train *train = &port->trains[i];
-                if (train->len > 0)
-                    failed = rit_node_receive_batch(port->node, &train->from, train->bytes,
-                                                    train->len, train->size);
-            }
+    while (left > 0 && *is_ready && !ritp_is_fatal(failed)) {
+        int i, count = receive_trains(port, fd);
+        int error = errno;
+        left -= count > 0 ? count : 1;
+        /* Fewer than could be are all there were; poll() tells of more. */
+        if (count < 0 ? error != EINTR : count < RITP_TRAINS_MAX && !port->receives_one_by_one)
+            *is_ready = 0;
+        for (i = 0; i < count && !ritp_is_fatal(failed); i++) {
+            struct ritp_train *train = &port->trains[i];
+            train->from.socket = number;
+            if (train->len > 0)
+                failed = rit_node_receive_batch(port->node, &train->from, train->bytes,
+                                                train->len, train->size);
+        }
+        if (count < 0 && is_dead(error)) {
+            ritp_socket_is_dead(port, number);
+            break;
         }
     }
     return failed;
 }
 
 void ritp_udp_io(struct rit_io *io) {
+    io->sockets = RITP_SOCKETS_MAX;
     io->send = on_send;
     io->send_batch = on_send_batch;
 }

@@ -7,7 +7,7 @@ from harness import HERE, check, wait_until
 from netns import Namespace, command
 
 ROOT = HERE.parent.parent
-PARTS = ("system", "udp", "network", "portmap", "bridge", "flow", "loop")
+PARTS = ("system", "udp", "sockets", "network", "portmap", "bridge", "flow", "loop")
 
 
 class Host:

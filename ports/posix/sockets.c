@@ -1,0 +1,168 @@
+/* sockets.c: the UDP sockets beside the two that the node is known by, and what all are polled for.
+ *
+ * Owns which further sockets are open (rit_path.socket: 1 to RITP_SOCKETS_MAX, of either family):
+ * opened when first sent from, closed when they are not used any more. Invariant: none of them has
+ * a descriptor in the upper half of what the process may have; those are for everything else.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define USED_US 150000000u  /* nothing was sent from it for so long: longer than NATs remember */
+#define HEARD_US 60000000u  /* the same where nothing ever arrived */
+#define ROOM (2 * RITP_SOCKETS_MAX) /* a number has a socket of each family */
+
+static struct ritp_socket *find(struct rit_posix *port, uint16_t number, int which) {
+    size_t i;
+
+    for (i = 0; i < port->socket_count; i++) {
+        if (port->sockets[i].number == number && port->sockets[i].which == which)
+            return &port->sockets[i];
+    }
+    return NULL;
+}
+
+/* A full table of descriptors would stop the whole process. */
+static int is_too_high(int fd) {
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+           (limit.rlim_cur != RLIM_INFINITY && (rlim_t)fd >= limit.rlim_cur / 2);
+}
+
+static struct ritp_socket *add(struct rit_posix *port, uint16_t number, int which) {
+    struct ritp_socket *added;
+    uint16_t at = 0;
+    int fd;
+
+    if (port->sockets == NULL)
+        port->sockets = calloc(ROOM, sizeof *port->sockets);
+    if (port->sockets == NULL || port->socket_count == ROOM)
+        return NULL;
+    fd = ritp_udp_socket(which, &at);
+    if (fd >= 0 && is_too_high(fd)) {
+        (void)close(fd);
+        fd = -1;
+    }
+    if (fd < 0)
+        return NULL;
+    added = &port->sockets[port->socket_count++];
+    added->number = number;
+    added->which = which;
+    added->fd = fd;
+    added->poll = -1;
+    added->is_ready = added->was_heard = added->is_dead = 0;
+    return added;
+}
+
+/* The last takes its place. */
+static void drop(struct rit_posix *port, struct ritp_socket *dropped) {
+    (void)close(dropped->fd);
+    *dropped = port->sockets[--port->socket_count];
+}
+
+int ritp_socket_for(struct rit_posix *port, uint16_t number, int which) {
+    struct ritp_socket *found;
+
+    if (number == 0)
+        return port->udp[which];
+    if (number > RITP_SOCKETS_MAX)
+        return -1;
+    found = find(port, number, which);
+    if (found == NULL)
+        found = add(port, number, which);
+    if (found == NULL)
+        return -1;
+    found->sent_us = ritp_now_us();
+    return found->fd;
+}
+
+void ritp_socket_is_dead(struct rit_posix *port, uint16_t number) {
+    int which;
+
+    if (number == 0)
+        port->has_dead_socket = 1;
+    for (which = 0; number != 0 && which < 2; which++) {
+        struct ritp_socket *dead = find(port, number, which);
+        if (dead != NULL)
+            dead->is_dead = 1; /* somebody may be reading from it just now */
+    }
+}
+
+/* Closes what is not used any more; when there will be more of it. */
+static uint64_t close_unused(struct rit_posix *port, uint64_t now_us) {
+    uint64_t wake_us = RITP_NEVER;
+    size_t i = port->socket_count;
+
+    while (i-- > 0) {
+        struct ritp_socket *own = &port->sockets[i];
+        uint64_t until_us = own->sent_us + (own->was_heard ? USED_US : HEARD_US);
+        if (until_us <= now_us || own->is_dead)
+            drop(port, own);
+        else if (until_us < wake_us)
+            wake_us = until_us;
+    }
+    if (port->socket_count == 0) {
+        free(port->sockets);
+        port->sockets = NULL;
+    }
+    return wake_us;
+}
+
+int ritp_sockets_prepare(struct rit_posix *port, uint64_t now_us, uint64_t *wake_us) {
+    size_t i;
+
+    *wake_us = close_unused(port, now_us);
+    for (i = 0; i < 2; i++) {
+        port->udp_poll[i] = port->udp[i] >= 0 ? ritp_poll_add(port, port->udp[i], POLLIN) : -1;
+        if (port->udp[i] >= 0 && port->udp_poll[i] < 0)
+            return RIT_ERR_NOMEM;
+        port->has_more |= port->udp_is_ready[i];
+    }
+    for (i = 0; i < port->socket_count; i++) {
+        struct ritp_socket *own = &port->sockets[i];
+        own->poll = ritp_poll_add(port, own->fd, POLLIN);
+        port->has_more |= own->is_ready;
+    }
+    return 0;
+}
+
+void ritp_sockets_look(struct rit_posix *port) {
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        if (port->udp_poll[i] >= 0 && port->polls[port->udp_poll[i]].revents != 0)
+            port->udp_is_ready[i] = 1;
+    }
+    for (i = 0; i < port->socket_count; i++) {
+        struct ritp_socket *own = &port->sockets[i];
+        if (own->poll >= 0 && port->polls[own->poll].revents != 0)
+            own->is_ready = own->was_heard = 1;
+        own->poll = -1;
+    }
+}
+
+int ritp_sockets_receive(struct rit_posix *port) {
+    int failed = RIT_OK;
+    size_t i;
+
+    for (i = 0; i < 2 && !ritp_is_fatal(failed); i++)
+        failed = ritp_udp_receive(port, port->udp[i], 0, &port->udp_is_ready[i]);
+    /* What the node answers may open more, but closes none. */
+    for (i = 0; i < port->socket_count && !ritp_is_fatal(failed); i++) {
+        struct ritp_socket *own = &port->sockets[i];
+        failed = ritp_udp_receive(port, own->fd, own->number, &own->is_ready);
+    }
+    return failed;
+}
+
+void ritp_sockets_close(struct rit_posix *port) {
+    while (port->socket_count > 0)
+        drop(port, &port->sockets[port->socket_count - 1]);
+    free(port->sockets);
+    port->sockets = NULL;
+}
