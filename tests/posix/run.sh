@@ -6,7 +6,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 out=${1:?usage: sh tests/posix/run.sh OUTDIR}
 mkdir -p "$out"
 port="$root/ports/posix/system.c $root/ports/posix/udp.c $root/ports/posix/sockets.c $root/ports/posix/network.c $root/ports/posix/portmap.c $root/ports/posix/bridge.c $root/ports/posix/flow.c $root/ports/posix/loop.c"
-for name in test_bridge test_flow test_system test_network test_portmap; do
+for name in test_bridge test_flow test_system test_sockets test_network test_portmap; do
     # shellcheck disable=SC2086 # a list of files
     ${CC:-cc} -std=c99 -g -O1 -Wall -Wextra -Wpedantic -Wconversion -Werror \
         -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
