@@ -660,7 +660,8 @@ struct rit_io {
      * gives each address called another port needs them to be reached directly by one that such
      * ports are strange to (RFC 4787, endpoint-dependent mapping and filtering). rit_path.socket
      * says which; the port opens one when it is first sent from, hands over what arrives there,
-     * and closes it once nothing was sent from it for a minute.
+     * and closes it once nothing was sent from it for 150 s, or for a minute if nothing ever
+     * arrived there. The last is for finding out how long the NAT remembers.
      */
     uint32_t sockets;
     /**

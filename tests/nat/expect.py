@@ -11,7 +11,7 @@ from lab import KINDS, PUBLIC
 YES = ""
 EXPECT = {
     "punch": YES,  # both send to where the broker saw the other
-    "search": "not yet: no search for an endpoint-dependent mapping",
+    "search": YES,
     "relay": YES,
     "neighbours": YES,
     "moves unheard": YES,  # by the relays

@@ -1,5 +1,5 @@
-//! Scenario: one end's NAT keeps its port and lets in only who was called there, the other's gives it
-//! another port for each address that it calls. Neither knows where to send: both try many.
+//! Scenario: one end's NAT keeps its port and lets in only who was called there, the other's gives
+//! it another port for each address that it calls. Neither knows where to send: both try many.
 
 use rit_core::base::Time;
 use rit_core::node::{Config, Event};
@@ -123,4 +123,29 @@ fn what_is_lost_is_searched_for_again() {
     assert!(trio.run_until_idle(Duration::from_secs(60)));
     assert!(trio.world.run_until(Duration::from_secs(30), is_both), "{}", trio.events());
     trio.check_alive(session, 2);
+}
+
+/// The NAT that chooses ports forgets them all, when no search rests any more.
+#[test]
+fn where_the_nat_forgot_they_meet_again_nearly_always() {
+    let met: Vec<u64> = (0..16).filter(|seed| meets_again(*seed)).collect();
+    println!("{} of 16 met again within {LIMIT:?} of the relay: {met:?}", met.len());
+    assert!(met.len() >= 14, "only {met:?}");
+}
+
+fn meets_again(seed: u64) -> bool {
+    let mut trio = stage(seed);
+    let session = trio.session();
+    let (device, user) = (trio.device, trio.user);
+    let is_both = move |world: &World| is_direct(world, device) && is_direct(world, user);
+    if !trio.world.run_until(LIMIT, is_both) {
+        return true;
+    }
+    trio.world.run_for(Duration::from_secs(40));
+    let site = trio.world.host(if seed % 2 == 0 { user } else { device }).site;
+    trio.world.boxes(site)[0].reboot();
+    trio.check_alive(session, 1);
+    trio.world.run_for(LIMIT);
+    trio.check_alive(session, 2);
+    is_both(&trio.world)
 }

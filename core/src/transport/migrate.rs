@@ -43,8 +43,8 @@ impl Connection {
         self.paths.probes().ask(path);
     }
 
-    /// Sends one PATH_CHALLENGE to `path` whose answer nobody waits for, so that the NATs on the way
-    /// let the peer's come in.
+    /// Sends one PATH_CHALLENGE to `path` whose answer nobody waits for, so that the NATs on the
+    /// way let the peer's come in.
     pub fn open_path(&mut self, path: Path) {
         self.paths.probes().open(path);
     }

@@ -28,6 +28,8 @@ const SPREAD_INTERVAL: Duration = Duration::from_millis(2);
 const HUNT_DELAY: Duration = Duration::from_millis(1200);
 /// From one port to the next.
 const HUNT_INTERVAL: Duration = Duration::from_micros(6250);
+/// From the beginning of one to that of the next, where what was found is lost again.
+const REST: Duration = Duration::from_secs(20);
 /// Until the second search; doubles.
 const AGAIN: Duration = Duration::from_secs(600);
 const MAX_DOUBLINGS: u32 = 5;
@@ -57,6 +59,8 @@ pub struct PortSearch {
     relayed_since: Option<Time>,
     /// When the search at hand began, or the next one will.
     begins_at: Time,
+    /// When the last one did.
+    began_at: Option<Time>,
     sent: u16,
     searches: u32,
 }
@@ -80,6 +84,7 @@ impl PortSearch {
             first_port: PORT_MIN + rng.below(u64::from(PORT_COUNT)) as u16,
             relayed_since: None,
             begins_at: Time::ZERO,
+            began_at: None,
             sent: 0,
             searches: 0,
         })
@@ -92,7 +97,8 @@ impl PortSearch {
             self.relayed_since = None;
         } else if self.relayed_since.is_none() {
             self.relayed_since = Some(now);
-            (self.begins_at, self.sent, self.searches) = (now, 0, 0);
+            let begins_at = self.began_at.map_or(now, |at| now.max(at + REST));
+            (self.begins_at, self.sent, self.searches) = (begins_at, 0, 0);
         }
     }
 
@@ -118,6 +124,9 @@ impl PortSearch {
     pub fn poll_probe(&mut self, now: Time) -> Option<Path> {
         self.poll_timeout().filter(|at| *at <= now)?;
         self.sent %= self.limit;
+        if self.sent == 0 {
+            self.began_at = Some(self.begins_at);
+        }
         let path = match self.part {
             Part::Spread => Path { socket: self.sent + 1, ..self.peer },
             Part::Hunt => Path { port: self.port(self.sent), ..self.peer },
@@ -231,8 +240,18 @@ mod tests {
         assert_eq!(run(&mut hunt, at(1310)).len(), 1, "the same one goes on");
         hunt.set_relayed(false, at(1310));
         assert_eq!(hunt.poll_timeout(), None);
-        hunt.set_relayed(true, at(9000));
-        assert_eq!(hunt.poll_timeout(), Some(at(9000) + HUNT_DELAY));
+        // One that began is rested from, however often what it found is lost.
+        for ms in [9000, 19_999, 20_000] {
+            hunt.set_relayed(true, at(ms));
+            assert_eq!(hunt.poll_timeout(), Some(at(20_000) + HUNT_DELAY));
+            hunt.set_relayed(false, at(ms));
+        }
+        hunt.set_relayed(true, at(20_001));
+        assert_eq!(hunt.poll_timeout(), Some(at(20_001) + HUNT_DELAY));
+        // One that did not cost nothing.
+        hunt.set_relayed(false, at(20_002));
+        hunt.set_relayed(true, at(20_003));
+        assert_eq!(hunt.poll_timeout(), Some(at(20_003) + HUNT_DELAY));
     }
 
     #[test]

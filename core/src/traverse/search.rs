@@ -15,6 +15,8 @@ use core::time::Duration;
 pub const MAX_CANDIDATES: usize = 24;
 /// The first wait for an answer; doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// Questions in a row without an answer that may well be under way.
+const FEW_MISSES: u32 = 2;
 /// Questions in a row without an answer before a candidate counts as out of reach: 6.3 s.
 const MAX_MISSES: u32 = 6;
 /// Then it is asked after this long, doubling.
@@ -78,6 +80,11 @@ impl Candidate {
     /// Answered, and not silent since for so long that it must be taken for gone.
     fn is_warm(&self) -> bool {
         self.answered_at.is_some() && self.misses <= MAX_MISSES
+    }
+
+    /// Answers now, as far as can be known: not just some seconds ago.
+    fn answers(&self) -> bool {
+        self.misses <= FEW_MISSES && self.cost().is_some()
     }
 
     /// It is not kept warm: asked rarely, or not unless it asks.
@@ -171,7 +178,7 @@ impl Search {
         // Behind NATs that give each address called another port, each question comes from another
         // one: to ask back there would never end, and leads to a host that answers already.
         let is_reached =
-            |c: &Candidate| c.is_warm() && (c.path.ip, c.path.via) == (path.ip, path.via);
+            |c: &Candidate| c.answers() && (c.path.ip, c.path.via) == (path.ip, path.via);
         let is_well = self.in_trouble_since.is_none();
         if is_well && self.find(path).is_none() && self.candidates.iter().any(is_reached) {
             return;
@@ -241,7 +248,7 @@ impl Search {
 
     /// Whether the peer answers at an address of its own.
     pub fn knows_direct(&self) -> bool {
-        self.candidates.iter().any(|candidate| candidate.path.via == 0 && candidate.is_warm())
+        self.candidates.iter().any(|candidate| candidate.path.via == 0 && candidate.answers())
     }
 
     fn find(&mut self, path: Path) -> Option<&mut Candidate> {
@@ -467,6 +474,26 @@ mod tests {
             search.on_answered(path(2), RTT / 2, at(100 + later));
             assert_eq!(search.choose(path(1), 1, at(100 + later)), choice);
         }
+    }
+
+    #[test]
+    fn what_went_silent_does_not_keep_another_port_of_it_from_being_asked() {
+        let mut search = Search::new(Side::Initiator);
+        let other = Path { port: 2, ..path(1) };
+        search.on_answered(path(1), RTT, at(0));
+        search.on_asked(other, at(1));
+        assert_eq!(asked(&mut search, at(1)), [], "the peer answers already");
+        assert!(search.knows_direct());
+        // The session goes on by a relay, which is well.
+        search.on_answered(relay(9), RTT, at(1));
+        search.choose(path(1), 1, at(100));
+        search.on_answered(relay(9), RTT, at(200));
+        assert_eq!(search.choose(path(1), 1, at(200)), Some(relay(9)));
+        search.choose(relay(9), 0, at(201));
+        asked(&mut search, at(201));
+        assert!(!search.knows_direct());
+        search.on_asked(other, at(202));
+        assert_eq!(asked(&mut search, at(202)), [other]);
     }
 
     #[test]
