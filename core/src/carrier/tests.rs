@@ -1,3 +1,5 @@
+//! A carrier against a carrier: handshake, framing, limits, and what a stranger may send.
+
 use super::*;
 use crate::crypto::{Ed25519Signer, default_provider};
 use alloc::vec;

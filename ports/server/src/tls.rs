@@ -1,10 +1,10 @@
-//! Nodes that come by TCP with TLS, because their network blocks UDP: core's carriers around tokio's
-//! sockets.
+//! Nodes that come by TCP with TLS, because their network blocks UDP: core's carriers around
+//! tokio's sockets.
 //!
 //! Owns the listeners, the connections and their queues. What comes out of a connection goes into
-//! the serve loop as a datagram of a path with socket [`Path::TLS`], and what the loop sends to such
-//! a path goes into the connection's queue. Invariants: connections are limited in number, in all
-//! and by address; a handshake and silence have their time; whoever reads or writes too slowly
+//! the serve loop as a datagram of a path with socket [`Path::TLS`], and what the loop sends to
+//! such a path goes into the connection's queue. Invariants: connections are limited in number, in
+//! all and by address; a handshake and silence have their time; whoever reads or writes too slowly
 //! loses datagrams, and never holds up the loop.
 
 use std::collections::HashMap;
