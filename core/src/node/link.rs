@@ -266,6 +266,15 @@ impl Link {
         }
     }
 
+    /// Asks the broker whether it is there, sooner than the link would by itself.
+    pub(super) fn ask(&mut self, endpoint: &mut Endpoint<Owner>, now: Time) {
+        if let Some(connection) = &mut self.connection {
+            connection.advance(now);
+            connection.ping();
+            endpoint.touch(Owner::Broker);
+        }
+    }
+
     /// Whether the connection does not lead anywhere any more.
     fn is_dead(&self, now: Time) -> bool {
         self.suspect_until.is_some_and(|until| now <= until)

@@ -462,8 +462,9 @@ impl Node {
         let was_in_trouble = session.search.is_in_trouble();
         let choice = session.search.choose(active, unanswered, now);
         if !was_in_trouble && session.search.is_in_trouble() {
-            // Perhaps our own address is another one now, at the relays too.
+            // Perhaps our own address is another one now, or the network takes no UDP any more.
             self.relays.restart_of(&session.relays, now);
+            self.link.ask(&mut self.endpoint, now);
         }
         if let Some(path) = choice {
             tunnel.connection.migrate(path, now);
