@@ -280,11 +280,13 @@ impl Relay {
             return self.dropped();
         };
         let key = relay_end_key(self.provider, &self.secret, &bind.token);
-        let is_expired = self.wall_minute(now) >= u64::from(claims.expires_min);
-        if is_expired || !verify_bind(self.provider, &key, datagram) {
+        let (id, side) = (claims.channel, claims.side);
+        // A token's time is for beginning: who is bound may stay as long as there is traffic.
+        let is_over = self.wall_minute(now) >= u64::from(claims.expires_min)
+            && self.channels.get_mut(&id).is_none_or(|channel| channel.end(side).is_none());
+        if is_over || !verify_bind(self.provider, &key, datagram) {
             return self.dropped();
         }
-        let (id, side) = (claims.channel, claims.side);
         let is_taken = self.bind(from, &claims, bind, now)?;
         let channel = self.channels.get_mut(&id)?;
         let is_peer_bound = channel.end(side.peer()).is_some();

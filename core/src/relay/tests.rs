@@ -1,5 +1,7 @@
 //! Every rule of the relay, by what ends, strangers and an attacker on the path can send.
 
+mod expiry;
+
 use super::*;
 use crate::base::PublicKey;
 use crate::crypto::default_provider;
@@ -268,27 +270,6 @@ fn data_from_a_foreign_address_is_dropped() {
     assert_eq!(bench.send(Path { ifindex: 2, ..i.path }, &i.data(b"x")), [], "another socket");
     assert_eq!(bench.relay.stats().dropped, 3);
     assert!(bench.passes(&i, r.path));
-}
-
-#[test]
-fn a_token_is_good_until_its_minute() {
-    let mut bench = Bench::new();
-    let minute = (WALL / 60) as u32;
-    let mut late = Peer::of(I, |claims| claims.expires_min = minute);
-    let mut last = Peer::of(R, |claims| claims.expires_min = minute + 1);
-    let bind = late.bind(b"x");
-    assert_eq!(bench.send(late.path, &bind), []);
-    let bind = last.bind(b"x");
-    assert_eq!(bench.send(last.path, &bind).len(), 1);
-    bench.pass(Duration::from_secs(60 - WALL % 60 - 1));
-    let bind = last.bind(b"x");
-    assert_eq!(bench.send(last.path, &bind).len(), 1);
-    bench.pass(SECOND);
-    let bind = last.bind(b"x");
-    assert_eq!(bench.send(last.path, &bind), []);
-    bench.relay.set_clock(WALL, bench.now);
-    let bind = last.bind(b"x");
-    assert_eq!(bench.send(last.path, &bind).len(), 1, "the clock was set back");
 }
 
 #[test]
