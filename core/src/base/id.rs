@@ -74,6 +74,11 @@ impl Path {
         (self.ip, self.port) == (other.ip, other.port)
     }
 
+    /// Whether it leads to many at once: none of them is a peer's address.
+    pub fn is_multicast(&self) -> bool {
+        self.socket_addr().ip().is_multicast()
+    }
+
     /// The address in the standard library's form.
     pub fn socket_addr(&self) -> SocketAddr {
         let v6 = Ipv6Addr::from(self.ip);

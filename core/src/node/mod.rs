@@ -79,6 +79,9 @@ pub struct Config {
     /// Further UDP ports that can be sent from: `socket` 1 to this of a [`Path`]. The last is kept
     /// for finding out how long the NAT remembers.
     pub sockets: u16,
+    /// What is sent to [`LAN_GROUPS`](crate::traverse::LAN_GROUPS) goes by multicast to this host's
+    /// networks, and what comes by them is heard.
+    pub multicast: bool,
     /// A packet goes to the broker after this long without one; zero: never. `None`: as seldom as
     /// the NAT lets it, which is found out where there are `sockets`.
     pub link_keep_alive: Option<Duration>,
@@ -93,6 +96,7 @@ impl Default for Config {
             max_flows: 64,
             max_peers: 64,
             sockets: 0,
+            multicast: false,
             link_keep_alive: None,
         }
     }
@@ -176,6 +180,7 @@ pub struct Node {
     flows: Slab<FlowEntry>,
     max_flows: usize,
     sockets: u16,
+    multicast: bool,
     stream_news: NewsLine,
     flow_news: NewsLine,
     events: VecDeque<Event>,
@@ -213,6 +218,7 @@ impl Node {
             ),
             max_flows: config.max_flows,
             sockets: config.sockets,
+            multicast: config.multicast,
             stream_news: NewsLine::default(),
             flow_news: NewsLine::default(),
             events: VecDeque::new(),

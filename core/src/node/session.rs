@@ -10,7 +10,7 @@ use crate::base::{ContactId, Ecn, Handle, Path, PublicKey, Side, Time};
 use crate::crypto::Secret;
 use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{Connection, PathEvent, StreamId, Transmit};
-use crate::traverse::{FirstFlight, PortSearch, Search, Traffic, by_nat64, is_by_nat64};
+use crate::traverse::{FirstFlight, Lan, PortSearch, Search, Traffic, by_nat64, is_by_nat64};
 use crate::tunnel::{Tunnel, TunnelEvent};
 use crate::wire::message::{Message, RelayOffer, SERVICE_UDP, ServiceInfo};
 use alloc::boxed::Box;
@@ -72,6 +72,8 @@ pub(super) struct Session {
     pub(super) peer_seen: Option<Path>,
     /// What to do where there is but a relay.
     pub(super) port_search: Option<PortSearch>,
+    /// Asks for the peer on our own network, where the port can.
+    lan: Option<Lan>,
     peer: PublicKey,
     is_initiator: bool,
     is_up: bool,
@@ -92,6 +94,7 @@ impl Session {
             mapping: 0,
             peer_seen: None,
             port_search: None,
+            lan: None,
             phase,
             first_flight: FirstFlight::default(),
             peer,
@@ -145,6 +148,9 @@ impl Session {
     /// Nothing known of paths counts any more; the peer is told at once where we are.
     pub(super) fn network_changed(&mut self, now: Time) {
         self.search.restart(now);
+        if let Some(lan) = &mut self.lan {
+            lan.begin(now);
+        }
         if let Phase::Active(tunnel) = &mut self.phase {
             tunnel.connection.advance(now);
             tunnel.connection.ping();
@@ -155,7 +161,8 @@ impl Session {
         match &self.phase {
             Phase::Active(tunnel) if tunnel.connection.is_established() => {
                 let ports = self.port_search.as_ref().and_then(PortSearch::poll_timeout);
-                let own = [tunnel.poll_timeout(), self.search.poll_timeout(), ports];
+                let lan = self.lan.as_ref().and_then(Lan::poll_timeout);
+                let own = [tunnel.poll_timeout(), self.search.poll_timeout(), ports, lan];
                 own.into_iter().flatten().min()
             }
             Phase::Active(tunnel) => tunnel.poll_timeout(),
@@ -183,6 +190,9 @@ impl Session {
                     0 => tunnel.connection.probe_path(path),
                     _ => tunnel.connection.open_path(path),
                 }
+            }
+            while let Some(group) = self.lan.as_mut().and_then(|lan| lan.poll_probe(now)) {
+                tunnel.connection.open_path(group);
             }
         }
         let transmit = tunnel.connection.poll_transmit(buf, now)?;
@@ -318,8 +328,10 @@ impl Node {
         }
     }
 
-    /// The same, with addresses as they are called from this node's network.
+    /// The same, with addresses as they are called from this node's network, and none that is no
+    /// one node's.
     fn callable(&self, mut way: Way) -> Way {
+        way.candidates.retain(|path| !path.is_multicast());
         if self.link.connection().is_some_and(|link| is_by_nat64(&link.path())) {
             let call = |path: &mut Path| *path = by_nat64(*path);
             way.candidates.iter_mut().for_each(call);
@@ -471,9 +483,12 @@ impl Node {
             let moved = Event::SessionMoved { session: SessionId(handle.0), path };
             self.events.push_back(moved);
         }
+        let (active, search) = (tunnel.connection.path(), &session.search);
         if let Some(ports) = &mut session.port_search {
-            let is_relayed = tunnel.connection.path().via != 0 && !session.search.knows_direct();
-            ports.set_relayed(is_relayed, now);
+            ports.set_relayed(active.via != 0 && !search.knows_direct(), now);
+        }
+        if let Some(lan) = &mut session.lan {
+            lan.look(active, search.is_in_trouble(), &self.link.local_paths, now);
         }
         self.endpoint.keep_cids(&mut tunnel.connection, owner);
         if tunnel.connection.is_closed() {
@@ -499,6 +514,7 @@ impl Node {
         self.plan_port_search(handle);
         let Some(session) = self.sessions.get_mut(handle) else { return };
         session.is_up = true;
+        session.lan = self.multicast.then(|| Lan::new(now));
         self.endpoint.await_no_probes(Owner::Session(handle));
         // All it knows is asked now: the peer is there to answer.
         session.search.restart(now);

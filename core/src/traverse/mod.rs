@@ -5,6 +5,7 @@
 //! the addresses (`broker`).
 
 mod first_flight;
+mod lan;
 mod nat64;
 mod port_search;
 mod relay_end;
@@ -12,6 +13,7 @@ mod search;
 mod traffic;
 
 pub use first_flight::{FirstFlight, MAX_COPIES};
+pub use lan::{LAN_GROUPS, LAN_PORT, Lan};
 pub use nat64::{by_nat64, is_by_nat64};
 pub use port_search::{MAX_PROBES, PortSearch, SEARCH_TIME};
 pub use relay_end::{RELAY_OVERHEAD, RelayEnd, TlsUse};

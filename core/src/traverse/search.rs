@@ -158,7 +158,8 @@ impl Search {
     }
 
     fn add_one(&mut self, path: Path, is_named: bool, now: Time) {
-        if path.port == 0 || self.candidates.iter().any(|known| known.path == path) {
+        let is_nobodys = path.port == 0 || path.is_multicast();
+        if is_nobodys || self.candidates.iter().any(|known| known.path == path) {
             return;
         }
         if self.candidates.len() >= MAX_CANDIDATES {
@@ -342,6 +343,7 @@ impl Search {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::traverse::LAN_GROUPS;
 
     const RTT: Duration = Duration::from_millis(40);
 
@@ -359,6 +361,17 @@ mod tests {
 
     fn asked(search: &mut Search, now: Time) -> Vec<Path> {
         core::iter::from_fn(|| search.poll_probe(now)).collect()
+    }
+
+    #[test]
+    fn what_is_nobodys_address_is_never_a_candidate() {
+        let mut search = Search::new(Side::Initiator);
+        for path in [Path { port: 0, ..path(1) }, LAN_GROUPS[0], LAN_GROUPS[1]] {
+            search.add(path, at(0));
+            search.on_asked(path, at(0));
+            search.on_answered(path, RTT, at(0));
+        }
+        assert!(search.tried(at(0)).next().is_none() && asked(&mut search, at(0)).is_empty());
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub struct Host {
     pub(super) identity: [u8; 32],
     /// Whether it runs; a stopped host neither hears nor says anything.
     pub is_running: bool,
+    /// Whether it hears what goes to the groups of its site's network.
+    pub is_in_groups: bool,
     /// Node events so far, with their time.
     pub events: Vec<(Time, Event)>,
     /// Broker events so far, with their time.
@@ -83,6 +85,7 @@ impl Host {
             machine,
             identity: [0; 32],
             is_running: true,
+            is_in_groups: false,
             events: Vec::new(),
             broker_events: Vec::new(),
             sent: 0,

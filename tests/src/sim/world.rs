@@ -17,6 +17,7 @@ use super::trace::Fnv;
 use rit_core::base::{Ecn, Path, PublicKey, Rng, Time};
 use rit_core::crypto::{self, Ed25519Signer};
 use rit_core::node::{BrokerAddress, BrokerNode, Config, ConfigError, Node};
+use rit_core::traverse::LAN_PORT;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,9 +70,11 @@ impl World {
     /// Adds a node with a fresh identity.
     pub fn add_node(&mut self, config: Config) -> HostId {
         let identity = self.rng.array();
+        let is_in_groups = config.multicast;
         let node = self.node_of(config, &identity).expect("the configuration is sound");
         let id = self.add_host(Machine::Node(Box::new(node), Box::default()));
         self.hosts[id.0].identity = identity;
+        self.hosts[id.0].is_in_groups = is_in_groups;
         id
     }
 
@@ -115,6 +118,7 @@ impl World {
     /// node's place.
     pub fn restart_node(&mut self, id: HostId, config: Config) {
         let identity = self.hosts[id.0].identity;
+        self.hosts[id.0].is_in_groups = config.multicast;
         let node = self.node_of(config, &identity).expect("the configuration is sound");
         self.hosts[id.0].machine = Machine::Node(Box::new(node), Box::default());
         self.hosts[id.0].events.clear();
@@ -439,15 +443,38 @@ impl World {
 
     /// Takes a host's datagram through its boxes to a link.
     pub(super) fn launch(&mut self, datagram: Datagram) {
+        if datagram.dst.is_multicast() {
+            return self.launch_to_group(&datagram);
+        }
         let (hosts, now) = (&self.hosts, self.now);
         let Some(datagram) = self.sites.leave(datagram, &is_there(hosts), now) else { return };
-        self.trace.add(&datagram, now);
-        if let Some(capture) = &mut self.capture {
-            capture.push((now, datagram.clone()));
-        }
+        self.record(&datagram);
         match datagram.dst.socket {
             Path::TLS => self.net.send_reliably(datagram, now),
             _ => self.net.send(datagram, now),
+        }
+    }
+
+    /// Takes it to all hosts of the sender's site that listen, itself among them, as to their own
+    /// addresses; no box lets it out.
+    fn launch_to_group(&mut self, datagram: &Datagram) {
+        self.record(datagram);
+        let is_there = |host: &&Host| {
+            host.site == datagram.site && host.is_in_groups && datagram.dst.port == LAN_PORT
+        };
+        let own = |host: &Host| {
+            host.addresses.iter().find(|own| is_v4(own) == is_v4(&datagram.dst)).copied()
+        };
+        let copies: Vec<Path> = self.hosts.iter().filter(is_there).filter_map(own).collect();
+        for dst in copies {
+            self.net.send(Datagram { dst, ..datagram.clone() }, self.now);
+        }
+    }
+
+    fn record(&mut self, datagram: &Datagram) {
+        self.trace.add(datagram, self.now);
+        if let Some(capture) = &mut self.capture {
+            capture.push((self.now, datagram.clone()));
         }
     }
 
