@@ -283,6 +283,17 @@ typedef struct rit_node rit_node;
 #define RIT_SOCKETS_MAX 1024
 
 /**
+ * UDP port of multicast on the local network; see rit_io.multicast.
+ */
+#define RIT_LAN_PORT 7484
+
+/**
+ * IPv4 address of its group: 239.255.114.116. That of IPv6, ff12::efff:7274, has the same last
+ * four bytes.
+ */
+#define RIT_LAN_GROUP 4026495604
+
+/**
  * Datagrams in one call of rit_io.send_batch at the most.
  */
 #define RIT_BATCH_MAX 64
@@ -745,6 +756,21 @@ struct rit_io {
      * called for it any more. What was written need not arrive. The next tcp_write opens another.
      */
     void (*tcp_close)(void *ctx, const struct rit_path *to);
+    /**
+     * OPTIONAL: 1, or 0 where the port does nothing of this. A peer on the same network is found
+     * even if nobody could tell its address. The port listens at RIT_LAN_PORT of the groups of
+     * RIT_LAN_GROUP, on each interface and beside other programs (SO_REUSEADDR), and hands in what
+     * comes there as if it had come to its own socket: from the sender's own address, with socket
+     * 0 and ifindex as ever. What send is given for a group leaves from that socket too, by each
+     * of those interfaces, with a TTL or hop limit of 1. It is a few datagrams a session, and none
+     * where the peer is near already. On lwIP: igmp_joingroup and mld6_joingroup, and a second
+     * udp_pcb.
+     */
+    uint32_t multicast;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
 };
 
 /**

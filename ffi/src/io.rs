@@ -8,6 +8,7 @@ use crate::error::Error;
 use alloc::string::String;
 use core::ffi::{c_char, c_void};
 use rit_core::base::{Ecn, Path};
+use rit_core::traverse::{LAN_GROUPS, LAN_PORT};
 
 /// A remote UDP address as the port sees it.
 #[repr(C)]
@@ -38,6 +39,22 @@ pub struct rit_path {
 pub const RIT_SOCKET_TLS: u16 = 0xffff;
 /// rit_io.sockets is at most this.
 pub const RIT_SOCKETS_MAX: u32 = 1024;
+
+/// UDP port of multicast on the local network; see rit_io.multicast.
+pub const RIT_LAN_PORT: u16 = 7484;
+/// IPv4 address of its group: 239.255.114.116. That of IPv6, ff12::efff:7274, has the same last
+/// four bytes.
+pub const RIT_LAN_GROUP: u32 = 0xefff_7274;
+
+const _: () = {
+    assert!(LAN_PORT == RIT_LAN_PORT);
+    let mut group = 0;
+    while group < LAN_GROUPS.len() {
+        let [.., a, b, c, d] = LAN_GROUPS[group].ip;
+        assert!(u32::from_be_bytes([a, b, c, d]) == RIT_LAN_GROUP);
+        group += 1;
+    }
+};
 
 /// What the integrator provides. The table is copied at creation; ctx is handed back in every call
 /// and must outlive the node. Callbacks are called on the thread that called the library, only from
@@ -141,6 +158,17 @@ pub struct rit_io {
     /// OPTIONAL, together with tcp_write. Closes the connection to to, if there is one; nothing is
     /// called for it any more. What was written need not arrive. The next tcp_write opens another.
     pub tcp_close: Option<unsafe extern "C" fn(ctx: *mut c_void, to: *const rit_path)>,
+    /// OPTIONAL: 1, or 0 where the port does nothing of this. A peer on the same network is found
+    /// even if nobody could tell its address. The port listens at RIT_LAN_PORT of the groups of
+    /// RIT_LAN_GROUP, on each interface and beside other programs (SO_REUSEADDR), and hands in what
+    /// comes there as if it had come to its own socket: from the sender's own address, with socket
+    /// 0 and ifindex as ever. What send is given for a group leaves from that socket too, by each
+    /// of those interfaces, with a TTL or hop limit of 1. It is a few datagrams a session, and none
+    /// where the peer is near already. On lwIP: igmp_joingroup and mld6_joingroup, and a second
+    /// udp_pcb.
+    pub multicast: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// Datagrams in one call of rit_io.send_batch at the most.
@@ -237,6 +265,9 @@ impl Io {
             let which = "rit_io.tcp_write without tcp_close, or tcp_close without tcp_write,";
             return Err(Error::Argument(which));
         }
+        if raw.multicast > 1 || raw.reserved != 0 {
+            return Err(Error::Argument("rit_io.multicast or rit_io.reserved"));
+        }
         let now_us = raw.now_us.ok_or(Error::Null("rit_io.now_us"))?;
         let entropy = raw.entropy.ok_or(Error::Null("rit_io.entropy"))?;
         let send = raw.send.ok_or(Error::Null("rit_io.send"))?;
@@ -246,6 +277,11 @@ impl Io {
     /// Sockets that can be sent from beside the one it always has.
     pub(crate) fn sockets(&self) -> u16 {
         self.raw.sockets as u16
+    }
+
+    /// Whether it sends to groups, and listens to them.
+    pub(crate) fn has_multicast(&self) -> bool {
+        self.raw.multicast != 0
     }
 
     pub(crate) fn now_us(&self) -> u64 {

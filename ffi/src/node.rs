@@ -274,6 +274,7 @@ fn load_identity(io: &Io, provider: &dyn Provider) -> Result<Option<Identity>, E
 
 fn create(mut config: Config, io: Io) -> Result<Box<rit_node>, Error> {
     config.sockets = io.sockets();
+    config.multicast = io.has_multicast();
     let provider = crypto::default_provider();
     let mut rng = Rng::from_seed(*draw_seed(&io, provider)?);
     let mut buf = Vec::new();

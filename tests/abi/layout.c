@@ -32,7 +32,8 @@ int main(void) {
     AT(rit_path_info, rtt_us, 48);
     AT(rit_io, ctx, 8);
     AT(rit_io, tcp_write, 8 + 10 * sizeof(void *));
-    CHECK(sizeof(struct rit_io) == 8 + 12 * sizeof(void *));
+    AT(rit_io, multicast, 8 + 12 * sizeof(void *));
+    CHECK(sizeof(struct rit_io) == 16 + 12 * sizeof(void *));
     AT(rit_broker, paths, 40);
     CHECK(sizeof(struct rit_broker) == 40 + 3 * sizeof(void *));
     AT(rit_service, name, 8);

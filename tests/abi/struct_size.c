@@ -63,6 +63,13 @@ static void creation(struct fake *fake) {
     config.known.reserved[1] = 1;
     ANSWERS(RIT_ERR_ARG, make(&config.known, &io.known));
     config.known.reserved[1] = 0;
+    io.known.multicast = 2;
+    ANSWERS(RIT_ERR_ARG, make(&config.known, &io.known));
+    io.known.multicast = 1;
+    ANSWERS(RIT_OK, make(&config.known, &io.known));
+    io.known.reserved = 1;
+    ANSWERS(RIT_ERR_ARG, make(&config.known, &io.known));
+    io.known.reserved = 0;
     io.known.sockets = RIT_SOCKETS_MAX + 1;
     ANSWERS(RIT_ERR_ARG, make(&config.known, &io.known));
 }

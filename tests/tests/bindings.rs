@@ -27,7 +27,7 @@ fn rust_layout() -> Layout {
         rit_path { struct_size ifindex ip port socket ecn reserved }
         rit_io {
             struct_size sockets ctx now_us entropy send recv set_timer load store log send_batch
-            tcp_write tcp_close
+            tcp_write tcp_close multicast reserved
         }
         rit_config {
             struct_size abi_version max_sessions max_services max_peers max_streams stream_window
