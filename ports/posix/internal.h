@@ -1,10 +1,11 @@
 /* internal.h: what the files of this port share. Not for users of the port.
  *
  * system.c owns clock, entropy, files and the log; udp.c the node's UDP sockets; sockets.c those
- * that it has for a while; tcp.c its TCP connections for where UDP is blocked; network.c own
- * addresses and that they change; portmap.c what is said to the router; loop.c the poll loop,
- * sessions and events; bridge.c listeners, connectors and the relay between TCP and streams; flow.c
- * the same between UDP and flows. Invariant: every descriptor is non-blocking and close-on-exec.
+ * that it has for a while; lan.c those that hear multicast; tcp.c its TCP connections for where UDP
+ * is blocked; network.c own addresses and that they change; portmap.c what is said to the router;
+ * loop.c the poll loop, sessions and events; bridge.c listeners, connectors and the relay between
+ * TCP and streams; flow.c the same between UDP and flows. Invariant: every descriptor is
+ * non-blocking and close-on-exec.
  */
 #ifndef RIT_POSIX_INTERNAL_H
 #define RIT_POSIX_INTERNAL_H
@@ -27,6 +28,7 @@
 #define RITP_BUFFER 131072     /* relayed at once in each direction of a connection */
 #define RITP_HASH 4096         /* buckets; a power of two */
 #define RITP_SOCKETS_MAX 512   /* numbers of sockets beside the node's own */
+#define RITP_LANS_MAX 16       /* interfaces that are listened on, counted once for each family */
 #define RITP_NEVER UINT64_MAX
 
 struct ritp_address {
@@ -112,6 +114,15 @@ struct ritp_socket {
     uint64_t sent_us;
 };
 
+/* A socket that hears what goes to a group on an interface. */
+struct ritp_lan {
+    int which;        /* 0: IPv4, 1: IPv6 */
+    uint32_t ifindex;
+    int fd;           /* -1: it cannot be joined */
+    int poll;         /* its place in the poll array; -1: none */
+    int is_ready;
+};
+
 /* The conversation with a router about one UDP port. */
 struct ritp_portmap {
     int phase;
@@ -179,6 +190,12 @@ struct rit_posix {
     /* sockets.c */
     struct ritp_socket *sockets; /* compact, in no order; NULL: there is none */
     size_t socket_count;
+
+    /* lan.c */
+    int has_multicast;
+    struct ritp_lan lans[RITP_LANS_MAX];
+    size_t lan_count;
+    int lan_has_failed; /* which was logged */
 
     /* loop.c */
     int is_online;
@@ -256,6 +273,19 @@ void ritp_sockets_look(struct rit_posix *port);
 /* Gives the node what arrived, up to a limit for each; answers as the node does. */
 int ritp_sockets_receive(struct rit_posix *port);
 void ritp_sockets_close(struct rit_posix *port);
+
+/* ---- lan.c */
+
+/* Listens anew if the interfaces are others, or is_new. */
+void ritp_lan_look(struct rit_posix *port, int is_new);
+void ritp_lan_close(struct rit_posix *port);
+/* Whether `to` is a group, and then the answer of rit_io.send: datagrams of `size` bytes. */
+int ritp_lan_send(struct rit_posix *port, const struct rit_path *to, const uint8_t *pkts,
+                  size_t len, size_t size, int32_t *answer);
+/* Fills the poll array; what poll() found; gives the node what arrived, answers as it does. */
+void ritp_lan_prepare(struct rit_posix *port);
+void ritp_lan_polled(struct rit_posix *port);
+int ritp_lan_receive(struct rit_posix *port);
 
 /* ---- tcp.c */
 

@@ -133,6 +133,8 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
             set_limits(&limits);
             ritp_system_io(port, &io);
             ritp_udp_io(&io);
+            io.multicast = config->no_multicast == 0;
+            port->has_multicast = config->no_multicast == 0;
             port->node = rit_node_new(config->node != NULL ? config->node : &limits, &io,
                                       &failed);
         }

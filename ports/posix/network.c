@@ -430,6 +430,7 @@ static void on_change(struct rit_posix *port, uint64_t now_us) {
     ritp_log(port, RIT_LOG_INFO, "the network changed: %zu own addresses", port->own_count);
     (void)ritp_udp_reopen(port);
     (void)look(port); /* with the ports of the sockets as they are now */
+    ritp_lan_look(port, 1);
     ask_router(port, now_us);
     tell_node(port);
     (void)rit_node_network_changed(port->node);
@@ -445,10 +446,12 @@ void ritp_network_open(struct rit_posix *port, int maps) {
     open_news(port);
     (void)has_slept(port, now_us);
     ritp_network_look(port, now_us);
+    ritp_lan_look(port, 1);
     ask_router(port, now_us);
 }
 
 void ritp_network_close(struct rit_posix *port) {
+    ritp_lan_close(port);
     close_router(port);
     if (port->news_fd >= 0)
         (void)close(port->news_fd);
@@ -482,6 +485,7 @@ void ritp_network_run(struct rit_posix *port, uint64_t now_us) {
     if (is_over || now_us - port->looked_us >= LOOK_US) {
         port->looked_us = now_us;
         is_changed |= ritp_udp_reopen(port) | look(port) | (is_over && port->has_new_route);
+        ritp_lan_look(port, 0); /* one without an address that is told is one too */
     }
     if (is_over) {
         port->news_first_us = 0;

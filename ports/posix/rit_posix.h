@@ -78,6 +78,9 @@ struct rit_posix_config {
     int32_t port_mapping;
     /* TCP port of the broker for networks that block UDP, at the addresses of its name; 0: 443. */
     uint16_t tls_port;
+    /* Not 0: does not look for peers on the host's own networks by multicast, nor listens for them
+     * (rit_io.multicast). */
+    uint16_t no_multicast;
 };
 
 /* Locks the state folder, opens the sockets and makes the node; the first time, its identity too.

@@ -128,6 +128,7 @@ int ritp_sockets_prepare(struct rit_posix *port, uint64_t now_us, uint64_t *wake
         own->poll = ritp_poll_add(port, own->fd, POLLIN);
         port->has_more |= own->is_ready;
     }
+    ritp_lan_prepare(port);
     return 0;
 }
 
@@ -144,6 +145,7 @@ void ritp_sockets_look(struct rit_posix *port) {
             own->is_ready = own->was_heard = 1;
         own->poll = -1;
     }
+    ritp_lan_polled(port);
 }
 
 int ritp_sockets_receive(struct rit_posix *port) {
@@ -157,7 +159,7 @@ int ritp_sockets_receive(struct rit_posix *port) {
         struct ritp_socket *own = &port->sockets[i];
         failed = ritp_udp_receive(port, own->fd, own->number, &own->is_ready);
     }
-    return failed;
+    return ritp_is_fatal(failed) ? failed : ritp_lan_receive(port);
 }
 
 void ritp_sockets_close(struct rit_posix *port) {

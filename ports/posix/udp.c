@@ -346,8 +346,11 @@ static int32_t on_send(void *ctx, const struct rit_path *to, const uint8_t *pkt,
     struct rit_posix *port = ctx;
     struct envelope envelope;
     struct msghdr message;
+    int32_t answer;
     int fd;
 
+    if (ritp_lan_send(port, to, pkt, len, len, &answer))
+        return answer;
     address(port, to, pkt, len, &message, &envelope);
     fd = socket_for(port, to, &envelope);
     if (fd < 0)
@@ -417,6 +420,8 @@ static int32_t on_send_batch(void *ctx, const struct rit_path *to, const uint8_t
     int32_t failed = 0;
     size_t at;
 
+    if (ritp_lan_send(port, to, pkts, len, size, &failed))
+        return failed;
 #if defined(UDP_SEGMENT)
     if (!port->sends_no_trains) {
         if (send_train(port, to, pkts, len, size) == 0)
