@@ -93,6 +93,34 @@ def test_neighbours(world):
     check(got.stdout.encode() == PAGE, f"no page: {got.stderr}")
 
 
+def crowded(site):
+    """A host with so many addresses that the one on the inner network is not told to others."""
+    host = site.make_host()
+    host.ip("link add many type veth peer name end", "link set many up", "link set end up",
+            *(f"addr add 10.77.{len(site.hosts)}.{n}/32 dev many" for n in range(1, 9)))
+    host.address = site.plug_in(host, "eth0")
+    host.ip(f"route add default via {site.lan[1]}")
+    return host
+
+
+def test_neighbours_untold(world):
+    """The same, and neither is told an address that leads to the other: by the relay at first, and
+    then by multicast."""
+    for ability in ("relay", "neighbours"):
+        expected(ability)
+    cast = Cast(world, device=("ei-apd",), big=1_000_000, relays=1)
+    device, cast.user.hosts[0] = crowded(cast.home), crowded(cast.home)
+    with device:
+        files = {"big.bin": (cast.web.root / "big.bin").read_bytes()}
+        cast.web, cast.echo = world.web(files, name="there"), world.peer("echo", name="echo-there")
+    cast.home.hosts[0] = device
+    cast.start_device()
+    cast.reach = cast.start_user()
+    start = time.monotonic()
+    wait_until(lambda: goes_direct(cast), 10, "a megabyte comes without the relay")
+    print(f"   direct {time.monotonic() - start:.1f} s after the session came up")
+
+
 def test_same_numbers(world):
     """Both ends have the same private address, each in its own network."""
     cast = Cast(world, ("masquerade",), ("ei-ei",), lan="192.168.1.0/24")
