@@ -342,6 +342,11 @@ impl Connection {
         }
     }
 
+    /// Packets that were no packets of this connection's, or came again.
+    pub fn packets_dropped(&self) -> u64 {
+        self.packets_dropped
+    }
+
     // ---- streams
 
     /// Opens a bidirectional stream.

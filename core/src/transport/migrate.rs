@@ -131,9 +131,9 @@ impl Connection {
     /// The peer asks whether we are here: it is answered on the path it asked on
     /// (RFC 9000 §8.2.2).
     pub(super) fn on_path_challenge(&mut self, data: [u8; 8]) {
-        let (path, asked_in) = self.paths.from;
-        self.paths.probes().respond(Response { path, data, asked_in });
-        if path != self.paths.active {
+        let (path, active) = (self.paths.from, self.paths.active);
+        self.paths.probes().respond(Response { path, data }, &active);
+        if path != active {
             self.events.push_back(Event::Path(PathEvent::Asked(path)));
         }
     }
@@ -142,7 +142,7 @@ impl Connection {
         if let Some(rtt) = self.paths.on_response(data, self.now) {
             // One that comes from elsewhere: it has moved since it was asked.
             let path = self.paths.active;
-            if self.paths.from.0 == path {
+            if self.paths.from == path {
                 self.events.push_back(Event::Path(PathEvent::Answered { path, rtt }));
             }
         }

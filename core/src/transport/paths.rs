@@ -42,8 +42,8 @@ pub(super) struct Paths {
     pub(super) sent: u64,
     /// When the peer last moved, and how often without a pause.
     moves: (Time, u32),
-    /// Where the datagram at hand came from, and its length.
-    pub(super) from: (Path, usize),
+    /// Where the datagram at hand came from.
+    pub(super) from: Path,
     /// What it was marked with.
     pub(super) from_ecn: Ecn,
 }
@@ -60,7 +60,7 @@ impl Paths {
             received: 0,
             sent: 0,
             moves: (Time::ZERO, 0),
-            from: (path, 0),
+            from: path,
             from_ecn: Ecn::NotEct,
         }
     }
@@ -234,7 +234,7 @@ mod tests {
 
     fn moved() -> Paths {
         let mut paths = Paths::new(A, true);
-        paths.from = (B, 500);
+        paths.from = B;
         paths.on_moved(B);
         paths.on_received(B, 500);
         paths.challenge([7; 8], INTERVAL, Time::ZERO);
@@ -275,7 +275,7 @@ mod tests {
     fn with_no_way_back_it_is_asked_on() {
         let mut paths = moved();
         // It moves on before it answered: B is no place to go back to, A is.
-        paths.from = (C, 10);
+        paths.from = C;
         paths.on_moved(C);
         assert_eq!(paths.previous, Some(A));
         paths.on_moved(A);

@@ -27,8 +27,6 @@ pub(super) struct Response {
     /// Where it goes: where the challenge came from.
     pub(super) path: Path,
     pub(super) data: [u8; 8],
-    /// Bytes of the datagram that asked; the answer has no more than three times as many.
-    pub(super) asked_in: usize,
 }
 
 struct Asked {
@@ -106,8 +104,12 @@ impl Probes {
         (now.since(known.at) <= KNOWN_FOR).then_some(known.rtt)
     }
 
-    /// The peer asks.
-    pub(super) fn respond(&mut self, response: Response) {
+    /// The peer asks. Elsewhere than at `active`, which may be anybody's address, one answer is
+    /// owed at a time: a packet full of questions draws no more than one.
+    pub(super) fn respond(&mut self, response: Response, active: &Path) {
+        if response.path != *active {
+            self.responses.retain(|owed| owed.path != response.path);
+        }
         push(&mut self.responses, response, MAX_RESPONSES);
     }
 
@@ -187,11 +189,18 @@ mod tests {
         }
         assert_eq!(probes.known.len(), MAX_KNOWN);
         for n in 0..=MAX_RESPONSES as u16 {
-            probes.respond(Response { path: path(n), data: [0; 8], asked_in: 50 });
+            probes.respond(Response { path: path(n), data: [0; 8] }, &path(99));
         }
         assert_eq!(probes.responses.len(), MAX_RESPONSES);
         assert!(!probes.owes(|p| *p == path(0)) && probes.owes(|p| *p == path(1)));
         assert!(probes.take_response(|p| *p == path(1)).is_some());
         assert!(!probes.owes(|p| *p == path(1)));
+        // Only where the peer is is each question answered.
+        for (active, owed) in [(path(50), 2), (path(99), 1)] {
+            let mut probes = Probes::default();
+            (0..2).for_each(|n| probes.respond(Response { path: path(50), data: [n; 8] }, &active));
+            assert_eq!(probes.responses.len(), owed);
+            assert_eq!(probes.responses.back().map(|last| last.data), Some([1; 8]));
+        }
     }
 }

@@ -49,7 +49,7 @@ impl Connection {
         }
         let datagram_len = datagram.len() as u64;
         self.bytes_received += datagram_len;
-        self.paths.from = (path, datagram.len());
+        self.paths.from = path;
         self.paths.from_ecn = ecn;
         let mut rest = datagram;
         // Each packet takes at least a header, so the number of rounds is bounded by the length.
@@ -144,7 +144,7 @@ impl Connection {
 
     /// The newest packet says where the peer is, and which of our connection IDs it uses.
     fn on_newest(&mut self) {
-        let (path, _) = self.paths.from;
+        let path = self.paths.from;
         if path != self.paths.active && self.is_confirmed && self.may_follow(path) {
             self.on_peer_moved(path, self.used_cid);
         }

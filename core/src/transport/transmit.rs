@@ -6,7 +6,7 @@
 use super::connection::{Connection, State};
 use super::error::{TransportCode, Violation};
 use super::key_update::KeyUpdate;
-use super::probes::{Probes, Response};
+use super::probes::Probes;
 use super::sent::SentFrame;
 use super::space::SpaceId;
 use super::{BASE_DATAGRAM, Transmit, protect};
@@ -23,8 +23,6 @@ const MIN_PN_AND_PAYLOAD: usize = 4;
 const PADDED_PAYLOAD: usize = BASE_DATAGRAM - 1 - LOCAL_CID_LEN - 4 - TAG_LEN;
 /// Bytes of a PATH_CHALLENGE or PATH_RESPONSE.
 const PATH_FRAME_LEN: usize = 9;
-/// A packet number of ours may be so much longer than the peer's.
-const PN_SLACK: usize = 3;
 /// Shift of the ACK delay field: the default of RFC 9000 §18.2.
 const ACK_DELAY_EXPONENT: u32 = 3;
 
@@ -37,8 +35,8 @@ enum Content {
     Show,
     /// To another path than the one in use.
     PathChallenge([u8; 8]),
-    /// To another path than the one in use; so many bytes.
-    PathResponse([u8; 8], usize),
+    /// To another path than the one in use.
+    PathResponse([u8; 8]),
 }
 
 impl Connection {
@@ -88,8 +86,7 @@ impl Connection {
         let (active, now) = (self.paths.active, self.now);
         let (path, content) =
             if let Some(response) = self.paths.probes().take_response(|path| *path != active) {
-                let Response { path, data, asked_in } = response;
-                (path, Content::PathResponse(data, asked_in))
+                (response.path, Content::PathResponse(response.data))
             } else if self.is_confirmed {
                 let data = self.rng.array();
                 let path = self.paths.probes().next_to_ask(data, now)?;
@@ -98,10 +95,6 @@ impl Connection {
                 return None;
             };
         let room = buf.len().min(BASE_DATAGRAM.min(self.config.max_datagram));
-        let room = match content {
-            Content::PathResponse(_, asked_in) => room.min(asked_in + PN_SLACK),
-            _ => room,
-        };
         let len = self.build_packet(SpaceId::Data, &mut buf[..room], content);
         self.bytes_sent += len as u64;
         (len > 0).then_some(Transmit { path, len, ecn: Ecn::NotEct })
@@ -139,7 +132,7 @@ impl Connection {
             // The padding that any packet needs is all.
             Content::Show => Some(false),
             Content::PathChallenge(data) => write_lone_challenge(&mut w, &data),
-            Content::PathResponse(data, _) => write_padded_response(&mut w, &data),
+            Content::PathResponse(data) => write_lone_response(&mut w, &data),
         };
         let Some(is_eliciting) = is_eliciting else { return 0 };
         while w.len() + short_pn.len < MIN_PN_AND_PAYLOAD {
@@ -328,11 +321,10 @@ fn write_lone_challenge(w: &mut Writer<'_>, data: &[u8; 8]) -> Option<bool> {
     Some(false)
 }
 
-/// As long as the question, so that it shows that the path carries as much both ways
-/// (RFC 9000 §8.2.2), and amplifies nothing.
-fn write_padded_response(w: &mut Writer<'_>, data: &[u8; 8]) -> Option<bool> {
+/// Not padded (RFC 9000 §8.2.2 asks for that): it goes to where a challenge came from, which may be
+/// anybody's address, and what the path carries is found out where it is used.
+fn write_lone_response(w: &mut Writer<'_>, data: &[u8; 8]) -> Option<bool> {
     frame::write_path_response(w, data).ok()?;
-    while w.u8(0).is_ok() {}
     Some(false)
 }
 

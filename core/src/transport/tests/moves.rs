@@ -181,13 +181,12 @@ fn a_question_about_a_path_is_answered_there_and_moves_nobody() {
     b.handle_datagram(path(9), Ecn::NotEct, &mut packet, now);
     let mut buf = [0; MAX_DATAGRAM];
     let sent = b.poll_transmit(&mut buf, now).unwrap();
-    assert_eq!((sent.path, sent.len, b.path()), (path(9), packet.len() + 3, path(1)));
-    // Asked in few bytes, answered in few.
+    assert!((sent.path, b.path()) == (path(9), path(1)) && sent.len < 50, "{}", sent.len);
     let mut packet = packet_of(&mut pair.a, |w| frame::write_path_challenge(w, &[6; 8]).unwrap());
     let b = b_of(&mut pair);
     b.handle_datagram(path(9), Ecn::NotEct, &mut packet, now);
     let sent = b.poll_transmit(&mut buf, now).unwrap();
-    assert_eq!((sent.path, sent.len), (path(9), packet.len() + 3));
+    assert!(sent.path == path(9) && sent.len <= packet.len(), "{}", sent.len);
 }
 
 /// Hands on what `a` sends elsewhere than to its peer's usual address, and its peer's answer.
@@ -283,4 +282,22 @@ fn a_reset_ends_it_at_once() {
     pair.drain_events();
     assert_eq!(pair.a_events.last(), Some(&Event::Closed(CloseReason::Reset)));
     assert!(pair.a.is_closed() && pair.a.poll_timeout().is_none());
+}
+
+/// One datagram full of questions, which seems to come from a victim, draws one short answer.
+#[test]
+fn questions_from_elsewhere_amplify_nothing() {
+    let (mut pair, _) = settled();
+    pair.run_until(|p| p.wire.is_empty());
+    let mut packet = packet_of(&mut pair.a, |w| {
+        (0..8).for_each(|n| frame::write_path_challenge(w, &[n; 8]).unwrap());
+    });
+    let (victim, asked) = (Path::v4([203, 0, 113, 9], 53), packet.len());
+    let b = pair.b.as_mut().unwrap();
+    let mut buf = [0; MAX_DATAGRAM];
+    while b.poll_transmit(&mut buf, pair.now).is_some() {}
+    b.handle_datagram(victim, Ecn::NotEct, &mut packet, pair.now);
+    let sent = core::iter::from_fn(|| b.poll_transmit(&mut buf, pair.now));
+    let there: Vec<usize> = sent.filter(|t| t.path == victim).map(|t| t.len).collect();
+    assert!(there.len() == 1 && there[0] < asked, "{there:?} of {asked}");
 }
