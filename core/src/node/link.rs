@@ -171,8 +171,12 @@ impl Link {
 
     pub(super) fn handle_datagram(&mut self, path: Path, ecn: Ecn, datagram: &mut [u8], now: Time) {
         if let Some(connection) = &mut self.connection {
+            let dropped = connection.packets_dropped();
             connection.handle_datagram(path, ecn, datagram, now);
-            self.keep_alive.on_heard();
+            // What anybody could have sent says nothing of the broker.
+            if connection.packets_dropped() == dropped {
+                self.keep_alive.on_heard();
+            }
             if connection.is_path_latched() {
                 self.first_flight.clear();
             }
