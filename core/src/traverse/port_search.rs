@@ -28,6 +28,8 @@ const SPREAD_INTERVAL: Duration = Duration::from_millis(2);
 const HUNT_DELAY: Duration = Duration::from_millis(1200);
 /// From one port to the next.
 const HUNT_INTERVAL: Duration = Duration::from_micros(6250);
+/// Who is so late was asleep.
+const LATE: Duration = Duration::from_secs(1);
 /// From the beginning of one to that of the next, where what was found is lost again.
 const REST: Duration = Duration::from_secs(20);
 /// Until the second search; doubles.
@@ -122,7 +124,11 @@ impl PortSearch {
 
     /// The next path to ask, if one is due.
     pub fn poll_probe(&mut self, now: Time) -> Option<Path> {
-        self.poll_timeout().filter(|at| *at <= now)?;
+        let due = self.poll_timeout().filter(|at| *at <= now)?;
+        if now.since(due) >= LATE {
+            // We slept: what is left is not asked all at once.
+            self.begins_at = self.begins_at + now.since(due);
+        }
         self.sent %= self.limit;
         if self.sent == 0 {
             self.began_at = Some(self.begins_at);
@@ -170,6 +176,16 @@ mod tests {
     fn search(own: u8, peers: u8, sockets: u16) -> Option<PortSearch> {
         let mut rng = Rng::from_seed([1; 32]);
         PortSearch::new(own, peers, Path::v4(PEER, 5000), sockets, &mut rng)
+    }
+
+    #[test]
+    fn who_slept_goes_on_where_it_was() {
+        let mut hunt = search(MAPPING_INDEPENDENT, MAPPING_DEPENDENT, 0).unwrap();
+        hunt.set_relayed(true, at(0));
+        assert_eq!(run(&mut hunt, at(2000)).len(), 129);
+        assert!(hunt.poll_probe(at(60_000)).is_some());
+        assert_eq!(hunt.poll_probe(at(60_000)), None);
+        assert_eq!(run(&mut hunt, at(65_000)).len(), 512 - 130);
     }
 
     /// What is asked until `end`, and when, in milliseconds.
