@@ -32,6 +32,8 @@ pub const DATAGRAM_MAX: usize = 1600;
 pub const WAITING_MAX: usize = 64 * 1024;
 /// From the beginning to the end of the handshake, connecting included.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// Whom a server had nothing to say to by then is a stranger, whatever came from there.
+pub const STRANGER_TIME: Duration = Duration::from_secs(20);
 /// Without a datagram either way so long a client closes: longer than any connection inside is
 /// silent that is alive.
 pub const IDLE_CLIENT: Duration = Duration::from_secs(150);
@@ -65,6 +67,8 @@ pub struct Carrier {
     used: Time,
     /// Since when nothing answers.
     unanswered: Option<Time>,
+    /// Something was sent: the other end is no stranger.
+    has_sent: bool,
 }
 
 impl Carrier {
@@ -101,6 +105,7 @@ impl Carrier {
             began: now,
             used: now,
             unanswered: None,
+            has_sent: false,
         }
     }
 
@@ -160,6 +165,7 @@ impl Carrier {
         self.frames.extend_from_slice(&(datagram.len() as u16).to_be_bytes());
         self.frames.extend_from_slice(datagram);
         self.used = self.used.max(now);
+        self.has_sent = true;
         self.unanswered.get_or_insert(now);
         true
     }
@@ -203,6 +209,9 @@ impl Carrier {
         }
         if !self.tls.is_open() {
             return Some(self.began + HANDSHAKE_TIME);
+        }
+        if !self.is_client && !self.has_sent {
+            return Some(self.began + STRANGER_TIME);
         }
         let idle = self.used + if self.is_client { IDLE_CLIENT } else { IDLE_SERVER };
         let unanswered = self.unanswered.filter(|_| self.is_client).map(|at| at + UNANSWERED_TIME);

@@ -3,9 +3,10 @@
 //!
 //! Owns the listeners, the connections and their queues. What comes out of a connection goes into
 //! the serve loop as a datagram of a path with socket [`Path::TLS`], and what the loop sends to
-//! such a path goes into the connection's queue. Invariants: connections are limited in number, in
-//! all and by address; a handshake and silence have their time; whoever reads or writes too slowly
-//! loses datagrams, and never holds up the loop.
+//! such a path goes into the connection's queue. Invariants: connections have a thread of their
+//! own, so that handshakes hold up nothing else; they are limited in number, in all and by address;
+//! a handshake and silence have their time; whoever sends too much waits, whoever reads too slowly
+//! loses datagrams, and the loop waits for nobody.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,6 +19,7 @@ use rit_core::carrier::{Carrier, DATAGRAM_MAX};
 use rit_core::crypto::{self, Ed25519Signer};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use crate::error::Error;
@@ -30,7 +32,9 @@ const CONNECTIONS_MAX: usize = 10_000;
 /// Those of one IPv4 address, or IPv6 network of 64 bits: there may be many nodes behind it.
 const CONNECTIONS_OF_ONE_MAX: usize = 256;
 /// Datagrams that wait for one connection: some trains of a fast sender.
-const QUEUE_LEN: usize = 512;
+const QUEUE_LEN: usize = 128;
+/// Who reads nothing, or hardly anything, for so long is let go.
+const STUCK_TIME: Duration = Duration::from_secs(30);
 /// Those that its carrier is given at once: it has room for them.
 const TAKEN_MAX: usize = 32;
 /// Datagrams of all connections that wait for the loop.
@@ -43,12 +47,19 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A datagram and where it came from.
 pub(crate) type Arrived = (Path, Vec<u8>);
 
-/// Who is connected, by path; the loop and the connections' tasks share it.
+/// Queues to the connections there are, and how many each party has.
+#[derive(Default)]
+struct Table {
+    by_path: HashMap<Path, mpsc::Sender<Vec<u8>>>,
+    by_network: HashMap<[u8; 16], usize>,
+}
+
+/// Who is connected; the loop and the connections' tasks share it.
 #[derive(Clone, Default)]
-struct Connections(Arc<Mutex<HashMap<Path, mpsc::Sender<Vec<u8>>>>>);
+struct Connections(Arc<Mutex<Table>>);
 
 impl Connections {
-    fn with<T>(&self, act: impl FnOnce(&mut HashMap<Path, mpsc::Sender<Vec<u8>>>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
         // Nobody panics while holding it; if somebody did, the map would still be one.
         act(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
@@ -57,14 +68,30 @@ impl Connections {
     fn add(&self, path: Path) -> Option<mpsc::Receiver<Vec<u8>>> {
         self.with(|all| {
             let network = network_of(path);
-            let of_one = || all.keys().filter(|other| network_of(**other) == network).count();
-            if all.len() >= CONNECTIONS_MAX || of_one() >= CONNECTIONS_OF_ONE_MAX {
+            let of_one = all.by_network.get(&network).copied().unwrap_or(0);
+            if all.by_path.len() >= CONNECTIONS_MAX || of_one >= CONNECTIONS_OF_ONE_MAX {
                 return None;
             }
             let (sender, receiver) = mpsc::channel(QUEUE_LEN);
-            all.insert(path, sender);
+            all.by_path.insert(path, sender);
+            all.by_network.insert(network, of_one + 1);
             Some(receiver)
         })
+    }
+
+    fn remove(&self, path: &Path) {
+        self.with(|all| {
+            let network = network_of(*path);
+            let left = all.by_network.get(&network).map_or(0, |of_one| of_one - 1);
+            if all.by_path.remove(path).is_none() {
+                return;
+            }
+            if left > 0 {
+                all.by_network.insert(network, left);
+            } else {
+                all.by_network.remove(&network);
+            }
+        });
     }
 }
 
@@ -82,6 +109,16 @@ pub(crate) struct Tls {
     /// So that the queue stays open where nothing listens.
     _sender: mpsc::Sender<Arrived>,
     port: Option<u16>,
+    /// The connections' thread, if there is to be one.
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Tls {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// What all connections' tasks need.
@@ -99,11 +136,21 @@ impl Tls {
     pub(crate) fn start(addresses: &[IpAddr], port: Option<u16>) -> Result<Tls, Error> {
         let (sender, arrived) = mpsc::channel(ARRIVED_LEN);
         let connections = Connections::default();
-        let mut tls = Tls { connections, arrived, _sender: sender.clone(), port: None };
+        let _sender = sender.clone();
+        let mut tls = Tls { connections, arrived, _sender, port: None, runtime: None };
         let wanted = port.unwrap_or(DEFAULT_PORT);
         if wanted == 0 {
             return Ok(tls);
         }
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("tls")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::Start(error.to_string()))?;
+        let tasks = runtime.handle().clone();
+        tls.runtime = Some(runtime);
+        let _entered = tasks.enter();
         // Nobody needs to know this key again: clients let any pass.
         let signer = Arc::new(Ed25519Signer::from_seed(&random_seed()?));
         let (connections, start) = (tls.connections.clone(), Instant::now());
@@ -113,7 +160,7 @@ impl Tls {
             match listen(address) {
                 Ok(listener) => {
                     tls.port = Some(wanted);
-                    tokio::spawn(accept(listener, shared.clone()));
+                    tasks.spawn(accept(listener, shared.clone()));
                 }
                 Err(source) if port.is_some() => return Err(Error::Listen { address, source }),
                 Err(error) => {
@@ -136,7 +183,7 @@ impl Tls {
 
     /// Sends, or loses, a datagram.
     pub(crate) fn send(&self, path: &Path, datagram: &[u8]) {
-        let sender = self.connections.with(|all| all.get(path).cloned());
+        let sender = self.connections.with(|all| all.by_path.get(path).cloned());
         if sender.is_none_or(|sender| sender.try_send(datagram.to_vec()).is_err()) {
             tracing::debug!(?path, "a datagram by TLS was lost");
         }
@@ -180,11 +227,18 @@ async fn serve(stream: TcpStream, path: Path, mut queue: mpsc::Receiver<Vec<u8>>
     let new = |rng| Carrier::server(crypto::default_provider(), shared.signer.clone(), rng, now());
     let _ = stream.set_nodelay(true);
     let (mut input, mut datagram) = (vec![0; READ_LEN], [0; DATAGRAM_MAX]);
+    let mut stuck: Option<Instant> = None;
     if let Some(mut carrier) = rng.and_then(new) {
         while write(&stream, &mut carrier).is_ok() {
             let Some(deadline) = carrier.poll_timeout() else { break };
-            let sleep = shared.start + Duration::from_micros(deadline.as_micros());
             let has_output = !carrier.poll_bytes().is_empty();
+            stuck = stuck.or(Some(Instant::now())).filter(|_| has_output);
+            let deadline = shared.start + Duration::from_micros(deadline.as_micros());
+            let give_up = stuck.map_or(deadline, |since| since + STUCK_TIME);
+            if give_up <= Instant::now() {
+                break;
+            }
+            let sleep = deadline.min(give_up);
             let interest = if has_output {
                 Interest::READABLE | Interest::WRITABLE
             } else {
@@ -206,15 +260,17 @@ async fn serve(stream: TcpStream, path: Path, mut queue: mpsc::Receiver<Vec<u8>>
                     }) {
                         break;
                     }
+                    // Where the loop has no time, this connection waits; others have their turn.
                     while let Some(len) = carrier.poll_datagram(&mut datagram) {
-                        // Where the loop has no time, datagrams are lost as in a socket's buffer.
-                        let _ = shared.arrived.try_send((path, datagram[..len].to_vec()));
+                        if shared.arrived.send((path, datagram[..len].to_vec())).await.is_err() {
+                            break;
+                        }
                     }
                 }
             }
         }
     }
-    shared.connections.with(|all| all.remove(&path));
+    shared.connections.remove(&path);
 }
 
 /// Writes as much as goes; an error: the connection is over.
@@ -268,6 +324,12 @@ mod tests {
             held.push(all.add(path(n as u32, 1)).unwrap());
         }
         assert!(all.add(path(1, 1)).is_none());
+        all.remove(&path(0, 1));
+        all.remove(&path(0, 1));
+        assert!(all.add(path(0, 9998)).is_some() && all.add(path(0, 9999)).is_none());
+        (0..CONNECTIONS_OF_ONE_MAX).for_each(|port| all.remove(&path(0, port as u16 + 1)));
+        all.remove(&path(0, 9998));
+        assert!(all.with(|all| !all.by_network.contains_key(&network_of(path(0, 1)))));
         // An IPv6 site is one party.
         let v6 = |text: &str| {
             network_of(Path::from(format!("[{text}]:1").parse::<SocketAddr>().unwrap()))
