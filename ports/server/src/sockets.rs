@@ -56,6 +56,10 @@ impl Received {
 
     /// The next of what came.
     pub(crate) fn next(&mut self) -> Option<Run<'_>> {
+        let is_answerable = |meta: &&RecvMeta| meta.addr.port() != 0;
+        let came = self.metas.get(self.taken..self.filled)?;
+        // To send to port 0 fails, and makes quinn-udp give up UDP_SEGMENT for good.
+        self.taken += came.iter().take_while(|meta| !is_answerable(meta)).count();
         let meta = self.metas.get(..self.filled)?.get(self.taken)?;
         let from = Path { ifindex: self.ifindex, ..meta.addr.into() };
         let start = self.taken * SLOT_LEN;
