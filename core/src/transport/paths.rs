@@ -32,7 +32,8 @@ pub(super) struct Paths {
     /// The peer answered on it; until then it is a guess.
     pub(super) is_latched: bool,
     is_validated: bool,
-    challenge: Option<Challenge>,
+    /// Apart: a path that is proven needs none.
+    challenge: Option<Box<Challenge>>,
     /// Validated, and left for the active one.
     previous: Option<Path>,
     /// Questions about other paths, and answers; apart, for most connections need none.
@@ -164,8 +165,9 @@ impl Paths {
     pub(super) fn challenge(&mut self, data: [u8; 8], interval: Duration, now: Time) {
         let gives_up_at = now + interval * 3;
         let again_at = now + interval;
-        self.challenge =
-            Some(Challenge { data, asked_at: now, is_due: true, again_at, gives_up_at, interval });
+        let (asked_at, is_due) = (now, true);
+        let challenge = Challenge { data, asked_at, is_due, again_at, gives_up_at, interval };
+        self.challenge = Some(Box::new(challenge));
     }
 
     /// What is asked, if it is not answered yet.
