@@ -705,7 +705,8 @@ struct rit_io {
     /**
      * OPTIONAL for those who ask rit_node_deadline instead. The one timer: rit_node_timeout is to
      * be called at deadline_us on the clock of now_us; replaces the former deadline. UINT64_MAX:
-     * none. May lie in the past: then call soon, but not from in here.
+     * none. May lie in the past: then call soon, but not from in here. Called when the deadline
+     * changed, and by rit_node_timeout.
      */
     void (*set_timer)(void *ctx, uint64_t deadline_us);
     /**
@@ -1240,7 +1241,8 @@ int32_t rit_node_receive_batch(struct rit_node *node,
                                size_t size);
 
 /**
- * Does what is due. Call it at or after the deadline; earlier is harmless.
+ * Does what is due. Call it at or after the deadline; earlier is harmless: while there is a
+ * deadline, rit_io.set_timer is told of it anew.
  *
  * Errors: NULL, REENTRY, INTERNAL. Not in a callback (not in set_timer either), not in an ISR.
  */

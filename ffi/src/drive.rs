@@ -74,7 +74,8 @@ pub unsafe extern "C" fn rit_node_receive_batch(
     }
 }
 
-/// Does what is due. Call it at or after the deadline; earlier is harmless.
+/// Does what is due. Call it at or after the deadline; earlier is harmless: while there is a
+/// deadline, rit_io.set_timer is told of it anew.
 ///
 /// Errors: NULL, REENTRY, INTERNAL. Not in a callback (not in set_timer either), not in an ISR.
 #[unsafe(no_mangle)]
@@ -82,6 +83,8 @@ pub unsafe extern "C" fn rit_node_timeout(node: *mut rit_node) -> i32 {
     // SAFETY: as the header asks of the caller.
     unsafe {
         command(node, |inner, now| {
+            // The timer went off, perhaps a little early: it is not set any more.
+            inner.timer_us = NEVER;
             inner.node.handle_timeout(now);
             Ok(())
         })

@@ -106,7 +106,8 @@ pub struct rit_io {
     >,
     /// OPTIONAL for those who ask rit_node_deadline instead. The one timer: rit_node_timeout is to
     /// be called at deadline_us on the clock of now_us; replaces the former deadline. UINT64_MAX:
-    /// none. May lie in the past: then call soon, but not from in here.
+    /// none. May lie in the past: then call soon, but not from in here. Called when the deadline
+    /// changed, and by rit_node_timeout.
     pub set_timer: Option<unsafe extern "C" fn(ctx: *mut c_void, deadline_us: u64)>,
     /// OPTIONAL, together with store. Reads what was stored in a slot (RIT_SLOT_*) into buf;
     /// returns its length, 0 if nothing was ever stored, negative on failure. Without load and

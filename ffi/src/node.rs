@@ -55,7 +55,7 @@ pub(crate) struct Inner {
     max_send: usize,
     now_us: u64,
     /// What the timer was last set to.
-    timer_us: u64,
+    pub(crate) timer_us: u64,
     last_error: Option<Error>,
     /// A call panicked: nothing here is to be relied on.
     is_broken: bool,
