@@ -3,6 +3,7 @@
 //! Owns plain data and containers. Knows nothing of packets, crypto or connections.
 
 mod id;
+mod map;
 mod range_set;
 mod ring;
 mod rng;
@@ -10,6 +11,7 @@ mod slab;
 mod time;
 
 pub use id::{ContactId, Ecn, Path, PublicKey, Side};
+pub use map::{Map, Set};
 pub use range_set::RangeSet;
 pub use ring::ByteRing;
 pub use rng::Rng;

@@ -3,17 +3,16 @@
 //! Owns the order. Invariant: both lists hold the same; to ask for the first, and to change one,
 //! takes time with the logarithm of their number.
 
-use crate::base::Time;
-use alloc::collections::{BTreeMap, BTreeSet};
+use crate::base::{Map, Set, Time};
 
 pub(super) struct Deadlines<K> {
-    by_time: BTreeSet<(Time, K)>,
-    of: BTreeMap<K, Time>,
+    by_time: Set<(Time, K)>,
+    of: Map<K, Time>,
 }
 
 impl<K> Default for Deadlines<K> {
     fn default() -> Self {
-        Deadlines { by_time: BTreeSet::new(), of: BTreeMap::new() }
+        Deadlines { by_time: Set::new(), of: Map::new() }
     }
 }
 

@@ -6,14 +6,14 @@
 
 use super::deadlines::Deadlines;
 use super::reset::Resets;
-use crate::base::{ContactId, Ecn, Path, PublicKey, Rng, Time};
+use crate::base::{ContactId, Ecn, Map, Path, PublicKey, Rng, Set, Time};
 use crate::crypto::Provider;
 use crate::handshake::{Contact, HandshakeError, PeerPolicy};
 use crate::transport::protect::{self, Opened};
 use crate::transport::{Accept, CidEvent, Connection, Local, Open, Transmit, is_contact_probe};
 use crate::wire::cid::Cid;
 use crate::wire::packet::{FIRST_DCID_LEN, Header};
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 
 /// First packets of a lasting contact remembered against replay.
 const RECENT_FIRST_PACKETS: usize = 4096;
@@ -33,7 +33,7 @@ pub(super) struct HeldContact {
 struct Awaited<O> {
     contact: Contact,
     owner: O,
-    nonces: BTreeSet<Cid>,
+    nonces: Set<Cid>,
 }
 
 /// A first packet that opened.
@@ -59,16 +59,16 @@ pub(super) enum Route<O> {
 pub(super) struct Endpoint<O> {
     pub(super) local: Local,
     pub(super) rng: Rng,
-    routes: BTreeMap<Cid, O>,
-    contacts: BTreeMap<ContactId, HeldContact>,
+    routes: Map<Cid, O>,
+    contacts: Map<ContactId, HeldContact>,
     expiries: Deadlines<ContactId>,
-    recent: BTreeSet<Cid>,
+    recent: Set<Cid>,
     recent_order: VecDeque<Cid>,
     /// Whose probes are awaited, and the nonces of those that came.
-    awaited: BTreeMap<ContactId, Awaited<O>>,
+    awaited: Map<ContactId, Awaited<O>>,
     /// Owners that may have something to send.
     pub(super) dirty: VecDeque<O>,
-    is_dirty: BTreeSet<O>,
+    is_dirty: Set<O>,
     deadlines: Deadlines<O>,
     resets: Resets<O>,
     pub(super) datagrams_dropped: u64,
@@ -81,14 +81,14 @@ impl<O: Copy + Ord> Endpoint<O> {
             resets,
             local,
             rng,
-            routes: BTreeMap::new(),
-            contacts: BTreeMap::new(),
+            routes: Map::new(),
+            contacts: Map::new(),
             expiries: Deadlines::default(),
-            recent: BTreeSet::new(),
+            recent: Set::new(),
             recent_order: VecDeque::new(),
-            awaited: BTreeMap::new(),
+            awaited: Map::new(),
             dirty: VecDeque::new(),
-            is_dirty: BTreeSet::new(),
+            is_dirty: Set::new(),
             deadlines: Deadlines::default(),
             datagrams_dropped: 0,
         }
@@ -169,7 +169,7 @@ impl<O: Copy + Ord> Endpoint<O> {
 
     /// The end that `owner` looks for may show itself by probes under `contact`.
     pub(super) fn await_probes(&mut self, contact: &Contact, owner: O) {
-        let awaited = Awaited { contact: contact.clone(), owner, nonces: BTreeSet::new() };
+        let awaited = Awaited { contact: contact.clone(), owner, nonces: Set::new() };
         self.awaited.insert(contact.id, awaited);
     }
 

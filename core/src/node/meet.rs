@@ -2,12 +2,11 @@
 //! the initiator wherever it may be, so that the NATs on the way let that packet in.
 
 use super::deadlines::Deadlines;
-use crate::base::{ContactId, Ecn, Path, Rng, Side, Time};
+use crate::base::{ContactId, Ecn, Map, Path, Rng, Side, Time};
 use crate::crypto::Provider;
 use crate::handshake::Contact;
 use crate::transport::{Transmit, write_contact_probe};
 use crate::traverse::Search;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// Probes to one introduction's candidates together: what a broker that lies about them can have
@@ -41,7 +40,7 @@ impl Meeting {
 /// All of them, by contact.
 #[derive(Default)]
 pub(super) struct Meetings {
-    by_contact: BTreeMap<ContactId, Meeting>,
+    by_contact: Map<ContactId, Meeting>,
     /// When each asks next.
     deadlines: Deadlines<ContactId>,
 }

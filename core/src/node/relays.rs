@@ -4,13 +4,12 @@
 //! through one out of its wrapping. A channel lasts as long as its owner, who releases it.
 
 use super::deadlines::Deadlines;
-use crate::base::{Path, Time};
+use crate::base::{Map, Path, Time};
 use crate::crypto::Provider;
 use crate::transport::Transmit;
 use crate::traverse::{RelayEnd, TlsUse};
 use crate::wire::message::RelayOffer;
 use crate::wire::relay::{ChannelId, RelayDatagram};
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// What a relay's datagram was.
@@ -23,8 +22,8 @@ pub(super) enum Unwrapped<'a> {
 
 #[derive(Default)]
 pub(super) struct Relays {
-    ends: BTreeMap<u16, RelayEnd>,
-    by_channel: BTreeMap<ChannelId, u16>,
+    ends: Map<u16, RelayEnd>,
+    by_channel: Map<ChannelId, u16>,
     /// When each binds next.
     deadlines: Deadlines<u16>,
     last: u16,
@@ -73,7 +72,7 @@ impl Relays {
 
     /// Our addresses may be others now.
     pub(super) fn restart(&mut self, now: Time) {
-        for (via, end) in &mut self.ends {
+        for (via, end) in self.ends.iter_mut() {
             end.restart(now);
             self.deadlines.set(*via, end.poll_timeout());
         }

@@ -5,11 +5,11 @@
 //! node makes and knows, and a datagram without it is dropped in silence as ever. The mark and the
 //! tokens follow from the node's private key, so that they outlast a reboot.
 
-use crate::base::{Ecn, Path, Rng, Time};
+use crate::base::{Ecn, Map, Path, Rng, Time};
 use crate::crypto::{Provider, Secret, Signer, constant_time_eq};
 use crate::transport::{ResetToken, Transmit};
 use crate::wire::cid::{Cid, LOCAL_CID_LEN};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use core::time::Duration;
 
 const NONCE_LEN: usize = LOCAL_CID_LEN / 2;
@@ -25,8 +25,8 @@ pub(super) struct Resets<O> {
     provider: &'static dyn Provider,
     key: Secret,
     /// Whose end a token means. By a hash of it, so that no comparison's duration tells it.
-    owners: BTreeMap<ResetToken, O>,
-    hash_of: BTreeMap<O, ResetToken>,
+    owners: Map<ResetToken, O>,
+    hash_of: Map<O, ResetToken>,
     pending: VecDeque<(Path, Cid, usize)>,
     second: Time,
     in_second: u32,
@@ -39,8 +39,8 @@ impl<O: Copy + Ord> Resets<O> {
         Resets {
             provider,
             key: key.unwrap_or_else(|| Secret::new(rng.array())),
-            owners: BTreeMap::new(),
-            hash_of: BTreeMap::new(),
+            owners: Map::new(),
+            hash_of: Map::new(),
             pending: VecDeque::new(),
             second: Time::ZERO,
             in_second: 0,

@@ -6,7 +6,7 @@
 use super::endpoint::{First, HeldContact};
 use super::meet::Met;
 use super::{Event, Node, NodeError, Owner, Reason, SessionId};
-use crate::base::{ContactId, Ecn, Handle, Path, PublicKey, Side, Time};
+use crate::base::{ContactId, Ecn, Handle, Map, Path, PublicKey, Side, Time};
 use crate::crypto::Secret;
 use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{Connection, PathEvent, StreamId, Transmit};
@@ -14,7 +14,6 @@ use crate::traverse::{FirstFlight, Lan, PortSearch, Search, Traffic, by_nat64, i
 use crate::tunnel::{Tunnel, TunnelEvent};
 use crate::wire::message::{Message, RelayOffer, SERVICE_UDP, ServiceInfo};
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -80,8 +79,8 @@ pub(super) struct Session {
     /// `SessionDown` was told: the handle is stale, the connection lingers.
     is_over: bool,
     services: Vec<ServiceInfo>,
-    pub(super) streams: BTreeMap<StreamId, Handle>,
-    pub(super) flows: BTreeMap<StreamId, Handle>,
+    pub(super) streams: Map<StreamId, Handle>,
+    pub(super) flows: Map<StreamId, Handle>,
 }
 
 impl Session {
@@ -102,8 +101,8 @@ impl Session {
             is_up: false,
             is_over: false,
             services: Vec::new(),
-            streams: BTreeMap::new(),
-            flows: BTreeMap::new(),
+            streams: Map::new(),
+            flows: Map::new(),
         }
     }
 

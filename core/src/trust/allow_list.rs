@@ -2,12 +2,11 @@
 //!
 //! Bounded: each entry is memory for as long as the node lives. Empty means nobody.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use thiserror::Error;
 
-use crate::base::PublicKey;
+use crate::base::{PublicKey, Set};
 
 /// Why a key was not added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -20,14 +19,14 @@ pub enum AllowError {
 /// Keys of the peers that may open a session with this node.
 #[derive(Clone, Debug)]
 pub struct AllowList {
-    keys: BTreeSet<PublicKey>,
+    keys: Set<PublicKey>,
     limit: usize,
 }
 
 impl AllowList {
     /// A list that allows nobody yet and at most `limit` peers ever.
     pub fn new(limit: usize) -> Self {
-        AllowList { keys: BTreeSet::new(), limit }
+        AllowList { keys: Set::new(), limit }
     }
 
     /// Allows `key`; allowing it twice changes nothing.

@@ -296,7 +296,7 @@ impl Tunnel {
         }
         // Looked at again only when the first could be due: a message moves its own flow's end.
         self.flow_check = None;
-        for (id, flow) in &mut self.flows {
+        for (id, flow) in self.flows.iter_mut() {
             let Some(idle) = flow.idle.filter(|_| flow.end.is_none()) else { continue };
             let at = flow.last + idle;
             if at > now {

@@ -13,12 +13,12 @@ pub use flow::{FLOW_IDLE_DEFAULT, FLOW_IDLE_MIN, FlowEnd, FlowState, MESSAGE_MAX
 pub use loopback::loopback_address;
 
 use self::flow::Flow;
-use crate::base::Time;
+use crate::base::{Map, Time};
 use crate::transport::{
     CloseReason, Connection, Event, PathEvent, StreamError, StreamId, StreamState,
 };
 use crate::wire::message::{SERVICE_NAME_LEN_MAX, SERVICE_TCP, SERVICE_UDP, is_service_name};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -113,8 +113,8 @@ enum Phase {
 pub struct Tunnel {
     /// The connection underneath; datagrams go to it directly.
     pub connection: Connection,
-    phases: BTreeMap<StreamId, Phase>,
-    flows: BTreeMap<StreamId, Flow>,
+    phases: Map<StreamId, Phase>,
+    flows: Map<StreamId, Flow>,
     /// Flows that something came for.
     changed_flows: VecDeque<StreamId>,
     /// No flow is idle for too long before.
@@ -126,8 +126,8 @@ impl Tunnel {
     pub fn new(connection: Connection) -> Self {
         Tunnel {
             connection,
-            phases: BTreeMap::new(),
-            flows: BTreeMap::new(),
+            phases: Map::new(),
+            flows: Map::new(),
             changed_flows: VecDeque::new(),
             flow_check: None,
         }

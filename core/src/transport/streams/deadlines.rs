@@ -4,15 +4,14 @@
 //! a stream has one deadline at most, and none once it is over.
 
 use super::Streams;
-use crate::base::Time;
+use crate::base::{Map, Set, Time};
 use crate::transport::{StreamError, StreamId};
-use alloc::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub(super) struct Deadlines {
-    sorted: BTreeSet<(Time, StreamId)>,
+    sorted: Set<(Time, StreamId)>,
     /// When, and the code to reset with.
-    of: BTreeMap<StreamId, (Time, u64)>,
+    of: Map<StreamId, (Time, u64)>,
 }
 
 impl Deadlines {

@@ -12,10 +12,10 @@ use super::error::{TransportCode, Violation};
 use super::recv_stream::RecvStream;
 use super::send_stream::SendStream;
 use super::{Config, Priority, StreamError, StreamId, StreamState};
-use crate::base::Side;
+use crate::base::{Map, Set, Side};
 use crate::wire::frame;
 use crate::wire::params::TransportParams;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use deadlines::Deadlines;
 use schedule::Schedule;
 
@@ -61,7 +61,7 @@ impl Stream {
 
 pub(super) struct Streams {
     side: Side,
-    table: BTreeMap<StreamId, Stream>,
+    table: Map<StreamId, Stream>,
     /// Ordinal of the next stream we open, and the peer's limit on it.
     next_local: u64,
     max_local: u64,
@@ -87,7 +87,7 @@ pub(super) struct Streams {
     schedule: Schedule,
     deadlines: Deadlines,
     /// Writers told to wait because the connection's send buffer is full.
-    waiting: BTreeSet<StreamId>,
+    waiting: Set<StreamId>,
     changed: VecDeque<StreamId>,
     opened: VecDeque<StreamId>,
     pending_max_data: bool,
@@ -100,7 +100,7 @@ impl Streams {
     pub(super) fn new(side: Side, config: &Config) -> Self {
         Streams {
             side,
-            table: BTreeMap::new(),
+            table: Map::new(),
             next_local: 0,
             max_local: 0,
             next_remote: 0,
@@ -119,7 +119,7 @@ impl Streams {
             memory: 0,
             schedule: Schedule::default(),
             deadlines: Deadlines::default(),
-            waiting: BTreeSet::new(),
+            waiting: Set::new(),
             changed: VecDeque::new(),
             opened: VecDeque::new(),
             pending_max_data: false,
