@@ -1,0 +1,117 @@
+#!/bin/sh
+# Builds librit.a for a bare-metal target, as small as it gets, and prints its path as the last line.
+# Owns the toolchain, the flags and the list of parts that can be left out; the features behind the
+# parts are in core's and ffi's Cargo.toml. The compiler and its core library's sources come from
+# Debian's packages, and are installed where they are missing; see tests/setup.sh.
+set -eu
+
+usage() {
+    cat <<'END'
+sh ffi/firmware.sh TARGET [--without PART]... [--with PART]...
+
+TARGET is a Rust target of a core without an operating system:
+  thumbv7m-none-eabi           Cortex-M3
+  thumbv7em-none-eabi          Cortex-M4, M7; floating-point arguments in core registers
+  thumbv7em-none-eabihf        Cortex-M4F, M7F
+  thumbv8m.main-none-eabi      Cortex-M33
+  thumbv8m.main-none-eabihf    Cortex-M33F
+  riscv32imac-unknown-none-elf
+
+PART is what can be left out, or, where it says so, added:
+  tcp         the way over TCP and TLS, for networks that block UDP
+
+The library needs malloc, free, memcpy, memmove, memset and memcmp of its surroundings.
+END
+}
+
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=tests/setup.sh
+. "$ROOT/tests/setup.sh"
+cd "$ROOT"
+
+refuse() {
+    printf '%s\n\n' "error: $*" >&2
+    usage >&2
+    exit 2
+}
+
+PARTS="tcp"        # every part there is
+chosen="tcp"       # those in the library unless told otherwise
+triple=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --help | -h)
+        usage
+        exit 0
+        ;;
+    --with | --without)
+        [ $# -ge 2 ] || refuse "$1 needs a part"
+        case " $PARTS " in
+        *" $2 "*) ;;
+        *) refuse "there is no part '$2'" ;;
+        esac
+        chosen=$(printf '%s\n' $chosen | grep -vx "$2" || true)
+        [ "$1" = --without ] || chosen="$chosen $2"
+        shift
+        ;;
+    -*) refuse "unknown option $1" ;;
+    *)
+        [ -z "$triple" ] || refuse "one target at a time"
+        triple=$1
+        ;;
+    esac
+    shift
+done
+case $triple in
+thumbv7m-none-eabi | thumbv7em-none-eabi | thumbv7em-none-eabihf) ;;
+thumbv8m.main-none-eabi | thumbv8m.main-none-eabihf | riscv32imac-unknown-none-elf) ;;
+"") refuse "which target?" ;;
+*) refuse "unknown target $triple" ;;
+esac
+
+# In one order, so that the same set is the same build.
+features=
+for part in $PARTS; do
+    case " "$(printf '%s ' $chosen)" " in
+    *" $part "*) features=${features:+$features,}$part ;;
+    esac
+done
+
+need_rust
+need_firmware_rust
+RUSTC=/usr/bin/rustc
+# What -Zbuild-std needs on a stable compiler.
+RUSTC_BOOTSTRAP=1
+# A target folder of its own: another compiler's work would be thrown away each time.
+CARGO_TARGET_DIR=$TARGET/firmware
+export RUSTC RUSTC_BOOTSTRAP CARGO_TARGET_DIR
+
+# No message of a panic is kept, nor where it was, nor how to print a value for it; and no path of
+# this machine.
+flags="-Zlocation-detail=none -Zfmt-debug=none"
+std_features=optimize_for_size
+if $RUSTC -Zunstable-options -Cpanic=immediate-abort --print cfg >/dev/null 2>&1; then
+    flags="$flags -Zunstable-options -Cpanic=immediate-abort"
+else
+    std_features=$std_features,panic_immediate_abort # its name until rustc 1.91
+fi
+sysroot=$($RUSTC --print sysroot)
+for where in "$ROOT=librit" "${CARGO_HOME:-$HOME/.cargo}=cargo" "$sysroot/lib/rustlib=rust" \
+    "$(readlink -f "$sysroot/lib/rustlib/src/rust/library")=rust"; do
+    flags="$flags --remap-path-prefix=$where"
+done
+RUSTFLAGS=$flags
+export RUSTFLAGS
+
+out=$CARGO_TARGET_DIR/archives/$triple-${features:-least}
+say "librit.a for $triple with ${features:-nothing more than it needs}, by $($RUSTC --version)" >&2
+mkdir -p "$out"
+# One build at a time: cargo puts every set of parts at the same place.
+(
+    flock 9
+    cargo rustc --locked --profile firmware -p rit-ffi --lib --crate-type staticlib \
+        --target "$triple" --no-default-features ${features:+--features "$features"} \
+        -Zbuild-std=core,alloc -Zbuild-std-features="$std_features" >&2
+    cp "$CARGO_TARGET_DIR/$triple/firmware/librit.a" "$out/librit.a"
+) 9>"$CARGO_TARGET_DIR/archives/lock"
+printf '%s\n' "$out/librit.a"
