@@ -35,9 +35,9 @@ pub fn text(p: &dyn Provider) -> String {
         [("aes128gcm", Suite::Aes128Gcm), ("chacha20poly1305", Suite::ChaCha20Poly1305)]
     {
         packet_keys(&mut out, p, name, suite);
-        contact_packet(&mut out, p, name, suite);
         one_rtt_packet(&mut out, p, name, suite);
     }
+    contact_packet(&mut out, p);
     transport_params(&mut out);
     all_frames(&mut out);
     messages(&mut out);
@@ -111,7 +111,7 @@ fn packet_keys(out: &mut Out, p: &dyn Provider, name: &str, suite: Suite) {
     out.bytes("hp", &hp[..len]);
 }
 
-fn contact_packet(out: &mut Out, p: &dyn Provider, name: &str, suite: Suite) {
+fn contact_packet(out: &mut Out, p: &dyn Provider) {
     let secret = Secret::new(input(0xa0));
     let (dcid, scid, pn) = (input::<16>(0x40), input::<8>(0x50), 0u64);
     let payload = written(|w| {
@@ -124,8 +124,9 @@ fn contact_packet(out: &mut Out, p: &dyn Provider, name: &str, suite: Suite) {
     let truncated = TruncatedPn::new(pn, None);
     packet::write_long(&mut w, &to, &from, truncated, payload.len() + TAG_LEN).expect("it fits");
     let header_len = w.len();
-    let packet = protect(p, suite, &secret, pn, &buf[..header_len], truncated.len, &payload);
-    out.section(&format!("contact packet {name}"));
+    let packet =
+        protect(p, Suite::CONTACT, &secret, pn, &buf[..header_len], truncated.len, &payload);
+    out.section("contact packet");
     out.bytes("secret", secret.as_bytes());
     out.bytes("dcid", &dcid);
     out.bytes("scid", &scid);

@@ -47,6 +47,9 @@ pub enum Suite {
 }
 
 impl Suite {
+    /// What seals contact packets, before anything is agreed on: the one that every device has.
+    pub const CONTACT: Suite = Suite::ChaCha20Poly1305;
+
     /// Length of the AEAD's key, and of the header protection key, in bytes.
     pub fn key_len(self) -> usize {
         match self {

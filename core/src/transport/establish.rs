@@ -89,7 +89,7 @@ impl Connection {
     }
 }
 
-/// Contact packets are sealed with AES-128-GCM always, as QUIC's Initials are.
+/// The keys of contact packets.
 pub(super) fn contact_keys(
     provider: &'static dyn Provider,
     side: Side,
@@ -97,7 +97,7 @@ pub(super) fn contact_keys(
     dcid: &Cid,
 ) -> Keys {
     let (initiator, responder) = contact_secrets(provider, &contact.key, dcid.as_bytes());
-    let keys = |secret| DirectionKeys::new(provider, Suite::Aes128Gcm, secret);
+    let keys = |secret| DirectionKeys::new(provider, Suite::CONTACT, secret);
     match side {
         Side::Initiator => Keys { local: keys(&initiator), remote: keys(&responder) },
         Side::Responder => Keys { local: keys(&responder), remote: keys(&initiator) },

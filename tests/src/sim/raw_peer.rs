@@ -98,7 +98,7 @@ impl RawPeer {
         );
         self.handshake = Some(handshake.expect("a handshake starts"));
         let (initiator, responder) = contact_secrets(provider, &self.contact.key, dcid.as_bytes());
-        let keys = |s| DirectionKeys::new(provider, crypto::Suite::Aes128Gcm, s);
+        let keys = |s| DirectionKeys::new(provider, crypto::Suite::CONTACT, s);
         let (local, remote) = match self.side {
             Side::Initiator => (keys(&initiator), keys(&responder)),
             Side::Responder => (keys(&responder), keys(&initiator)),
