@@ -61,8 +61,8 @@ static void sleep(void) {
     board_print("sleep %u\n", (unsigned)(board_now_us() - began));
 }
 
-/* Sends each frame back that comes, read and written in pieces of odd lengths, until one of 60 bytes
- * whose last is 255; that one, too. */
+/* Sends each frame back that comes, read and written in pieces of odd lengths, until one of 60
+ * bytes whose last is 255; that one, too. */
 static void echo(void) {
     static uint8_t frame[BOARD_FRAME_MAX];
     size_t len = 0, at, piece;

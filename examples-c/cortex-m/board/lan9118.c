@@ -1,7 +1,7 @@
 /* lan9118.c: SMSC's LAN9118 Ethernet controller, polled, with an interrupt that ends sleep.
  *
- * Moves bytes between the chip's FIFOs and memory; the FIFOs are wide a word, and frames may be read
- * and written in pieces of any length, such as a chain of a stack's buffers. Nothing is allocated. */
+ * Moves bytes between the chip's FIFOs and memory. The FIFOs are a word wide; frames are read and
+ * written in pieces of any length, such as a chain of a stack's buffers. Nothing is allocated. */
 #include "board.h"
 
 #include <string.h>
