@@ -3,13 +3,13 @@
 # and the machine lacks is installed by Debian package name; see tests/setup.sh.
 #
 #   sh tests/run.sh                  all areas
-#   sh tests/run.sh AREA...          some of: unit sim abi e2e nat fuzz-seeds
+#   sh tests/run.sh AREA...          some of: unit sim abi e2e nat firmware fuzz-seeds
 #
 # The summary at the end counts passed, failed and skipped, and gives each skip's reason. The exit
 # status is 0 only if nothing failed, and 2 for a wrong call.
 set -u
 
-AREAS="unit sim abi e2e nat fuzz-seeds"
+AREAS="unit sim abi e2e nat firmware fuzz-seeds"
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # shellcheck source=tests/setup.sh
@@ -240,6 +240,37 @@ lab_runner() {
 kernel_lab() {
     $lab_as unshare --net python3 -B tests/nat/run.py --bin "$TARGET/e2e" \
         --server "$TARGET/release/rit-server" --nginx "$NGINX"
+}
+
+# Images for Cortex-M boards, run by QEMU on a cable to the real programs.
+firmware() {
+    PATH=$PATH:/usr/sbin:/sbin
+    set_up need_c_compiler || return
+    set_up need_command curl curl || return
+    set_up need_command ip iproute2 || return
+    set_up need_command python3 python3 || return
+    set_up need_command qemu-system-arm qemu-system-arm || return
+    programs || return
+    step "build the images" sh examples-c/cortex-m/build.sh "$TARGET/images" \
+        board-an385 board-an386 || return
+    cable_runner || {
+        skip "emulated boards" "no network namespace with a TAP device can be made here"
+        return
+    }
+    step "emulated boards" emulated_boards
+}
+
+# Sets lab_as to what makes a command root over a network namespace of its own with a TAP device.
+cable_runner() {
+    for lab_as in "" "sudo -n" "unshare --user --map-root-user"; do
+        $lab_as unshare --net ip tuntap add name probe mode tap >/dev/null 2>&1 && return 0
+    done
+    return 1
+}
+
+emulated_boards() {
+    $lab_as unshare --net python3 -B tests/firmware/run.py --images "$TARGET/images" \
+        --bin "$TARGET/e2e" --server "$TARGET/release/rit-server"
 }
 
 summary() {

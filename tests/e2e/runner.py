@@ -11,12 +11,14 @@ import traceback
 from harness import Failed, Skipped, World, with_limit
 
 
-def arguments(add_more):
-    """The tools and the wanted scenarios; `add_more(parser)` adds a runner's own."""
+def arguments(add_more, web=True):
+    """The tools and the wanted scenarios; `add_more(parser)` adds a runner's own. `web`: there is
+    a web server among them."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", type=pathlib.Path, required=True)
     parser.add_argument("--server", type=pathlib.Path, required=True)
-    parser.add_argument("--nginx", required=True)
+    if web:
+        parser.add_argument("--nginx", required=True)
     parser.add_argument("--curl", default=shutil.which("curl"))
     add_more(parser)
     parser.add_argument("scenarios", nargs="*")
