@@ -87,7 +87,8 @@ CARGO_TARGET_DIR=$TARGET/firmware
 export RUSTC RUSTC_BOOTSTRAP CARGO_TARGET_DIR
 
 # No message of a panic is kept, nor where it was, nor how to print a value for it; and no path of
-# this machine.
+# this machine. -Zvirtual-function-elimination is not for us: it takes only the last crate, and then
+# throws away AES and signing, which rustls calls through its tables.
 flags="-Zlocation-detail=none -Zfmt-debug=none"
 std_features=optimize_for_size
 if $RUSTC -Zunstable-options -Cpanic=immediate-abort --print cfg >/dev/null 2>&1; then
