@@ -1,6 +1,7 @@
 //! Scenarios: who gets a session and who does not, and what sessions outlive.
 
 use rit_core::base::PublicKey;
+use rit_core::handshake::TlsRole;
 use rit_core::node::{Config, Event, NodeError, Reason};
 use rit_core::tunnel::Refusal;
 use rit_tests::sim::app::Behaviour;
@@ -45,6 +46,20 @@ fn both_ends_learn_who_the_other_is() {
             _ => false,
         };
         assert!(trio.world.host(host).has_event(is_right), "{}", trio.events());
+    }
+}
+
+#[test]
+fn nodes_without_a_client_of_tls_reach_their_broker_and_each_other() {
+    for seed in 0..10 {
+        let mut config = Config::default();
+        config.transport.role = TlsRole::Server;
+        let links =
+            LinkConfig { loss_ppm: 100_000, ..LinkConfig::clean(Duration::from_millis(20)) };
+        let mut trio = Trio::with_config(100 + seed, links, config);
+        trio.online();
+        let session = trio.session();
+        trio.check_alive(session, 1);
     }
 }
 

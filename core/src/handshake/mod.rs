@@ -9,6 +9,8 @@
 
 #[cfg(feature = "tcp")]
 mod channel;
+#[cfg(feature = "tls-client")]
+mod client;
 mod error;
 mod tls;
 
@@ -23,6 +25,7 @@ use crate::base::{ContactId, PublicKey, Rng, Side};
 use crate::crypto::{Provider, Secret, Signer, Suite, lend, session_secrets};
 use crate::wire::VERSION;
 use crate::wire::codec::{Reader, Writer};
+use crate::wire::params::TransportParams;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use tls::{Taps, Tls};
@@ -59,6 +62,22 @@ impl PeerPolicy {
     }
 }
 
+/// Which end of TLS one is. The initiator of a connection is the client as a rule; it may ask to be
+/// the server, which costs a round trip more and needs no code for clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsRole {
+    /// Says ClientHello.
+    Client,
+    /// Answers.
+    Server,
+}
+
+impl TlsRole {
+    /// The initiator's where it has the choice: the client, but where there is no code for one.
+    pub const INITIATOR: TlsRole =
+        if cfg!(feature = "tls-client") { TlsRole::Client } else { TlsRole::Server };
+}
+
 /// What lets one end's first packet be understood by the other.
 #[derive(Clone)]
 pub struct Contact {
@@ -82,7 +101,10 @@ pub struct SessionSecrets {
 pub struct Handshake {
     provider: &'static dyn Provider,
     side: Side,
-    tls: Tls,
+    role: TlsRole,
+    /// A responder has none before the initiator has said who is the client.
+    tls: Option<Tls>,
+    credentials: Credentials,
     taps: Arc<Taps>,
     /// What [`session_secrets`] needs, until it has run.
     binding: Option<Binding>,
@@ -97,6 +119,11 @@ pub struct Handshake {
     failed: Option<HandshakeError>,
 }
 
+struct Credentials {
+    signer: Arc<dyn Signer>,
+    peer: PeerPolicy,
+}
+
 struct Binding {
     contact_key: Secret,
     original_dcid: Vec<u8>,
@@ -106,11 +133,14 @@ struct Binding {
 impl Handshake {
     /// Starts a handshake; an initiator's first flight is ready at once.
     ///
-    /// `original_dcid` is the destination connection ID of the initiator's first packet.
+    /// `role` is the initiator's choice, which has to stand in its parameters too; a responder's
+    /// follows from them. `original_dcid` is the destination connection ID of the initiator's first
+    /// packet.
     #[allow(clippy::too_many_arguments)]
     pub fn new(
         provider: &'static dyn Provider,
         side: Side,
+        role: TlsRole,
         signer: Arc<dyn Signer>,
         peer: PeerPolicy,
         local_params: &[u8],
@@ -121,13 +151,13 @@ impl Handshake {
         if local_params.len() > MAX_PARAMS_LEN || original_dcid.len() > MAX_CID_LEN {
             return Err(HandshakeError::LocalParamsTooLong);
         }
-        let taps = Arc::new(Taps::default());
-        let tls = lend(rng, || Tls::new(provider, side, signer, peer, &taps))?;
         let mut handshake = Handshake {
             provider,
             side,
-            tls,
-            taps,
+            role,
+            tls: None,
+            credentials: Credentials { signer, peer },
+            taps: Arc::new(Taps::default()),
             binding: Some(Binding {
                 contact_key,
                 original_dcid: original_dcid.to_vec(),
@@ -155,6 +185,11 @@ impl Handshake {
         }
         let result = self.receive(data).and_then(|()| self.advance(rng));
         result.map_err(|error| self.move_to_failed(error))
+    }
+
+    /// Which end of TLS this is; a responder knows it once it has the peer's parameters.
+    pub fn role(&self) -> TlsRole {
+        self.role
     }
 
     /// The next bytes for our CRYPTO stream.
@@ -203,11 +238,16 @@ impl Handshake {
         if self.peer_params.is_none() {
             self.peer_params = split_params(&mut self.incoming)?;
         }
-        if self.peer_params.is_none() && self.side == Side::Responder {
-            return Ok(());
+        if self.tls.is_none() {
+            match (&self.peer_params, self.side) {
+                (None, Side::Responder) => return Ok(()),
+                (Some(params), Side::Responder) => self.role = role_beside(params),
+                (_, Side::Initiator) => {}
+            }
+            self.start(rng)?;
         }
         let mut records = Vec::new();
-        let Handshake { tls, incoming, peer_params, .. } = self;
+        let Handshake { tls: Some(tls), incoming, peer_params, .. } = self else { return Ok(()) };
         // Of an initiator's input, what precedes TLS may be all there is yet.
         let mut nothing = Vec::new();
         let incoming = if peer_params.is_some() { incoming } else { &mut nothing };
@@ -221,11 +261,16 @@ impl Handshake {
         self.authenticate()
     }
 
-    /// Puts the local parameters before the first records.
+    fn start(&mut self, rng: &mut Rng) -> Result<(), HandshakeError> {
+        let Credentials { signer, peer } = &self.credentials;
+        let (signer, peer) = (signer.clone(), peer.clone());
+        let new = || Tls::new(self.provider, self.role, signer, peer, &self.taps);
+        self.tls = Some(lend(rng, new)?);
+        Ok(())
+    }
+
+    /// Puts the local parameters before the first records, which a server has later.
     fn append_output(&mut self, records: Vec<u8>) -> Result<(), HandshakeError> {
-        if records.is_empty() {
-            return Ok(());
-        }
         if !self.has_sent_params {
             let Some(binding) = &self.binding else { return Err(HandshakeError::Internal) };
             let mut length = [0; 8];
@@ -244,11 +289,12 @@ impl Handshake {
 
     fn derive_secrets(&mut self) -> Result<(), HandshakeError> {
         let Some(exporter_secret) = self.taps.take_exporter_secret() else { return Ok(()) };
-        if !self.tls.has_agreed_protocol() {
+        let Some(tls) = &self.tls else { return Err(HandshakeError::Internal) };
+        if !tls.has_agreed_protocol() {
             return Err(HandshakeError::NoProtocol);
         }
         let (Some(binding), Some(peer_params), Some(suite)) =
-            (self.binding.take(), &self.peer_params, self.tls.suite())
+            (self.binding.take(), &self.peer_params, tls.suite())
         else {
             return Err(HandshakeError::Internal);
         };
@@ -280,7 +326,7 @@ impl Handshake {
     }
 
     fn authenticate(&mut self) -> Result<(), HandshakeError> {
-        if self.is_complete() || !self.tls.is_complete() {
+        if self.is_complete() || !self.tls.as_ref().is_some_and(Tls::is_complete) {
             return Ok(());
         }
         if !self.incoming.is_empty() {
@@ -303,6 +349,15 @@ impl Handshake {
         self.incoming = Vec::new();
         self.output = Vec::new();
         error
+    }
+}
+
+/// A responder's role beside an initiator with these parameters. Bad ones are refused later, by
+/// whom they belong to.
+fn role_beside(params: &[u8]) -> TlsRole {
+    match TransportParams::read(params) {
+        Ok(TransportParams { is_tls_server: true, .. }) => TlsRole::Client,
+        _ => TlsRole::Server,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Handshakes between two ends in memory, whole and in pieces, honest and not.
 
-use super::tls::client_config;
+use super::client;
 use super::*;
 use crate::base::Rng;
 use crate::crypto::{Ed25519Signer, SignError, ring, rustcrypto};
@@ -10,6 +10,8 @@ use std::println;
 
 const DCID: &[u8] = b"contact id+nonce";
 const INITIATOR_PARAMS: &[u8] = b"what the initiator can do";
+/// Transport parameter 0x21, empty.
+const SERVER_PARAMS: &[u8] = &[0x21, 0];
 const RESPONDER_PARAMS: &[u8] = b"what the responder can do";
 
 struct End {
@@ -29,6 +31,7 @@ fn key(seed: u8) -> PublicKey {
 struct Setup {
     provider: &'static dyn Provider,
     side: Side,
+    role: TlsRole,
     signer: Arc<dyn Signer>,
     policy: PeerPolicy,
     contact_key: u8,
@@ -39,7 +42,8 @@ struct Setup {
 fn initiator() -> Setup {
     let policy = PeerPolicy::Exactly(key(2));
     let (provider, side, signer) = (ring(), Side::Initiator, signer(1));
-    Setup { provider, side, signer, policy, contact_key: 7, dcid: DCID }
+    let role = TlsRole::Client;
+    Setup { provider, side, role, signer, policy, contact_key: 7, dcid: DCID }
 }
 
 fn responder() -> Setup {
@@ -50,14 +54,15 @@ fn responder() -> Setup {
 impl Setup {
     fn start(self) -> End {
         let (seed, params) = match self.side {
+            Side::Initiator if self.role == TlsRole::Server => (1, SERVER_PARAMS),
             Side::Initiator => (1, INITIATOR_PARAMS),
             Side::Responder => (2, RESPONDER_PARAMS),
         };
         let mut rng = Rng::from_seed([seed; 32]);
         let contact_key = Secret::new([self.contact_key; 32]);
-        let Setup { provider, side, signer, policy, dcid, .. } = self;
+        let Setup { provider: p, side, role, signer, policy, dcid, .. } = self;
         let handshake =
-            Handshake::new(provider, side, signer, policy, params, contact_key, dcid, &mut rng);
+            Handshake::new(p, side, role, signer, policy, params, contact_key, dcid, &mut rng);
         End { handshake: handshake.unwrap(), rng }
     }
 }
@@ -124,6 +129,37 @@ fn every_pair_of_providers_agrees_in_pieces_of_any_length() {
             assert!(a.flight().is_empty() && b.flight().is_empty());
         }
     }
+}
+
+#[test]
+fn the_initiator_may_be_the_server_of_tls() {
+    for (pa, pb) in [(ring(), ring()), (rustcrypto(), ring())] {
+        for len in [1, usize::MAX] {
+            let role = TlsRole::Server;
+            let mut a = Setup { provider: pa, role, ..initiator() }.start();
+            let mut b = Setup { provider: pb, ..responder() }.start();
+            let [first, second, third] = run(&mut a, &mut b, len).unwrap();
+            assert_eq!(first, [&[2][..], SERVER_PARAMS].concat(), "its parameters, and no TLS");
+            assert!(!second.is_empty() && !third.is_empty());
+            assert_eq!((a.handshake.role(), b.handshake.role()), (role, TlsRole::Client));
+            assert!(!a.handshake.is_complete() && b.handshake.is_complete());
+            let fourth = b.flight();
+            a.read_pieces(&fourth, len).unwrap();
+            assert_eq!(a.handshake.peer_key(), Some(key(2)));
+            assert_eq!(b.handshake.peer_key(), Some(key(1)));
+            assert_agreed(&mut a, &mut b);
+        }
+    }
+    // Whoever is not expected fails whichever its role: the responder here, then the initiator.
+    let stranger = |a_key, b_key| {
+        let mut a = Setup { role: TlsRole::Server, signer: signer(a_key), ..initiator() }.start();
+        let mut b = Setup { signer: signer(b_key), ..responder() }.start();
+        let result = run(&mut a, &mut b, usize::MAX);
+        result.and_then(|_| a.read(&b.flight()))
+    };
+    assert_eq!(stranger(1, 3), Err(HandshakeError::UnexpectedPeer));
+    assert_eq!(stranger(3, 2), Err(HandshakeError::UnexpectedPeer));
+    assert_eq!(stranger(1, 2), Ok(()));
 }
 
 #[test]
@@ -368,7 +404,8 @@ fn lengths_are_bounded() {
         let (policy, key, mut rng) =
             (PeerPolicy::Anyone, Secret::new([0; 32]), Rng::from_seed([0; 32]));
         let side = Side::Initiator;
-        Handshake::new(ring(), side, signer(1), policy, params, key, dcid, &mut rng).map(drop)
+        let (role, signer) = (TlsRole::Client, signer(1));
+        Handshake::new(ring(), side, role, signer, policy, params, key, dcid, &mut rng).map(drop)
     };
     assert_eq!(start(&[0; MAX_PARAMS_LEN], DCID), Ok(()));
     assert_eq!(start(&[0; MAX_PARAMS_LEN + 1], DCID), Err(HandshakeError::LocalParamsTooLong));
@@ -379,9 +416,9 @@ fn lengths_are_bounded() {
 fn a_peer_without_alpn_is_refused() {
     let (mut a, mut b) = (initiator().start(), responder().start());
     let mut config =
-        client_config(ring(), signer(1), PeerPolicy::Anyone, &a.handshake.taps).unwrap();
+        client::config(ring(), signer(1), PeerPolicy::Anyone, &a.handshake.taps).unwrap();
     config.alpn_protocols.clear();
-    a.handshake.tls = lend(&mut a.rng, || Tls::client(config)).unwrap();
+    a.handshake.tls = Some(lend(&mut a.rng, || client::start(config)).unwrap());
     a.handshake.output.clear();
     a.handshake.has_sent_params = false;
     a.handshake.advance(&mut a.rng).unwrap();

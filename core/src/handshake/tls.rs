@@ -4,8 +4,10 @@
 //! Owns the configuration, the check of the peer's key, and the way of the exporter secret out of
 //! rustls. Does not own what the bytes travel in.
 
-use super::{HandshakeError, PeerPolicy};
-use crate::base::{PublicKey, Side};
+#[cfg(feature = "tls-client")]
+use super::client;
+use super::{HandshakeError, PeerPolicy, TlsRole};
+use crate::base::PublicKey;
 use crate::crypto::{self, ED25519_SPKI_PREFIX, Provider, Secret, Signer, Suite};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -13,11 +15,10 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption, UnbufferedClientConnection};
-use rustls::pki_types::{
-    CertificateDer, IpAddr, Ipv4Addr, ServerName, SubjectPublicKeyInfoDer, UnixTime,
-};
+#[cfg(feature = "tls-client")]
+use rustls::client::UnbufferedClientConnection;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{AlwaysResolvesServerRawPublicKeys, UnbufferedServerConnection};
 use rustls::sign::{CertifiedKey, SigningKey};
@@ -25,17 +26,17 @@ use rustls::time_provider::TimeProvider;
 use rustls::unbuffered::{ConnectionState, EncodeError, InsufficientSizeError, UnbufferedStatus};
 use rustls::version::TLS13;
 use rustls::{
-    CertificateError, CipherSuite, ClientConfig, CommonState, DigitallySignedStruct,
-    DistinguishedName, Error, KeyLog, PeerMisbehaved, ServerConfig, SignatureAlgorithm,
-    SignatureScheme,
+    CertificateError, CipherSuite, CommonState, DigitallySignedStruct, DistinguishedName, Error,
+    KeyLog, PeerMisbehaved, ServerConfig, SignatureAlgorithm, SignatureScheme,
 };
 use spin::Mutex;
 use zeroize::Zeroize;
 
-const ALPN: &[u8] = b"rit/1";
+pub(super) const ALPN: &[u8] = b"rit/1";
 
 /// One TLS connection, of either side.
 pub(super) enum Tls {
+    #[cfg(feature = "tls-client")]
     Client(Box<UnbufferedClientConnection>),
     Server(Box<UnbufferedServerConnection>),
 }
@@ -91,26 +92,25 @@ impl Tls {
     /// A connection that has done nothing yet. Randomness must be lent.
     pub(super) fn new(
         provider: &'static dyn Provider,
-        side: Side,
+        role: TlsRole,
         signer: Arc<dyn Signer>,
         policy: PeerPolicy,
         taps: &Arc<Taps>,
     ) -> Result<Tls, Error> {
-        match side {
-            Side::Initiator => Tls::client(client_config(provider, signer, policy, taps)?),
-            Side::Responder => {
+        match role {
+            #[cfg(feature = "tls-client")]
+            TlsRole::Client => client::start(client::config(provider, signer, policy, taps)?),
+            #[cfg(not(feature = "tls-client"))]
+            TlsRole::Client => {
+                let no_client = rustls::PeerIncompatible::NoCipherSuitesInCommon;
+                Err(Error::PeerIncompatible(no_client))
+            }
+            TlsRole::Server => {
                 let config = server_config(provider, signer, policy, taps)?;
                 let connection = UnbufferedServerConnection::new(Arc::new(config))?;
                 Ok(Tls::Server(Box::new(connection)))
             }
         }
-    }
-
-    pub(super) fn client(config: ClientConfig) -> Result<Tls, Error> {
-        // rustls wants a name; it is neither sent nor checked.
-        let name = ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([0, 0, 0, 0])));
-        let connection = UnbufferedClientConnection::new(Arc::new(config), name)?;
-        Ok(Tls::Client(Box::new(connection)))
     }
 
     /// Runs TLS as far as it goes: takes from `incoming` what it has used, appends to `output`.
@@ -122,6 +122,7 @@ impl Tls {
     ) -> Result<(), HandshakeError> {
         loop {
             let (used, step) = match self {
+                #[cfg(feature = "tls-client")]
                 Tls::Client(tls) => step(tls.process_tls_records(incoming), output),
                 Tls::Server(tls) => step(tls.process_tls_records(incoming), output),
             };
@@ -153,33 +154,11 @@ impl Tls {
 
     fn common(&self) -> &CommonState {
         match self {
+            #[cfg(feature = "tls-client")]
             Tls::Client(tls) => tls,
             Tls::Server(tls) => tls,
         }
     }
-}
-
-pub(super) fn client_config(
-    provider: &dyn Provider,
-    signer: Arc<dyn Signer>,
-    policy: PeerPolicy,
-    taps: &Arc<Taps>,
-) -> Result<ClientConfig, Error> {
-    let key = certified_key(signer, taps.clone());
-    let verifier = Arc::new(PeerVerifier { policy, taps: taps.clone() });
-    let mut config = ClientConfig::builder_with_details(Arc::new(provider.tls()), Arc::new(NoTime))
-        .with_protocol_versions(&[&TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(key)));
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.resumption = Resumption::disabled();
-    config.enable_sni = false;
-    config.key_log = taps.clone();
-    // Another crate of the build may have turned compression on in rustls.
-    config.cert_compressors.clear();
-    config.cert_decompressors.clear();
-    Ok(config)
 }
 
 fn server_config(
@@ -322,7 +301,7 @@ pub(super) struct PeerVerifier {
 }
 
 impl PeerVerifier {
-    fn check_key(
+    pub(super) fn check_key(
         &self,
         spki: &CertificateDer<'_>,
         more: &[CertificateDer<'_>],
@@ -338,7 +317,7 @@ impl PeerVerifier {
         Ok(())
     }
 
-    fn check_signature(
+    pub(super) fn check_signature(
         &self,
         message: &[u8],
         spki: &CertificateDer<'_>,
@@ -367,45 +346,6 @@ fn raw_key(spki: &[u8]) -> Result<PublicKey, Error> {
 impl fmt::Debug for PeerVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PeerVerifier")
-    }
-}
-
-impl ServerCertVerifier for PeerVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        self.check_key(end_entity, intermediates).map(|()| ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General(String::new()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.check_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
-
-    fn requires_raw_public_keys(&self) -> bool {
-        true
     }
 }
 

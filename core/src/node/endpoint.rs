@@ -275,7 +275,8 @@ impl<O: Copy + Ord> Endpoint<O> {
         let Some(dcid) = Cid::new(&dcid) else { return Err(HandshakeError::Internal) };
         let cid = self.fresh_cid();
         let reset_token = self.resets.token(&cid);
-        let open = Open { contact, dcid, path, peer: PeerPolicy::Exactly(peer), reset_token };
+        let peer = PeerPolicy::Exactly(peer);
+        let open = Open { contact, dcid, path, peer, reset_token };
         let connection = Connection::open(local, open, cid, &mut self.rng, now)?;
         self.routes.insert(cid, owner);
         Ok(connection)

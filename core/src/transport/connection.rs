@@ -9,7 +9,7 @@ use super::control::Control;
 use super::crypto_stream::{CryptoReceiver, CryptoSender};
 use super::datagrams::{Inbox, Outbox};
 use super::error::{CloseReason, StreamError};
-use super::establish::contact_keys;
+use super::establish::{contact_keys, start_handshake};
 use super::keep_alive::Lull;
 use super::key_update::{Generation, KeyUpdate};
 use super::loss::Recovery;
@@ -20,9 +20,8 @@ use super::streams::Streams;
 use super::{BASE_DATAGRAM, Config, Event, Priority, StreamId, StreamState};
 use crate::base::{Path, PublicKey, Rng, Side, Time};
 use crate::crypto::{DirectionKeys, Provider, Signer};
-use crate::handshake::{Contact, Handshake, HandshakeError, PeerPolicy};
+use crate::handshake::{Contact, Handshake, HandshakeError, PeerPolicy, TlsRole};
 use crate::wire::cid::Cid;
-use crate::wire::codec::Writer;
 use crate::wire::params::TransportParams;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -108,6 +107,8 @@ pub struct Stats {
 /// One end of a connection.
 pub struct Connection {
     pub(super) side: Side,
+    /// A responder's is not certain before the handshake has begun.
+    pub(super) role: TlsRole,
     pub(super) config: Config,
     pub(super) provider: &'static dyn Provider,
     pub(super) rng: Rng,
@@ -158,7 +159,8 @@ impl Connection {
         now: Time,
     ) -> Result<Self, HandshakeError> {
         let Open { contact, dcid, path, peer, reset_token } = open;
-        let parts = Parts { side: Side::Initiator, contact, dcid, path, peer, reset_token };
+        let (side, role) = (Side::Initiator, local.config.role);
+        let parts = Parts { side, role, contact, dcid, path, peer, reset_token };
         let mut connection = Self::new(local, parts, dcid, local_cid, rng, now)?;
         connection.drive_handshake();
         Ok(connection)
@@ -174,7 +176,8 @@ impl Connection {
         now: Time,
     ) -> Result<Self, HandshakeError> {
         let Accept { contact, dcid, path, peer, reset_token } = accept;
-        let parts = Parts { side: Side::Responder, contact, dcid, path, peer, reset_token };
+        let (side, role) = (Side::Responder, TlsRole::Server);
+        let parts = Parts { side, role, contact, dcid, path, peer, reset_token };
         let mut connection = Self::new(local, parts, remote_cid, local_cid, rng, now)?;
         connection.paths.is_latched = true;
         Ok(connection)
@@ -188,30 +191,16 @@ impl Connection {
         rng: &mut Rng,
         now: Time,
     ) -> Result<Self, HandshakeError> {
-        let Local { config, provider, signer } = local;
         let mut rng = rng.fork();
-        let mut params = [0; 128];
-        let mut w = Writer::new(&mut params);
-        let token = Some(parts.reset_token);
-        let stated = TransportParams { stateless_reset_token: token, ..config.params() };
-        stated.write(&mut w).map_err(|_| HandshakeError::Internal)?;
-        let len = w.len();
-        let handshake = Handshake::new(
-            provider,
-            parts.side,
-            signer,
-            parts.peer,
-            &params[..len],
-            parts.contact.key.clone(),
-            parts.dcid.as_bytes(),
-            &mut rng,
-        )?;
+        let handshake = start_handshake(&local, &parts, &mut rng)?;
+        let Local { config, provider, .. } = local;
         let contact = Space {
             keys: Some(contact_keys(provider, parts.side, parts.contact, &parts.dcid)),
             ..Space::default()
         };
         Ok(Connection {
             side: parts.side,
+            role: parts.role,
             streams: Streams::new(parts.side, &config),
             outbox: Outbox::new(config.datagram_send_buffer, config.datagram_queue),
             inbox: Inbox::new(config.datagram_recv_buffer, config.datagram_queue),
@@ -493,7 +482,8 @@ impl Connection {
     }
 
     fn loss_deadline(&self) -> Option<(Time, SpaceId)> {
-        let is_unconfirmed = self.side == Side::Initiator && !self.is_confirmed;
+        let waits = self.side == Side::Initiator || self.role == TlsRole::Client;
+        let is_unconfirmed = waits && !self.is_confirmed;
         self.recovery.deadline(&self.spaces, is_unconfirmed)
     }
 
@@ -582,11 +572,12 @@ impl Connection {
     }
 }
 
-struct Parts<'a> {
-    reset_token: ResetToken,
-    side: Side,
-    contact: &'a Contact,
-    dcid: Cid,
+pub(super) struct Parts<'a> {
+    pub(super) reset_token: ResetToken,
+    pub(super) side: Side,
+    pub(super) role: TlsRole,
+    pub(super) contact: &'a Contact,
+    pub(super) dcid: Cid,
     path: Path,
-    peer: PeerPolicy,
+    pub(super) peer: PeerPolicy,
 }

@@ -2,15 +2,16 @@
 //! identity are taken over, contact keys are let go of.
 
 use super::Event;
-use super::connection::{Connection, State};
+use super::connection::{Connection, Local, Parts, State};
 use super::crypto_stream::{CryptoReceiver, CryptoSender};
 use super::error::{CloseReason, TransportCode, Violation};
 use super::key_update::KeyUpdate;
 use super::space::{Keys, SpaceId};
-use crate::base::Side;
+use crate::base::{Rng, Side};
 use crate::crypto::{DirectionKeys, Provider, Suite, contact_secrets};
-use crate::handshake::{Contact, HandshakeError};
+use crate::handshake::{Contact, Handshake, HandshakeError, TlsRole};
 use crate::wire::cid::Cid;
+use crate::wire::codec::Writer;
 use crate::wire::params::TransportParams;
 
 impl Connection {
@@ -22,6 +23,7 @@ impl Connection {
                 return self.fail_handshake(error);
             }
         }
+        self.role = handshake.role();
         while let Some(data) = handshake.take_output() {
             self.crypto_tx.write(&data);
         }
@@ -72,7 +74,8 @@ impl Connection {
         let (limit, token) = (params.active_connection_id_limit, params.stateless_reset_token);
         self.control.cids.start(limit, token);
         self.control.ack_frequency.start(self.peer_params.min_ack_delay_us);
-        if self.side == Side::Responder {
+        // The server of TLS has the last word of the handshake.
+        if self.role == TlsRole::Server {
             self.control.handshake_done = true;
             self.confirm();
         }
@@ -87,6 +90,34 @@ impl Connection {
         self.crypto_tx = CryptoSender::default();
         self.recovery.discard(&mut self.spaces[SpaceId::Contact as usize]);
     }
+}
+
+/// Begins TLS, with what this end says of itself.
+pub(super) fn start_handshake(
+    local: &Local,
+    parts: &Parts<'_>,
+    rng: &mut Rng,
+) -> Result<Handshake, HandshakeError> {
+    let mut params = [0; 128];
+    let mut w = Writer::new(&mut params);
+    let stated = TransportParams {
+        stateless_reset_token: Some(parts.reset_token),
+        is_tls_server: parts.side == Side::Initiator && parts.role == TlsRole::Server,
+        ..local.config.params()
+    };
+    stated.write(&mut w).map_err(|_| HandshakeError::Internal)?;
+    let len = w.len();
+    Handshake::new(
+        local.provider,
+        parts.side,
+        parts.role,
+        local.signer.clone(),
+        parts.peer.clone(),
+        &params[..len],
+        parts.contact.key.clone(),
+        parts.dcid.as_bytes(),
+        rng,
+    )
 }
 
 /// The keys of contact packets.

@@ -257,7 +257,7 @@ impl Recovery {
 
     /// When, and for which space, the loss timer fires (A.8). `is_unconfirmed` keeps an initiator
     /// probing while the responder may not send for want of a validated address (§6.2.2.1), and
-    /// from wasting probes on data that the responder does not take yet (§6.2.1).
+    /// the client of TLS from wasting probes on data that the server does not take yet (§6.2.1).
     pub(super) fn deadline(
         &self,
         spaces: &[Space; 2],

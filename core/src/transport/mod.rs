@@ -58,6 +58,7 @@ use core::time::Duration;
 use recv_stream::RecvStream;
 
 use crate::base::{Ecn, Path};
+use crate::handshake::TlsRole;
 use crate::wire::params::TransportParams;
 
 /// Smallest `max_datagram`: an IPv4 path of 576 bytes without IP and UDP headers.
@@ -70,6 +71,8 @@ pub const BASE_DATAGRAM: usize = 1200;
 /// Limits and timers of a connection.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Which end of TLS this is where it opens a connection.
+    pub role: TlsRole,
     /// Bytes of UDP payload taken from the peer; [`MIN_DATAGRAM`] to [`MAX_DATAGRAM`].
     pub max_datagram: usize,
     /// Unread bytes one stream may hold. Above 256 KiB only one whose reader keeps up may.
@@ -100,6 +103,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
+            role: TlsRole::INITIATOR,
             max_datagram: 1452,
             stream_window: 256 * 1024,
             session_window: 4 * 1024 * 1024,

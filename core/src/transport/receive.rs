@@ -12,6 +12,7 @@ use super::sent::SentFrame;
 use super::space::SpaceId;
 use super::streams::Streams;
 use crate::base::{Ecn, Path, Side, Time};
+use crate::handshake::TlsRole;
 use crate::wire::ack::Ack;
 use crate::wire::codec::Reader;
 use crate::wire::frame::{Frame, FrameError};
@@ -67,7 +68,7 @@ impl Connection {
     fn handle_packet(&mut self, path: Path, header: &Header, packet: &mut [u8]) {
         let id = if header.is_long() { SpaceId::Contact } else { SpaceId::Data };
         let Some(keys) = &self.spaces[id as usize].keys else { return };
-        // Before the initiator is authenticated, what it sends under 1-RTT keys is not believed
+        // Before the peer is authenticated, what it sends under 1-RTT keys is not believed
         // (RFC 9001 §5.7); it will be sent again.
         if id == SpaceId::Data && self.state == State::Handshaking {
             return;
@@ -282,8 +283,8 @@ impl Connection {
     }
 
     fn on_handshake_done(&mut self) -> Result<(), Violation> {
-        if self.side == Side::Responder {
-            let reason = "HANDSHAKE_DONE from the initiator";
+        if self.role == TlsRole::Server {
+            let reason = "HANDSHAKE_DONE from the client";
             return Err(Violation::new(TransportCode::PROTOCOL, reason));
         }
         if !self.is_confirmed {

@@ -34,6 +34,8 @@ pub struct TransportParams {
     pub min_ack_delay_us: u64,
     /// 0x20, bytes of the DATAGRAM frames it takes (RFC 9221 §3); 0: none.
     pub max_datagram_frame_size: u64,
+    /// 0x21, empty: an initiator that is the server of TLS; the responder then is the client.
+    pub is_tls_server: bool,
 }
 
 /// min_ack_delay.
@@ -55,6 +57,7 @@ impl Default for TransportParams {
             active_connection_id_limit: 2,
             min_ack_delay_us: 0,
             max_datagram_frame_size: 0,
+            is_tls_server: false,
         }
     }
 }
@@ -108,6 +111,10 @@ impl TransportParams {
             w.varint(0x02)?;
             w.var_bytes(token)?;
         }
+        if self.is_tls_server {
+            w.varint(0x21)?;
+            w.var_bytes(&[])?;
+        }
         Ok(())
     }
 
@@ -130,6 +137,11 @@ impl TransportParams {
             if id == 0x02 {
                 let token = field.array().map_err(|_| ParamsError::Malformed)?;
                 params.stateless_reset_token = Some(token);
+                if !field.is_empty() {
+                    return Err(ParamsError::Malformed);
+                }
+            } else if id == 0x21 {
+                params.is_tls_server = true;
                 if !field.is_empty() {
                     return Err(ParamsError::Malformed);
                 }

@@ -6,7 +6,7 @@
 
 use rit_core::base::{Rng, Side};
 use rit_core::crypto::{self, Ed25519Signer, Secret, Signer};
-use rit_core::handshake::{Handshake, PeerPolicy, SessionSecrets};
+use rit_core::handshake::{Handshake, PeerPolicy, SessionSecrets, TlsRole};
 use rit_core::transport::CryptoReceiver;
 use rit_core::wire::codec::Reader;
 use std::sync::Arc;
@@ -44,6 +44,7 @@ fn end(side: Side) -> End {
     let handshake = Handshake::new(
         crypto::default_provider(),
         side,
+        TlsRole::INITIATOR,
         Arc::new(signer),
         policy,
         &PARAMS,

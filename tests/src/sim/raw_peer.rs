@@ -5,7 +5,7 @@
 
 use rit_core::base::{PublicKey, Rng, Side};
 use rit_core::crypto::{self, DirectionKeys, Ed25519Signer, Signer, contact_secrets};
-use rit_core::handshake::{Contact, Handshake, PeerPolicy};
+use rit_core::handshake::{Contact, Handshake, PeerPolicy, TlsRole};
 use rit_core::transport::{Config, CryptoReceiver, protect};
 use rit_core::wire::ack;
 use rit_core::wire::cid::{Cid, LOCAL_CID_LEN};
@@ -89,6 +89,7 @@ impl RawPeer {
         let handshake = Handshake::new(
             provider,
             self.side,
+            TlsRole::INITIATOR,
             self.signer.clone(),
             PeerPolicy::Anyone,
             &params[..len],
