@@ -19,8 +19,9 @@ TARGET is a Rust target of a core without an operating system:
 
 PART is what can be left out, or, where it says so, added:
   tcp         the way over TCP and TLS, for networks that block UDP
+  malloc      not unless told so: memory from malloc and free, rather than that of rit_heap_init
 
-The library needs malloc, free, memcpy, memmove, memset and memcmp of its surroundings.
+The library needs memcpy, memmove, memset and memcmp of its surroundings.
 END
 }
 
@@ -35,7 +36,7 @@ refuse() {
     exit 2
 }
 
-PARTS="tcp"        # every part there is
+PARTS="tcp malloc" # every part there is
 chosen="tcp"       # those in the library unless told otherwise
 triple=
 while [ $# -gt 0 ]; do

@@ -535,6 +535,40 @@ typedef struct rit_node rit_node;
 struct rit_node;
 
 /**
+ * Figures of the heap given to rit_heap_init, in bytes.
+ */
+struct rit_heap_info {
+    /**
+     * sizeof(struct rit_heap_info); set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * Of the memory given, what can be used.
+     */
+    uint32_t size;
+    /**
+     * In use now, with what the heap itself takes for each block. 0 when there is no node.
+     */
+    uint32_t live;
+    /**
+     * The most that was in use since the start, or since rit_heap_reset_peak.
+     */
+    uint32_t peak;
+    /**
+     * The largest block that could be had now. Much less than size - live: the heap is fragmented.
+     */
+    uint32_t largest;
+    /**
+     * Times that memory was asked for and there was none, since the start.
+     */
+    uint32_t refused;
+    /**
+     * 0.
+     */
+    uint32_t reserved[2];
+};
+
+/**
  * Limits and timers of a node. 0 in any of them means its default. Reaching a limit is
  * an ordinary error of that one operation. Buffers grow as they are needed, up to these bounds.
  */
@@ -1136,6 +1170,32 @@ const char *rit_version(void);
  * are no code. Callable anywhere.
  */
 const char *rit_strerror(int32_t err);
+
+/**
+ * Gives the library the memory that it allocates from, once, before anything else. For builds for
+ * bare metal; without it every rit_node_new answers NOMEM. A library built for a system with
+ * processes, or with the option `malloc`, has C's heap and answers STATE.
+ *
+ * memory: size bytes, of any alignment, the library's for good. Nodes of all kinds share it, and
+ * no pointer into it is handed out but rit_node.
+ * Errors: NULL, ARG (too small for anything; more than UINT32_MAX), STATE (it has its memory, or
+ * this build takes none). Callable in a callback, not in an ISR.
+ */
+int32_t rit_heap_init(void *memory, size_t size);
+
+/**
+ * Figures of that heap. The caller sets out->struct_size.
+ *
+ * Errors: NULL, SIZE, STATE (this build has C's heap). Callable in a callback, not in an ISR.
+ */
+int32_t rit_heap_info(struct rit_heap_info *out);
+
+/**
+ * Lets rit_heap_info.peak begin anew, at what is in use now: to see what one operation takes.
+ *
+ * Errors: STATE (this build has C's heap). Callable in a callback, not in an ISR.
+ */
+int32_t rit_heap_reset_peak(void);
 
 /**
  * Fills in a configuration that means "all defaults": struct_size and abi_version set, the rest

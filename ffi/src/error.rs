@@ -108,6 +108,10 @@ pub(crate) enum Error {
     NoRecv,
     #[error("there is no rit_io.tcp_write, or the library is built without TCP")]
     NoTcp,
+    #[error("this build has C's heap")]
+    NoHeap,
+    #[error("the heap has its memory")]
+    HeapTaken,
     #[error("the peer was not allowed")]
     NotAllowed,
     #[error("entropy: {0}")]
@@ -139,7 +143,7 @@ impl Error {
             Error::TooMany(..) => RIT_ERR_LIMIT,
             Error::Memory => RIT_ERR_NOMEM,
             Error::NoEvent => RIT_ERR_AGAIN,
-            Error::NoRecv | Error::NoTcp => RIT_ERR_STATE,
+            Error::NoRecv | Error::NoTcp | Error::NoHeap | Error::HeapTaken => RIT_ERR_STATE,
             Error::NotAllowed => RIT_ERR_UNKNOWN,
             Error::Entropy(_) => RIT_ERR_ENTROPY,
             Error::Storage(..) => RIT_ERR_STORAGE,

@@ -14,6 +14,7 @@ extern crate alloc;
 
 pub mod error;
 pub mod io;
+pub mod heap;
 pub mod config;
 pub mod node;
 pub mod drive;
@@ -35,6 +36,7 @@ pub use config::{rit_config, rit_config_init};
 pub use error::rit_strerror;
 pub use event::{rit_event, rit_node_next_event};
 pub use flow::rit_flow;
+pub use heap::rit_heap_info;
 pub use io::{rit_io, rit_path};
 pub use node::{rit_node, rit_node_free, rit_node_new, rit_stats};
 pub use service::{rit_service, rit_service_id, rit_service_info};

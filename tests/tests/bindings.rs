@@ -39,6 +39,7 @@ fn rust_layout() -> Layout {
             datagrams_dropped packets_lost sessions streams buffered_bytes buffer_memory flows
             messages_unsent messages_unread reserved
         }
+        rit_heap_info { struct_size size live peak largest refused reserved }
         rit_event {
             struct_size r#type error is_initiator session stream service code peer flow reserved
         }
