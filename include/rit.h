@@ -98,6 +98,9 @@ extern "C" {
 /** A node. Opaque: made by rit_node_new, freed by rit_node_free. */
 typedef struct rit_node rit_node;
 
+/** A self-test. Opaque: made by rit_selftest_new, freed by rit_selftest_free. */
+typedef struct rit_selftest rit_selftest;
+
 /**
  * The version of this interface. Goes into rit_config.abi_version (rit_config_init does it), so
  * that a library of another version refuses to start instead of misbehaving.
@@ -335,6 +338,11 @@ typedef struct rit_node rit_node;
 #define RIT_SLOT_BROKER 2
 
 /**
+ * Storage slot of rit_selftest_new: what one run leaves for the next; no node uses it.
+ */
+#define RIT_SLOT_SELFTEST 3
+
+/**
  * No slot ever holds more bytes than this.
  */
 #define RIT_SLOT_MAX 512
@@ -530,9 +538,379 @@ typedef struct rit_node rit_node;
 #define RIT_MESSAGE_MAX 65527
 
 /**
+ * Value of RIT_SELFTEST_REENTRY: the heap is tested; no callback but now_us is called.
+ */
+#define RIT_SELFTEST_STAGE_HEAP 1
+
+/**
+ * Value of RIT_SELFTEST_REENTRY: cryptography is tested; no callback is called.
+ */
+#define RIT_SELFTEST_STAGE_CRYPTO 2
+
+/**
+ * Value of RIT_SELFTEST_REENTRY: the clock is tested, by now_us.
+ */
+#define RIT_SELFTEST_STAGE_CLOCK 3
+
+/**
+ * Value of RIT_SELFTEST_REENTRY: storage is tested, by load and store.
+ */
+#define RIT_SELFTEST_STAGE_STORAGE 4
+
+/**
+ * Value of RIT_SELFTEST_REENTRY: entropy is tested, by entropy.
+ */
+#define RIT_SELFTEST_STAGE_ENTROPY 5
+
+/**
+ * Value of RIT_SELFTEST_REENTRY: the timer is tested, by set_timer.
+ */
+#define RIT_SELFTEST_STAGE_TIMER 6
+
+/**
+ * Value of RIT_SELFTEST_REENTRY: sockets are tested, by send, send_batch and recv.
+ */
+#define RIT_SELFTEST_STAGE_SOCKET 7
+
+/**
+ * rit_io.now_us went back. value: by how many microseconds.
+ */
+#define RIT_SELFTEST_CLOCK_BACK 1
+
+/**
+ * It does not move, or only each second. value: what it stands at.
+ */
+#define RIT_SELFTEST_CLOCK_STILL 2
+
+/**
+ * It counts too slowly: milliseconds, perhaps. value: what it counted during work that takes at
+ * least wanted.
+ */
+#define RIT_SELFTEST_CLOCK_SLOW 3
+
+/**
+ * It counts too fast: nanoseconds or cycles, perhaps. value: what it counted during work that
+ * takes at most wanted. Without rit_selftest_config.cpu_mhz only the grossest case is noticed.
+ */
+#define RIT_SELFTEST_CLOCK_FAST 4
+
+/**
+ * It began anew. value: the last time before that.
+ */
+#define RIT_SELFTEST_CLOCK_WRAPS 5
+
+/**
+ * It leapt forward by more than half an hour. value: by how many microseconds.
+ */
+#define RIT_SELFTEST_CLOCK_LEAPS 6
+
+/**
+ * rit_io.entropy failed. value: which call, from 1.
+ */
+#define RIT_SELFTEST_ENTROPY_FAILS 10
+
+/**
+ * It does not write all bytes. value: the first that it leaves as it was, from 0.
+ */
+#define RIT_SELFTEST_ENTROPY_SHORT 11
+
+/**
+ * It writes past the end. value: what it was asked for.
+ */
+#define RIT_SELFTEST_ENTROPY_LONG 12
+
+/**
+ * It gives one value only. value: that.
+ */
+#define RIT_SELFTEST_ENTROPY_CONSTANT 13
+
+/**
+ * It gives the same 16 bytes again. value: which call, from 1.
+ */
+#define RIT_SELFTEST_ENTROPY_REPEATS 14
+
+/**
+ * Some values are far more frequent than others. value: chi squared of 2048 bytes; wanted: what it
+ * is at most by chance.
+ */
+#define RIT_SELFTEST_ENTROPY_BIASED 15
+
+/**
+ * It gave the same when the test ran before. value: how often the test ran before.
+ */
+#define RIT_SELFTEST_ENTROPY_RESET 16
+
+/**
+ * rit_selftest_timeout was not called. value: microseconds waited; wanted: microseconds set.
+ */
+#define RIT_SELFTEST_TIMER_NEVER 20
+
+/**
+ * It was called too early. value: microseconds after it was set; wanted: microseconds set.
+ */
+#define RIT_SELFTEST_TIMER_EARLY 21
+
+/**
+ * It was called too late. value: microseconds after it was set; wanted: microseconds set.
+ */
+#define RIT_SELFTEST_TIMER_LATE 22
+
+/**
+ * A deadline was not replaced by the next. value and wanted as in TIMER_EARLY.
+ */
+#define RIT_SELFTEST_TIMER_NOT_REPLACED 23
+
+/**
+ * UINT64_MAX did not stop it. value: microseconds after that.
+ */
+#define RIT_SELFTEST_TIMER_NOT_STOPPED 24
+
+/**
+ * It went off for a deadline that is 49 days away. value and wanted as in TIMER_EARLY.
+ */
+#define RIT_SELFTEST_TIMER_CUT 25
+
+/**
+ * It did not go off for a deadline in the past. value: microseconds waited.
+ */
+#define RIT_SELFTEST_TIMER_PAST 26
+
+/**
+ * rit_io.load failed. value: its answer.
+ */
+#define RIT_SELFTEST_STORAGE_LOAD 30
+
+/**
+ * rit_io.store failed. value: its answer; wanted: 0.
+ */
+#define RIT_SELFTEST_STORAGE_STORE 31
+
+/**
+ * There is something in a slot in which nothing was ever stored. value: its length; wanted: 0.
+ */
+#define RIT_SELFTEST_STORAGE_NOT_EMPTY 32
+
+/**
+ * load answers another length than was stored. value: its answer; wanted: what was stored.
+ */
+#define RIT_SELFTEST_STORAGE_LENGTH 33
+
+/**
+ * load gives other bytes than were stored. value: the first that differs, from 0; wanted: how many
+ * were stored.
+ */
+#define RIT_SELFTEST_STORAGE_DIFFERS 34
+
+/**
+ * What was stored before the reset is not there any more.
+ */
+#define RIT_SELFTEST_STORAGE_FORGETS 35
+
+/**
+ * Storing in one slot changed another.
+ */
+#define RIT_SELFTEST_STORAGE_MIXED 36
+
+/**
+ * No datagram came back. value: how many were sent.
+ */
+#define RIT_SELFTEST_SOCKET_SILENT 40
+
+/**
+ * rit_io.send failed. value: its answer; wanted: the datagram's length.
+ */
+#define RIT_SELFTEST_SOCKET_SEND 41
+
+/**
+ * rit_io.send answers the length, which counts as a failure. value: its answer; wanted: 0.
+ */
+#define RIT_SELFTEST_SOCKET_SEND_LENGTH 42
+
+/**
+ * Datagrams of some lengths do not come back. value: the first such length.
+ */
+#define RIT_SELFTEST_SOCKET_SIZE 43
+
+/**
+ * A datagram is handed in cut short. value: its length; wanted: what was sent.
+ */
+#define RIT_SELFTEST_SOCKET_CUT 44
+
+/**
+ * A datagram is handed in with more than was sent. value: its length; wanted: what was sent.
+ */
+#define RIT_SELFTEST_SOCKET_LONG 45
+
+/**
+ * A datagram comes back altered. value: the first byte that differs, from 0; wanted: its length.
+ */
+#define RIT_SELFTEST_SOCKET_ALTERED 46
+
+/**
+ * rit_io.send kept the pointer: what came back was written to the buffer after the call. value:
+ * the datagram's length.
+ */
+#define RIT_SELFTEST_SOCKET_KEPT 47
+
+/**
+ * A datagram is handed in twice. value: its length.
+ */
+#define RIT_SELFTEST_SOCKET_TWICE 48
+
+/**
+ * The bytes of rit_path.port are swapped. value: the port; wanted: what it should be.
+ */
+#define RIT_SELFTEST_SOCKET_PORT_ORDER 49
+
+/**
+ * The bytes of rit_path.ip are swapped. value: the last four, the first of them highest; wanted:
+ * what they should be.
+ */
+#define RIT_SELFTEST_SOCKET_IP_ORDER 50
+
+/**
+ * An IPv4 address is not written as ::ffff:a.b.c.d. value: the first byte of rit_path.ip that is
+ * wrong, from 0.
+ */
+#define RIT_SELFTEST_SOCKET_IP_FORM 51
+
+/**
+ * A datagram comes from another address or port than it was sent to. value: the port; wanted: the
+ * port it was sent to.
+ */
+#define RIT_SELFTEST_SOCKET_FROM 52
+
+/**
+ * rit_path.ifindex is set though nothing was sent with it. value: that.
+ */
+#define RIT_SELFTEST_SOCKET_INTERFACE 53
+
+/**
+ * rit_path.socket is not 0. value: that; wanted: 0.
+ */
+#define RIT_SELFTEST_SOCKET_NUMBER 54
+
+/**
+ * A rit_path that was handed in is not valid. value: what rit_node_receive answers.
+ */
+#define RIT_SELFTEST_SOCKET_PATH 55
+
+/**
+ * rit_io.recv answers more than there is room for.
+ */
+#define RIT_SELFTEST_SOCKET_RECV 56
+
+/**
+ * rit_io.send_batch does not send each datagram by itself. value: how many came; wanted: how many
+ * should.
+ */
+#define RIT_SELFTEST_SOCKET_BATCH 57
+
+/**
+ * There is too little memory. value: bytes that could be had; wanted: rit_selftest_config.heap.
+ */
+#define RIT_SELFTEST_HEAP_SMALL 60
+
+/**
+ * A block is not aligned. value: its address modulo wanted; wanted: the alignment.
+ */
+#define RIT_SELFTEST_HEAP_ALIGN 61
+
+/**
+ * Blocks overlap, or memory does not hold what is written. value: the block's length.
+ */
+#define RIT_SELFTEST_HEAP_OVERLAP 62
+
+/**
+ * What was given back cannot be had again. value: after how many bytes; wanted: bytes at a time.
+ */
+#define RIT_SELFTEST_HEAP_LEAKS 63
+
+/**
+ * SHA-256 computes wrong.
+ */
+#define RIT_SELFTEST_CRYPTO_SHA256 70
+
+/**
+ * HMAC-SHA-256 computes wrong.
+ */
+#define RIT_SELFTEST_CRYPTO_HMAC 71
+
+/**
+ * AES-128-GCM computes wrong.
+ */
+#define RIT_SELFTEST_CRYPTO_AES_GCM 72
+
+/**
+ * ChaCha20-Poly1305 computes wrong.
+ */
+#define RIT_SELFTEST_CRYPTO_CHACHA20 73
+
+/**
+ * X25519 computes wrong.
+ */
+#define RIT_SELFTEST_CRYPTO_X25519 74
+
+/**
+ * Ed25519 computes wrong.
+ */
+#define RIT_SELFTEST_CRYPTO_ED25519 75
+
+/**
+ * The library was called from inside a callback. value: RIT_SELFTEST_STAGE_*.
+ */
+#define RIT_SELFTEST_REENTRY 80
+
+/**
+ * From this number on it is no fault, but something that was not tested.
+ */
+#define RIT_SELFTEST_NOTE 1000
+
+/**
+ * The clock has not passed 2^32 yet. value: how far it is.
+ */
+#define RIT_SELFTEST_NOTE_CLOCK 1000
+
+/**
+ * Timers and sockets were not tested, because the clock is wrong.
+ */
+#define RIT_SELFTEST_NOTE_AFTER_CLOCK 1001
+
+/**
+ * There is no rit_io.set_timer.
+ */
+#define RIT_SELFTEST_NOTE_TIMER 1002
+
+/**
+ * There is no rit_io.load and store.
+ */
+#define RIT_SELFTEST_NOTE_STORAGE 1003
+
+/**
+ * Whether storage and entropy outlive a reset. value: how often the test has run.
+ */
+#define RIT_SELFTEST_NOTE_RESET 1004
+
+/**
+ * There is no rit_selftest_config.echo.
+ */
+#define RIT_SELFTEST_NOTE_SOCKET 1005
+
+/**
+ * Of several datagrams sent at once some were lost. value: how many came; wanted: how many were
+ * sent.
+ */
+#define RIT_SELFTEST_NOTE_BURST 1006
+
+/**
  * A node: a device, a user, or both. One thread at a time; nodes are independent of each other.
  */
 struct rit_node;
+
+/**
+ * A self-test that is being run. Opaque: made by rit_selftest_new, freed by rit_selftest_free.
+ */
+struct rit_selftest;
 
 /**
  * Figures of the heap given to rit_heap_init, in bytes.
@@ -1156,6 +1534,65 @@ struct rit_path_info {
 };
 
 /**
+ * What the self-test is to know. 0 in any of them is fine.
+ */
+struct rit_selftest_config {
+    /**
+     * sizeof(struct rit_selftest_config).
+     */
+    uint32_t struct_size;
+    /**
+     * The processor's frequency in MHz, which tells a clock that is wrong by a factor of a hundred
+     * for certain; 0: unknown, and only a clock that no processor could have is wrong.
+     */
+    uint32_t cpu_mhz;
+    /**
+     * Where datagrams come back from: this device's own address and port, if its stack delivers to
+     * itself, or an echo service (RFC 862). Null: sockets are not tested. Not kept.
+     */
+    const struct rit_path *echo;
+    /**
+     * As rit_config.max_datagram: 548 to 9000; 0: 1452.
+     */
+    uint32_t max_datagram;
+    /**
+     * Bytes of heap that should be free, in 64 blocks; 0: 32768.
+     */
+    uint32_t heap;
+    /**
+     * 1: the test ran before on this device and the device was switched off since, so that storage
+     * must remember it and entropy be new; 0: not so, or unknown.
+     */
+    uint32_t is_after_reset;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+};
+
+/**
+ * What the self-test found.
+ */
+struct rit_finding {
+    /**
+     * sizeof(struct rit_finding); set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * RIT_SELFTEST_*; from RIT_SELFTEST_NOTE on it is no fault.
+     */
+    uint32_t code;
+    /**
+     * What was measured; the code's comment says what it is.
+     */
+    int64_t value;
+    /**
+     * What it should have been; 0 where the code's comment names none.
+     */
+    int64_t wanted;
+};
+
+/**
  * The library's RIT_ABI_VERSION, for comparison with the header's. Callable anywhere.
  */
 uint32_t rit_abi_version(void);
@@ -1719,6 +2156,82 @@ int32_t rit_loopback_address(const uint8_t device[RIT_KEY_LEN],
                              const char *service,
                              uint32_t attempt,
                              uint8_t out[4]);
+
+/**
+ * Begins a self-test of a port: its clock, entropy, storage, timer, sockets and heap, and the
+ * library's cryptography. It is driven by the same main loop as a node, and in its place: what
+ * comes goes to rit_selftest_receive, the timer to rit_selftest_timeout, and each turn calls
+ * rit_selftest_step, without sleeping, and fetches findings with rit_selftest_next:
+ *
+ *     do {
+ *         a turn of the main loop, for the test instead of a node
+ *         result = rit_selftest_step(test);
+ *         while (rit_selftest_next(test, &finding) == RIT_OK)
+ *             printf("%lu %ld (%ld) %s\n", (unsigned long)finding.code, (long)finding.value,
+ *                    (long)finding.wanted, rit_selftest_text(finding.code));
+ *     } while (result == RIT_ERR_AGAIN);
+ *
+ * Findings below RIT_SELFTEST_NOTE are faults. It takes some seconds, more where the sockets are
+ * silent. It stores its own slot, RIT_SLOT_SELFTEST, five times a run; other slots are only read.
+ *
+ * config: copied; null: all defaults, without sockets. io: the callbacks, as for rit_node_new;
+ * copied, but io->ctx must outlive the test. err: where the reason of a failure goes (RIT_OK
+ * otherwise), or null. Returns the test, to be given to rit_selftest_free in the end; null on
+ * failure. Calls no callback.
+ *
+ * Errors: NULL, ARG, SIZE, NOMEM. Not in an ISR.
+ */
+struct rit_selftest *rit_selftest_new(const struct rit_selftest_config *config,
+                                      const struct rit_io *io,
+                                      int32_t *err);
+
+/**
+ * Does the next small piece of a self-test: a signature's time at most, or 64 blocks of heap.
+ * Calls now_us, entropy, send, send_batch, recv, set_timer, load, store.
+ *
+ * Returns RIT_OK when it is over; RIT_ERR_AGAIN: call it again in the next turn of the main loop.
+ * Other errors: NULL, NOMEM (and it is over), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_selftest_step(struct rit_selftest *test);
+
+/**
+ * Hands in a datagram, as rit_node_receive does.
+ *
+ * from: the source. pkt: len bytes, not kept. Errors: NULL, ARG (from), SIZE, REENTRY, INTERNAL.
+ * Not in a callback, not in an ISR.
+ */
+int32_t rit_selftest_receive(struct rit_selftest *test,
+                             const struct rit_path *from,
+                             const uint8_t *pkt,
+                             size_t len);
+
+/**
+ * Says that the timer went off, as rit_node_timeout does: when the deadline that rit_io.set_timer
+ * was given last is reached.
+ *
+ * Errors: NULL, REENTRY, INTERNAL. Not in a callback (not in set_timer either), not in an ISR.
+ */
+int32_t rit_selftest_timeout(struct rit_selftest *test);
+
+/**
+ * Takes the next finding. Each is told once.
+ *
+ * The caller sets out->struct_size; out is written only with RIT_OK.
+ * Errors: AGAIN (none now), NULL, SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_selftest_next(struct rit_selftest *test, struct rit_finding *out);
+
+/**
+ * Ends a self-test and frees it. Calls no callback: a timer that is set must be taken for none.
+ * Null is ignored. Inside a callback of the test it does nothing. Not in an ISR.
+ */
+void rit_selftest_free(struct rit_selftest *test);
+
+/**
+ * What a finding means and what to do about it; good for ever, never null, also for numbers that
+ * are no code. Callable anywhere.
+ */
+const char *rit_selftest_text(uint32_t code);
 
 #ifdef __cplusplus
 }

@@ -191,6 +191,8 @@ pub const RIT_SLOT_IDENTITY: u32 = 1;
 /// Storage slot of what a port needs to find its broker again; this version of the library neither
 /// loads nor stores it.
 pub const RIT_SLOT_BROKER: u32 = 2;
+/// Storage slot of rit_selftest_new: what one run leaves for the next; no node uses it.
+pub const RIT_SLOT_SELFTEST: u32 = 3;
 /// No slot ever holds more bytes than this.
 pub const RIT_SLOT_MAX: usize = 512;
 
@@ -301,6 +303,21 @@ impl Io {
         let to = rit_path::new(to, ecn);
         // SAFETY: see above.
         unsafe { (self.send)(self.raw.ctx, &to, datagram.as_ptr(), datagram.len()) }
+    }
+
+    /// Whether there is a timer to be set.
+    pub(crate) fn has_timer(&self) -> bool {
+        self.raw.set_timer.is_some()
+    }
+
+    /// Whether anything can be stored.
+    pub(crate) fn has_storage(&self) -> bool {
+        self.raw.store.is_some()
+    }
+
+    /// Whether datagrams are asked for.
+    pub(crate) fn has_recv(&self) -> bool {
+        self.raw.recv.is_some()
     }
 
     /// How many datagrams may be sent at once.

@@ -26,6 +26,7 @@ pub mod session;
 pub mod stream;
 pub mod flow;
 pub mod text;
+pub mod selftest;
 mod args;
 #[cfg(all(not(feature = "std"), target_os = "none"))]
 mod firmware;
@@ -39,6 +40,9 @@ pub use flow::rit_flow;
 pub use heap::rit_heap_info;
 pub use io::{rit_io, rit_path};
 pub use node::{rit_node, rit_node_free, rit_node_new, rit_stats};
+pub use selftest::{
+    rit_finding, rit_selftest, rit_selftest_config, rit_selftest_free, rit_selftest_new,
+};
 pub use service::{rit_service, rit_service_id, rit_service_info};
 pub use session::{rit_path_info, rit_session, rit_session_info, rit_target};
 pub use stream::rit_stream;

@@ -46,6 +46,10 @@ fn rust_layout() -> Layout {
         rit_broker { struct_size reserved key paths path_count enrol_code }
         rit_service { struct_size kind port name flow_idle_ms reserved }
         rit_service_info { struct_size kind port name }
+        rit_selftest_config {
+            struct_size cpu_mhz echo max_datagram heap is_after_reset reserved
+        }
+        rit_finding { struct_size code value wanted }
         rit_target { struct_size reserved device }
         rit_path_info {
             struct_size kind path asked state rtt_us silent_us datagrams_sent bytes_sent

@@ -7,6 +7,7 @@
 //! Invariants: no entropy but what [`lend()`] hands over; secrets are zeroized and never printed;
 //! all providers give the same bytes.
 
+mod known_answers;
 mod lend;
 mod schedule;
 mod sign;
@@ -19,6 +20,7 @@ mod with_rustcrypto;
 #[cfg(all(test, feature = "ring", feature = "rustcrypto"))]
 mod tests;
 
+pub use known_answers::{Primitive, is_right};
 pub use lend::lend;
 pub use schedule::{
     DirectionKeys, broker_contact, contact_secrets, expand_label, extract, next_secret, packet_key,
