@@ -5,7 +5,7 @@
 //! Outside of such a call the slot is empty and rustls gets an error: there is no other source of
 //! entropy. With `std` the slot is the thread's. Without, there is one for the whole program, and
 //! calls into nodes must not run on several tasks at once: if they do, a handshake may fail, or not
-//! repeat by its seed, or be computed by the other node's provider, but no randomness is used twice.
+//! repeat by its seed, or be computed by the other node's provider; no randomness is used twice.
 
 use super::Provider;
 use crate::base::Rng;

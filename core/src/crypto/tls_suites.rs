@@ -1,4 +1,4 @@
-//! The glue that lets rustls compute with a [`Provider`] of ours: its two suites, record protection,
+//! The glue that lets rustls compute with a [`Provider`] of ours: two suites, record protection,
 //! SHA-256 and HMAC.
 //!
 //! The record AEADs are the lent provider's packet keys: a TLS 1.3 record nonce (RFC 8446 §5.3) is

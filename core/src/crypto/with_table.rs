@@ -1,8 +1,8 @@
 //! The provider on top of what an integrator brings along: accelerators, a secure element, another
 //! crypto library. What is not there is computed by this crate, entry by entry.
 //!
-//! Owns the way from the protocol's needs to such a table: nonces, HMAC out of SHA-256, header masks
-//! out of block ciphers. Does not own signatures: see [`Signer`](super::Signer).
+//! Owns the way from the protocol's needs to such a table: nonces, HMAC out of SHA-256, header
+//! masks out of block ciphers. Does not own signatures: see [`Signer`](super::Signer).
 //! Invariants: a failed entry is remembered until [`Provider::take_failure`]; what must have a
 //! result nevertheless is computed here, so that no key is ever made of nothing.
 

@@ -143,17 +143,7 @@ impl Connection {
         }
         let payload_len = w.len() + TAG_LEN;
         let len = start + payload_len;
-        let mut w = Writer::new(buf);
-        let cids = &self.control.cids;
-        let header = match id {
-            SpaceId::Contact => {
-                packet::write_long(&mut w, cids.remote(), &cids.first(), short_pn, payload_len)
-            }
-            SpaceId::Data => {
-                let phase = self.key_update.as_ref().is_some_and(KeyUpdate::phase);
-                packet::write_short(&mut w, cids.remote(), short_pn, phase)
-            }
-        };
+        let header = self.write_header(id, buf, short_pn, payload_len);
         let space = &mut self.spaces[id as usize];
         let sealed = match &space.keys {
             Some(keys) if header.is_ok() => {
@@ -174,6 +164,26 @@ impl Connection {
             self.restart_idle_timer();
         }
         if sealed.is_ok() { len } else { 0 }
+    }
+
+    fn write_header(
+        &self,
+        id: SpaceId,
+        buf: &mut [u8],
+        pn: TruncatedPn,
+        payload_len: usize,
+    ) -> Result<(), Full> {
+        let mut w = Writer::new(buf);
+        let cids = &self.control.cids;
+        match id {
+            SpaceId::Contact => {
+                packet::write_long(&mut w, cids.remote(), &cids.first(), pn, payload_len)
+            }
+            SpaceId::Data => {
+                let phase = self.key_update.as_ref().is_some_and(KeyUpdate::phase);
+                packet::write_short(&mut w, cids.remote(), pn, phase)
+            }
+        }
     }
 
     /// Whether window and pace let another packet go.
