@@ -108,7 +108,7 @@ typedef struct rit_selftest rit_selftest;
 #define RIT_ABI_VERSION 1
 
 /**
- * Bytes of a public key. A node is its Ed25519 key; the key is its name.
+ * Bytes of a node's name: its public key of Ed25519, or where its key is on P-256 a hash of that.
  */
 #define RIT_KEY_LEN 32
 
@@ -254,6 +254,12 @@ typedef struct rit_selftest rit_selftest;
 #define RIT_ERR_FORGOTTEN -113
 
 /**
+ * A callback of rit_crypto failed. What it was for is over, nothing else: open it anew. From
+ * rit_node_new: there is no node.
+ */
+#define RIT_ERR_CRYPTO -114
+
+/**
  * The entropy callback failed, or what it gives is evidently not random. There is no node.
  */
 #define RIT_ERR_ENTROPY -200
@@ -346,6 +352,34 @@ typedef struct rit_selftest rit_selftest;
  * No slot ever holds more bytes than this.
  */
 #define RIT_SLOT_MAX 512
+
+/**
+ * rit_crypto.flags: AES-GCM is faster than ChaCha20-Poly1305 here, as with an accelerator; it is
+ * used where the other end says the same.
+ */
+#define RIT_CRYPTO_FAST_AES 1
+
+/**
+ * Answer of aes_gcm_open and chacha_open: the tag is wrong. Anybody can send such packets.
+ */
+#define RIT_CRYPTO_FORGED 1
+
+/**
+ * rit_crypto.key_kind: the key is of Ed25519 (RFC 8032).
+ */
+#define RIT_KEY_ED25519 1
+
+/**
+ * rit_crypto.key_kind: the key is on P-256, for secure elements that have nothing else. The node's
+ * name is then a hash of it. Other ends can tell such a node's signature if they are a hosted
+ * build, or a firmware build with P-256.
+ */
+#define RIT_KEY_P256 2
+
+/**
+ * struct rit_bytes in one call of rit_crypto.sha256 at the most.
+ */
+#define RIT_SHA256_PARTS_MAX 16
 
 /**
  * The broker answered and knows this node: sessions can be opened, peers can find it.
@@ -1067,6 +1101,140 @@ struct rit_path {
 };
 
 /**
+ * A piece of what is hashed.
+ */
+struct rit_bytes {
+    /**
+     * Null only if len is 0.
+     */
+    const uint8_t *data;
+    /**
+     * How many bytes.
+     */
+    size_t len;
+};
+
+/**
+ * Crypto that the integrator computes: by an accelerator, a secure element, another library. Each
+ * entry is OPTIONAL; what is null the library computes itself. For each the answer is 0 for done;
+ * anything else is a failure, of which nothing else is believed. A packet that could not be sealed
+ * or opened counts as lost and is repeated in time. A failure in a handshake ends that handshake:
+ * the session ends with RIT_ERR_CRYPTO, the link to the broker is tried again. A session that
+ * times out while packets fail here ends with RIT_ERR_CRYPTO too. A hash that fails outside of a
+ * handshake is computed by the library.
+ *
+ * The rules of rit_io hold: called on your thread, inside a call of the node, which answers
+ * RIT_ERR_REENTRY meanwhile; no blocking, throwing, or jumping out. Pointers are good only during
+ * the call; keys are secret and not to be kept. Buffers may have any alignment, and aad, parts and
+ * buf never overlap.
+ */
+struct rit_crypto {
+    /**
+     * sizeof(struct rit_crypto).
+     */
+    uint32_t struct_size;
+    /**
+     * RIT_CRYPTO_FAST_AES or 0; without aes_gcm_seal it is ignored.
+     */
+    uint32_t flags;
+    /**
+     * Handed back in every call; the library does not look at it. Must outlive the node.
+     */
+    void *ctx;
+    /**
+     * OPTIONAL. AES-128-GCM (RFC 5116): encrypts the len bytes of buf in place and writes the 16
+     * bytes of the tag behind them, to buf + len. key: 16 bytes, nonce: 12, aad: aad_len bytes,
+     * 1 to 64; len may be 0. For each packet; no nonce comes twice with a key.
+     */
+    int32_t (*aes_gcm_seal)(void *ctx,
+                            const uint8_t *key,
+                            const uint8_t *nonce,
+                            const uint8_t *aad,
+                            size_t aad_len,
+                            uint8_t *buf,
+                            size_t len);
+    /**
+     * OPTIONAL. The reverse: decrypts the len bytes of buf in place, if the tag at buf + len is
+     * right; else RIT_CRYPTO_FORGED, and buf may hold anything. It compares tags in constant time.
+     */
+    int32_t (*aes_gcm_open)(void *ctx,
+                            const uint8_t *key,
+                            const uint8_t *nonce,
+                            const uint8_t *aad,
+                            size_t aad_len,
+                            uint8_t *buf,
+                            size_t len);
+    /**
+     * OPTIONAL. ChaCha20-Poly1305 (RFC 8439): as aes_gcm_seal, with a key of 32 bytes.
+     */
+    int32_t (*chacha_seal)(void *ctx,
+                           const uint8_t *key,
+                           const uint8_t *nonce,
+                           const uint8_t *aad,
+                           size_t aad_len,
+                           uint8_t *buf,
+                           size_t len);
+    /**
+     * OPTIONAL. As aes_gcm_open, with a key of 32 bytes.
+     */
+    int32_t (*chacha_open)(void *ctx,
+                           const uint8_t *key,
+                           const uint8_t *nonce,
+                           const uint8_t *aad,
+                           size_t aad_len,
+                           uint8_t *buf,
+                           size_t len);
+    /**
+     * OPTIONAL. AES-128 encryption of one block (ECB), for header protection: in and out have 16
+     * bytes, as the key has. Once for each packet under AES-GCM.
+     */
+    int32_t (*aes_block)(void *ctx, const uint8_t *key, const uint8_t *block, uint8_t *out);
+    /**
+     * OPTIONAL. One block of ChaCha20's key stream (RFC 8439 section 2.3), for header protection:
+     * key 32 bytes, any counter, nonce 12, out 64. Once for each packet under ChaCha20-Poly1305.
+     */
+    int32_t (*chacha_block)(void *ctx,
+                            const uint8_t *key,
+                            uint32_t counter,
+                            const uint8_t *nonce,
+                            uint8_t *out);
+    /**
+     * OPTIONAL. SHA-256 of the count parts one after the other, 0 to RIT_SHA256_PARTS_MAX, in one
+     * go; 32 bytes to out. HMAC is made of it too, so parts may be secret. The hash of the
+     * handshake's transcript, taken several times while it grows, is always the library's.
+     */
+    int32_t (*sha256)(void *ctx, const struct rit_bytes *parts, size_t count, uint8_t *out);
+    /**
+     * OPTIONAL. X25519 (RFC 7748): scalar, point and out have 32 bytes, little-endian; the scalar
+     * is to be clamped, the highest bit of the point is to be ignored. Twice for each handshake,
+     * once of them with the base point, 9. It takes the same time for each scalar.
+     */
+    int32_t (*x25519)(void *ctx, const uint8_t *scalar, const uint8_t *point, uint8_t *out);
+    /**
+     * OPTIONAL, together with sign: the node's private key is held elsewhere. Then neither load
+     * nor store of rit_io are called for RIT_SLOT_IDENTITY. Writes the public key to out: of
+     * RIT_KEY_ED25519 32 bytes, of RIT_KEY_P256 65, the uncompressed point (4, x, y). Called only
+     * by rit_node_new, once.
+     */
+    int32_t (*public_key)(void *ctx, uint8_t *out);
+    /**
+     * OPTIONAL, together with public_key. Writes the 64 bytes of a signature to out. For
+     * RIT_KEY_ED25519 msg is the message; for RIT_KEY_P256 it is the message's SHA-256, 32 bytes,
+     * and the signature is r and s of ECDSA, 32 bytes each, big-endian. Once for each handshake;
+     * 0.1 s is not too long, for what comes meanwhile waits in your stack.
+     */
+    int32_t (*sign)(void *ctx, const uint8_t *msg, size_t len, uint8_t *out);
+    /**
+     * RIT_KEY_ED25519 or RIT_KEY_P256; 0 without sign.
+     */
+    uint32_t key_kind;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+};
+
+/**
  * What the integrator provides. The table is copied at creation; ctx is handed back in every call
  * and must outlive the node. Callbacks are called on the thread that called the library, only from
  * inside such a call, and must not block, throw, or jump out. Calling the library for the same
@@ -1184,6 +1352,11 @@ struct rit_io {
      * 0.
      */
     uint32_t reserved;
+    /**
+     * OPTIONAL. Crypto that the integrator computes, and the node's private key if it is held
+     * elsewhere; copied. Null: the library computes all itself.
+     */
+    const struct rit_crypto *crypto;
 };
 
 /**
@@ -1650,10 +1823,11 @@ void rit_config_init(struct rit_config *cfg);
  * on failure.
  *
  * Draws randomness; loads the identity from RIT_SLOT_IDENTITY or, where that is empty, makes one
- * and stores it. Calls now_us, entropy, load, store, log.
+ * and stores it; where rit_io.crypto holds the key, it does neither. Calls now_us, entropy, load,
+ * store, log, and entries of rit_io.crypto.
  *
- * Errors: NULL, ARG, SIZE, VERSION, NOMEM, ENTROPY, STORAGE, IDENTITY. Not in a callback of a node
- * being made (that would not end), not in an ISR.
+ * Errors: NULL, ARG, SIZE, VERSION, NOMEM, ENTROPY, STORAGE, IDENTITY, CRYPTO. Not in a callback of
+ * a node being made (that would not end), not in an ISR.
  */
 struct rit_node *rit_node_new(const struct rit_config *cfg, const struct rit_io *io, int32_t *err);
 

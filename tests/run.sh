@@ -167,6 +167,7 @@ abi() {
     set_up need_c_compiler || return
     set_up need_cxx_compiler || return
     set_up need_libclang || return
+    set_up need_packages libmbedtls-dev || return
     step "C interface" cargo_tests abi
 }
 

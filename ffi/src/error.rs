@@ -71,6 +71,9 @@ pub const RIT_ERR_PEER: i32 = -111;
 pub const RIT_ERR_REPLACED: i32 = -112;
 /// The other end was restarted and knows nothing of it any more: open it anew.
 pub const RIT_ERR_FORGOTTEN: i32 = -113;
+/// A callback of rit_crypto failed. What it was for is over, nothing else: open it anew. From
+/// rit_node_new: there is no node.
+pub const RIT_ERR_CRYPTO: i32 = -114;
 
 /// The entropy callback failed, or what it gives is evidently not random. There is no node.
 pub const RIT_ERR_ENTROPY: i32 = -200;
@@ -118,6 +121,8 @@ pub(crate) enum Error {
     Entropy(&'static str),
     #[error("the {0} callback failed with {1}")]
     Storage(&'static str, i32),
+    #[error("rit_crypto.{0} failed with {1}")]
+    Crypto(&'static str, i32),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error(transparent)]
@@ -147,6 +152,7 @@ impl Error {
             Error::NotAllowed => RIT_ERR_UNKNOWN,
             Error::Entropy(_) => RIT_ERR_ENTROPY,
             Error::Storage(..) => RIT_ERR_STORAGE,
+            Error::Crypto(..) => RIT_ERR_CRYPTO,
             Error::Identity(_) => RIT_ERR_IDENTITY,
             Error::Node(error) => node_code(error),
             Error::Internal => RIT_ERR_INTERNAL,
@@ -169,6 +175,7 @@ fn node_code(error: NodeError) -> i32 {
         NodeError::Reset(_) => RIT_ERR_RESET,
         NodeError::Stopped(_) => RIT_ERR_CLOSED,
         NodeError::Expired => RIT_ERR_TIMEOUT,
+        NodeError::Crypto => RIT_ERR_CRYPTO,
         NodeError::Internal => RIT_ERR_INTERNAL,
     }
 }
@@ -197,6 +204,7 @@ pub(crate) fn reason_code(reason: Reason) -> (i32, u64) {
         Reason::Replaced => RIT_ERR_REPLACED,
         Reason::Forgotten => RIT_ERR_FORGOTTEN,
         Reason::Protocol => RIT_ERR_PEER,
+        Reason::Crypto => RIT_ERR_CRYPTO,
         Reason::Internal => RIT_ERR_INTERNAL,
     };
     (error, 0)
@@ -249,6 +257,7 @@ fn describe(err: i32) -> &'static CStr {
         RIT_ERR_PEER => c"the other end broke the protocol",
         RIT_ERR_REPLACED => c"replaced by another process with the same identity",
         RIT_ERR_FORGOTTEN => c"the other end was restarted",
+        RIT_ERR_CRYPTO => c"the integrator's crypto failed",
         RIT_ERR_ENTROPY => c"the entropy source fails",
         RIT_ERR_STORAGE => c"the storage fails",
         RIT_ERR_IDENTITY => c"the stored identity is damaged",

@@ -4,6 +4,7 @@
 //! the node is marked busy, so that no callback can re-enter what it stands on.
 
 use crate::args::{self, Versioned};
+use crate::crypto::{self, rit_crypto};
 use crate::error::Error;
 use alloc::string::String;
 use core::ffi::{c_char, c_void};
@@ -170,6 +171,9 @@ pub struct rit_io {
     pub multicast: u32,
     /// 0.
     pub reserved: u32,
+    /// OPTIONAL. Crypto that the integrator computes, and the node's private key if it is held
+    /// elsewhere; copied. Null: the library computes all itself.
+    pub crypto: *const rit_crypto,
 }
 
 /// Datagrams in one call of rit_io.send_batch at the most.
@@ -275,6 +279,15 @@ impl Io {
         let entropy = raw.entropy.ok_or(Error::Null("rit_io.entropy"))?;
         let send = raw.send.ok_or(Error::Null("rit_io.send"))?;
         Ok(Io { raw, now_us, entropy, send })
+    }
+
+    /// The integrator's crypto, read.
+    ///
+    /// # Safety
+    /// What the table's `crypto` points to is still readable.
+    pub(crate) unsafe fn crypto(&self) -> Result<crypto::Used, Error> {
+        // SAFETY: the caller's promise.
+        unsafe { crypto::Used::read(self.raw.crypto) }
     }
 
     /// Sockets that can be sent from beside the one it always has.

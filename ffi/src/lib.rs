@@ -15,6 +15,7 @@ extern crate alloc;
 pub mod error;
 pub mod io;
 pub mod heap;
+pub mod crypto;
 pub mod config;
 pub mod node;
 pub mod drive;
@@ -34,6 +35,7 @@ mod guard;
 
 pub use broker::{rit_broker, rit_broker_connect};
 pub use config::{rit_config, rit_config_init};
+pub use crypto::{rit_bytes, rit_crypto};
 pub use error::rit_strerror;
 pub use event::{rit_event, rit_node_next_event};
 pub use flow::rit_flow;
@@ -51,7 +53,7 @@ pub use stream::rit_stream;
 /// that a library of another version refuses to start instead of misbehaving.
 pub const RIT_ABI_VERSION: u32 = 1;
 
-/// Bytes of a public key. A node is its Ed25519 key; the key is its name.
+/// Bytes of a node's name: its public key of Ed25519, or where its key is on P-256 a hash of that.
 pub const RIT_KEY_LEN: usize = 32;
 
 /// Bytes of a key's text form: 52 characters of a-z and 2-7, and a NUL.

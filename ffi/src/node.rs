@@ -6,6 +6,7 @@
 
 use crate::args::{self, Answer, Versioned};
 use crate::config::{self, rit_config};
+use crate::crypto;
 use crate::error::{Error, RIT_OK};
 use crate::guard;
 use crate::io::{
@@ -22,7 +23,7 @@ use core::cell::UnsafeCell;
 use core::ffi::c_char;
 use core::sync::atomic::{AtomicBool, Ordering};
 use rit_core::base::{Ecn, Path, Rng, Time};
-use rit_core::crypto::{self, Provider};
+use rit_core::crypto::{Provider, Signer};
 use rit_core::node::{Config, Node};
 use rit_core::transport::{MAX_DATAGRAM, Transmit};
 use rit_core::traverse::RELAY_OVERHEAD;
@@ -60,6 +61,8 @@ pub(crate) struct Inner {
     /// A call panicked: nothing here is to be relied on.
     is_broken: bool,
     pub(crate) oversized: u64,
+    /// Below the node, so that it is dropped after it.
+    _crypto: crypto::Used,
 }
 
 /// Counters of a node. They start at 0 with it and do not go back, but for those marked "now".
@@ -272,10 +275,35 @@ fn load_identity(io: &Io, provider: &dyn Provider) -> Result<Option<Identity>, E
     }
 }
 
-fn create(mut config: Config, io: Io) -> Result<Box<rit_node>, Error> {
+/// The key that is held elsewhere, or the stored one; of a new one also what is to be stored.
+///
+/// # Safety
+/// As for [`crypto::Used::provider`].
+unsafe fn find_signer(
+    io: &Io,
+    used: &crypto::Used,
+    rng: &mut Rng,
+) -> Result<(Arc<dyn Signer>, Option<Identity>), Error> {
+    // SAFETY: the caller's promise.
+    if let Some(signer) = unsafe { used.signer()? } {
+        return Ok((signer, None));
+    }
+    // SAFETY: the caller's promise.
+    let loaded = load_identity(io, unsafe { used.provider() })?;
+    let is_new = loaded.is_none();
+    let identity = loaded.unwrap_or_else(|| Identity::generate(rng));
+    Ok((Arc::new(identity.signer()), is_new.then_some(identity)))
+}
+
+/// # Safety
+/// What the table of `io` points to is readable.
+unsafe fn create(mut config: Config, io: Io) -> Result<Box<rit_node>, Error> {
     config.sockets = io.sockets();
     config.multicast = io.has_multicast();
-    let provider = crypto::default_provider();
+    // SAFETY: the caller's promise.
+    let used = unsafe { io.crypto()? };
+    // SAFETY: the node, which is given it, is dropped before `used`, here and in `Inner`.
+    let provider = unsafe { used.provider() };
     let mut rng = Rng::from_seed(*draw_seed(&io, provider)?);
     let mut buf = Vec::new();
     let max_datagram = config.transport.max_datagram.min(MAX_DATAGRAM);
@@ -283,15 +311,13 @@ fn create(mut config: Config, io: Io) -> Result<Box<rit_node>, Error> {
     let buf_len = (max_send * io.batch_max()).min(RIT_BATCH_LEN_MAX.max(max_send));
     buf.try_reserve_exact(buf_len).map_err(|_| Error::Memory)?;
     buf.resize(buf_len, 0);
-    let loaded = load_identity(&io, provider)?;
-    let is_new = loaded.is_none();
-    let identity = loaded.unwrap_or_else(|| Identity::generate(&mut rng));
+    // SAFETY: as above.
+    let (signer, new) = unsafe { find_signer(&io, &used, &mut rng)? };
     let now_us = io.now_us();
     let seed = Zeroizing::new(rng.array());
-    let signer = Arc::new(identity.signer());
     let node = Node::new(config, provider, signer, *seed, Time::from_micros(now_us))?;
     // Last: what fails before leaves no trace.
-    if is_new {
+    if let Some(identity) = new {
         io.store(RIT_SLOT_IDENTITY, &*identity.encode(provider))?;
     }
     #[cfg_attr(not(feature = "tcp"), expect(unused_mut))]
@@ -306,6 +332,7 @@ fn create(mut config: Config, io: Io) -> Result<Box<rit_node>, Error> {
         last_error: None,
         is_broken: false,
         oversized: 0,
+        _crypto: used,
     };
     #[cfg(feature = "tcp")]
     inner.node.set_tcp(inner.io.has_tcp());
@@ -321,10 +348,11 @@ fn create(mut config: Config, io: Io) -> Result<Box<rit_node>, Error> {
 /// on failure.
 ///
 /// Draws randomness; loads the identity from RIT_SLOT_IDENTITY or, where that is empty, makes one
-/// and stores it. Calls now_us, entropy, load, store, log.
+/// and stores it; where rit_io.crypto holds the key, it does neither. Calls now_us, entropy, load,
+/// store, log, and entries of rit_io.crypto.
 ///
-/// Errors: NULL, ARG, SIZE, VERSION, NOMEM, ENTROPY, STORAGE, IDENTITY. Not in a callback of a node
-/// being made (that would not end), not in an ISR.
+/// Errors: NULL, ARG, SIZE, VERSION, NOMEM, ENTROPY, STORAGE, IDENTITY, CRYPTO. Not in a callback of
+/// a node being made (that would not end), not in an ISR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_node_new(
     cfg: *const rit_config,
@@ -335,7 +363,9 @@ pub unsafe extern "C" fn rit_node_new(
         // SAFETY: as the header asks of the caller.
         let config = unsafe { config::read(cfg)? };
         // SAFETY: as the header asks of the caller.
-        create(config, unsafe { Io::read(io)? })
+        let io = unsafe { Io::read(io)? };
+        // SAFETY: as the header asks of the caller.
+        unsafe { create(config, io) }
     };
     let result = guard::run(make).unwrap_or(Err(Error::Internal));
     // SAFETY: err is null or the caller's.

@@ -177,7 +177,7 @@ fn protect(
     let mut packet = header.to_vec();
     packet.extend_from_slice(&body);
     let sample = packet[pn_offset + 4..pn_offset + 20].try_into().expect("16 bytes");
-    let mask = keys.header.mask(&sample);
+    let mask = keys.header.mask(&sample).expect("built-in crypto does not fail");
     packet[0] ^= mask[0] & if packet[0] & 0x80 != 0 { 0x0f } else { 0x1f };
     for (byte, mask) in packet[pn_offset..pn_offset + pn_len].iter_mut().zip(&mask[1..]) {
         *byte ^= mask;

@@ -85,7 +85,8 @@ macro_rules! c_tests {
 }
 
 c_tests! {
-    drive entropy handles header layout limits nulls reentry selftest silence storage struct_size tcp text
+    crypto drive entropy handles header layout limits nulls reentry selftest silence storage
+    struct_size tcp text
 }
 
 #[test]

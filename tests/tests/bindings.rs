@@ -27,7 +27,12 @@ fn rust_layout() -> Layout {
         rit_path { struct_size ifindex ip port socket ecn reserved }
         rit_io {
             struct_size sockets ctx now_us entropy send recv set_timer load store log send_batch
-            tcp_write tcp_close multicast reserved
+            tcp_write tcp_close multicast reserved crypto
+        }
+        rit_bytes { data len }
+        rit_crypto {
+            struct_size flags ctx aes_gcm_seal aes_gcm_open chacha_seal chacha_open aes_block
+            chacha_block sha256 x25519 public_key sign key_kind reserved
         }
         rit_config {
             struct_size abi_version max_sessions max_services max_peers max_streams stream_window
@@ -133,6 +138,6 @@ fn constants_have_their_values() {
     let errors = text.split("pub const RIT_ERR_").skip(1);
     let values: Vec<&str> =
         errors.map(|rest| rest.split(['=', ';']).nth(1).unwrap().trim()).collect();
-    assert_eq!(values.len(), 29);
+    assert_eq!(values.len(), 30);
     assert_eq!(values.iter().collect::<BTreeSet<_>>().len(), values.len());
 }

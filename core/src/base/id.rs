@@ -22,7 +22,7 @@ impl Side {
     }
 }
 
-/// An Ed25519 public key. A node *is* this key.
+/// What a node is called: its Ed25519 public key, or a hash of its key on P-256.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey(pub [u8; 32]);
 

@@ -73,7 +73,7 @@ pub struct Carrier {
 
 impl Carrier {
     /// The end that connected, or is about to. `None`: the provider does not allow it.
-    pub fn client(provider: &dyn Provider, mut rng: Rng, now: Time) -> Option<Carrier> {
+    pub fn client(provider: &'static dyn Provider, mut rng: Rng, now: Time) -> Option<Carrier> {
         let tls = TlsChannel::client(provider, &mut rng).ok()?;
         let mut carrier = Carrier::new(tls, rng, true, now);
         carrier.handle_bytes(&[], now);
@@ -82,7 +82,7 @@ impl Carrier {
 
     /// The end that was connected to, which shows the signer's key.
     pub fn server(
-        provider: &dyn Provider,
+        provider: &'static dyn Provider,
         signer: Arc<dyn Signer>,
         mut rng: Rng,
         now: Time,

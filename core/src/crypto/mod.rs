@@ -1,5 +1,5 @@
 //! What the protocol needs of a crypto library, behind one trait, with a provider each for ring
-//! (hosted targets) and RustCrypto (everywhere).
+//! (hosted targets), RustCrypto (everywhere), and what an integrator brings along.
 //!
 //! Owns: packet protection keys (RFC 9001 §5), the key schedule, software signing keys, and what
 //! rustls is told to compute with. Does not own: the TLS handshake, packet formats, when keys are
@@ -9,25 +9,33 @@
 
 mod known_answers;
 mod lend;
+mod raw_key;
 mod schedule;
 mod sign;
 mod tls;
+#[cfg(feature = "rustcrypto")]
+mod tls_suites;
 #[cfg(feature = "ring")]
 mod with_ring;
 #[cfg(feature = "rustcrypto")]
 mod with_rustcrypto;
+#[cfg(feature = "rustcrypto")]
+pub(crate) mod with_table;
 
 #[cfg(all(test, feature = "ring", feature = "rustcrypto"))]
 mod tests;
 
 pub use known_answers::{Primitive, is_right};
 pub use lend::lend;
+pub use raw_key::{P256_POINT_LEN, RawKey, verify_schemes};
 pub use schedule::{
     DirectionKeys, broker_contact, contact_secrets, expand_label, extract, next_secret, packet_key,
     session_secrets,
 };
 pub use sign::{Ed25519Signer, Signer, verify};
-pub use tls::{ED25519_SPKI_PREFIX, lent_randomness_provider};
+pub use tls::lent_randomness_provider;
+#[cfg(feature = "rustcrypto")]
+pub use with_table::{Entry, MAX_PARTS, Table, WithTable};
 
 use alloc::boxed::Box;
 use subtle::ConstantTimeEq;
@@ -77,10 +85,21 @@ impl Secret {
     }
 }
 
-/// A packet does not authenticate, or a buffer has no room for the tag. Says no more than that.
+/// Why a packet was not sealed or opened. Says no more than that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("packet protection failed")]
-pub struct AeadError;
+pub enum AeadError {
+    /// It does not authenticate, or a buffer has no room for the tag.
+    #[error("packet protection failed")]
+    Unauthentic,
+    /// The integrator's crypto failed: nothing is known of the packet.
+    #[error(transparent)]
+    Failed(#[from] CryptoFailed),
+}
+
+/// The integrator's crypto did not do what it was asked to: an accelerator is busy, say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the integrator's crypto failed")]
+pub struct CryptoFailed;
 
 /// The signing key gave no signature: a secure element is busy, locked or gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -99,7 +118,7 @@ pub trait PacketKey: Send + Sync {
 /// Makes header protection masks (RFC 9001 §5.4).
 pub trait HeaderKey: Send + Sync {
     /// The mask for a sample of ciphertext.
-    fn mask(&self, sample: &[u8; 16]) -> [u8; 5];
+    fn mask(&self, sample: &[u8; 16]) -> Result<[u8; 5], CryptoFailed>;
 }
 
 /// What a crypto library has to do for us.
@@ -115,6 +134,30 @@ pub trait Provider: Send + Sync + 'static {
 
     /// HMAC-SHA-256 (RFC 2104) of the concatenated parts.
     fn hmac_sha256(&self, key: &[u8], parts: &[&[u8]]) -> [u8; 32];
+
+    /// X25519 (RFC 7748 §5). x25519-dalek's with every provider of this crate, because ring takes
+    /// no private key from outside, and the node's generator is the only source there is.
+    fn x25519(&self, scalar: &[u8; 32], point: &[u8; 32]) -> Result<[u8; 32], CryptoFailed> {
+        Ok(x25519_dalek::x25519(*scalar, *point))
+    }
+
+    /// X25519 with the base point: the public key of a private one.
+    fn x25519_base(&self, scalar: &[u8; 32]) -> Result<[u8; 32], CryptoFailed> {
+        let secret = x25519_dalek::StaticSecret::from(*scalar);
+        Ok(x25519_dalek::PublicKey::from(&secret).to_bytes())
+    }
+
+    /// HMAC-SHA-256 for TLS, with a key that serves many times.
+    #[cfg(feature = "rustcrypto")]
+    fn tls_hmac(&self, key: &[u8]) -> Box<dyn rustls::crypto::hmac::Key> {
+        with_rustcrypto::tls_hmac(key)
+    }
+
+    /// Whether the integrator's crypto has failed since the last time this was asked. What had to
+    /// have a result nevertheless, as a hash has, was computed here.
+    fn take_failure(&self) -> bool {
+        false
+    }
 
     /// Whether AES-GCM runs on instructions made for it; where not, ChaCha20-Poly1305 is preferred.
     fn fast_aes(&self) -> bool;

@@ -1,19 +1,24 @@
-//! Ed25519 (RFC 8032): what signs for a node, a software key that does, and verification.
+//! What signs for a node, a software key of Ed25519 (RFC 8032) that does, and its verification.
 //!
 //! A node's private key may live in a secure element; then the integrator implements [`Signer`].
 //! Verification is the strict kind: no small-order keys, no second encoding of a signature.
 
-use super::{Provider, Secret, SignError};
+use super::{Provider, RawKey, Secret, SignError};
 use crate::base::PublicKey;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
 /// Signs with a node's private key.
 pub trait Signer: Send + Sync {
-    /// The public key that belongs to the signatures.
+    /// What the node is called: the name of its [`raw_key`](Self::raw_key).
     fn public_key(&self) -> PublicKey;
 
-    /// The Ed25519 signature of `message`.
+    /// The key that belongs to the signatures; of Ed25519 by default.
+    fn raw_key(&self) -> RawKey {
+        RawKey::Ed25519(self.public_key().0)
+    }
+
+    /// The signature of `message`: of Ed25519, or r ‖ s of ECDSA with SHA-256.
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError>;
 
     /// A secret that only who holds the key can derive, the same each time. `None` where the key

@@ -1,11 +1,9 @@
-//! What every provider gives to rustls alike: lent randomness, X25519 from it, no certificate
-//! machinery.
-//!
-//! X25519 (RFC 7748) is x25519-dalek's with every provider, because ring takes no private key from
-//! outside, and the node's generator is the only source there is.
+//! What every provider gives to rustls alike: lent randomness, X25519 from it by the lent provider,
+//! no certificate machinery.
 
-use super::lend;
+use super::{CryptoFailed, Provider, constant_time_eq, lend};
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -17,12 +15,7 @@ use rustls::ffdhe_groups::FfdheGroup;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::SigningKey;
 use rustls::{Error, NamedGroup, PeerMisbehaved, SupportedCipherSuite};
-use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::Zeroizing;
-
-/// A SubjectPublicKeyInfo of an Ed25519 key (RFC 8410 §4) is these bytes and the key's 32.
-pub const ED25519_SPKI_PREFIX: [u8; 12] =
-    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+use zeroize::{Zeroize, Zeroizing};
 
 /// A rustls provider of the given TLS 1.3 suites, in order of preference, that takes all its
 /// randomness from what [`lend`](super::lend()) lends.
@@ -61,11 +54,11 @@ struct X25519;
 
 impl SupportedKxGroup for X25519 {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
-        let mut bytes = Zeroizing::new([0; 32]);
-        if !lend::fill(&mut *bytes) {
+        let mut private = Zeroizing::new([0; 32]);
+        let (Some(provider), true) = (lend::provider(), lend::fill(&mut *private)) else {
             return Err(Error::FailedToGetRandomBytes);
-        }
-        Ok(Box::new(X25519Exchange::new(*bytes)))
+        };
+        Ok(Box::new(X25519Exchange::new(provider, private).map_err(failed)?))
     }
 
     fn ffdhe_group(&self) -> Option<FfdheGroup<'static>> {
@@ -77,16 +70,24 @@ impl SupportedKxGroup for X25519 {
     }
 }
 
+/// The handshake tells by the provider what it was.
+fn failed(CryptoFailed: CryptoFailed) -> Error {
+    Error::General(String::new())
+}
+
 struct X25519Exchange {
-    secret: StaticSecret,
-    public: PublicKey,
+    provider: &'static dyn Provider,
+    private: Zeroizing<[u8; 32]>,
+    public: [u8; 32],
 }
 
 impl X25519Exchange {
-    fn new(private: [u8; 32]) -> Self {
-        let secret = StaticSecret::from(private);
-        let public = PublicKey::from(&secret);
-        X25519Exchange { secret, public }
+    fn new(
+        provider: &'static dyn Provider,
+        private: Zeroizing<[u8; 32]>,
+    ) -> Result<Self, CryptoFailed> {
+        let public = provider.x25519_base(&private)?;
+        Ok(X25519Exchange { provider, private, public })
     }
 }
 
@@ -95,12 +96,14 @@ impl ActiveKeyExchange for X25519Exchange {
         let Ok(peer) = <[u8; 32]>::try_from(peer) else {
             return Err(PeerMisbehaved::InvalidKeyShare.into());
         };
-        let shared = self.secret.diffie_hellman(&PublicKey::from(peer));
+        let mut shared = self.provider.x25519(&self.private, &peer).map_err(failed)?;
         // RFC 8446 §7.4.2: the all-zero secret of a small-order point is refused.
-        if !shared.was_contributory() {
+        if constant_time_eq(&shared, &[0; 32]) {
             return Err(PeerMisbehaved::InvalidKeyShare.into());
         }
-        Ok(SharedSecret::from(shared.as_bytes().as_slice()))
+        let secret = SharedSecret::from(shared.as_slice());
+        shared.zeroize();
+        Ok(secret)
     }
 
     fn ffdhe_group(&self) -> Option<FfdheGroup<'static>> {
@@ -108,7 +111,7 @@ impl ActiveKeyExchange for X25519Exchange {
     }
 
     fn pub_key(&self) -> &[u8] {
-        self.public.as_bytes()
+        &self.public
     }
 
     fn group(&self) -> NamedGroup {
@@ -116,11 +119,16 @@ impl ActiveKeyExchange for X25519Exchange {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "ring", feature = "rustcrypto")))]
 mod tests {
     use super::*;
     use crate::base::Rng;
+    use crate::crypto::default_provider;
     use data_encoding::HEXLOWER;
+
+    fn exchange(private: [u8; 32]) -> Box<X25519Exchange> {
+        Box::new(X25519Exchange::new(default_provider(), Zeroizing::new(private)).unwrap())
+    }
 
     fn hex(text: &str) -> [u8; 32] {
         HEXLOWER.decode(text.as_bytes()).unwrap().try_into().unwrap()
@@ -130,7 +138,7 @@ mod tests {
     fn rfc_7748_section_6_1() {
         let alice = "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a";
         let bob = "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb";
-        let [alice, bob] = [alice, bob].map(|key| Box::new(X25519Exchange::new(hex(key))));
+        let [alice, bob] = [alice, bob].map(|key| exchange(hex(key)));
         let alice_public = "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a";
         let bob_public = "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f";
         assert_eq!(alice.pub_key(), hex(alice_public));
@@ -143,7 +151,7 @@ mod tests {
     #[test]
     fn small_order_and_misshapen_shares_are_refused() {
         for share in [&[0; 32][..], &[1; 31], &[1; 33], &[]] {
-            assert!(Box::new(X25519Exchange::new([7; 32])).complete(share).is_err());
+            assert!(exchange([7; 32]).complete(share).is_err());
         }
     }
 
@@ -151,7 +159,8 @@ mod tests {
     fn without_a_lent_generator_there_is_no_key() {
         assert!(X25519.start().is_err());
         assert!(LentRandom.fill(&mut [0; 8]).is_err());
-        let start = || lend::lend(&mut Rng::from_seed([3; 32]), || X25519.start());
+        let start =
+            || lend::lend(default_provider(), &mut Rng::from_seed([3; 32]), || X25519.start());
         assert_eq!(start().unwrap().pub_key(), start().unwrap().pub_key());
     }
 }

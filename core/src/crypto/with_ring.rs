@@ -3,7 +3,7 @@
 //! Hosted targets only: ring's assembly does not exist for Cortex-M.
 
 use super::{
-    AeadError, HeaderKey, PacketKey, Provider, Suite, TAG_LEN, has_aes_instructions,
+    AeadError, CryptoFailed, HeaderKey, PacketKey, Provider, Suite, TAG_LEN, has_aes_instructions,
     lent_randomness_provider, nonce, sized,
 };
 use alloc::boxed::Box;
@@ -76,19 +76,21 @@ struct RingPacketKey {
 
 impl PacketKey for RingPacketKey {
     fn seal(&self, pn: u64, aad: &[u8], buf: &mut [u8]) -> Result<(), AeadError> {
-        let key = self.key.as_ref().ok_or(AeadError)?;
-        let (plain, room) = buf.split_last_chunk_mut::<TAG_LEN>().ok_or(AeadError)?;
+        let key = self.key.as_ref().ok_or(AeadError::Unauthentic)?;
+        let (plain, room) = buf.split_last_chunk_mut::<TAG_LEN>().ok_or(AeadError::Unauthentic)?;
         let nonce = Nonce::assume_unique_for_key(nonce(&self.iv, pn));
-        let tag =
-            key.seal_in_place_separate_tag(nonce, Aad::from(aad), plain).map_err(|_| AeadError)?;
-        *room = tag.as_ref().try_into().map_err(|_| AeadError)?;
+        let tag = key
+            .seal_in_place_separate_tag(nonce, Aad::from(aad), plain)
+            .map_err(|_| AeadError::Unauthentic)?;
+        *room = tag.as_ref().try_into().map_err(|_| AeadError::Unauthentic)?;
         Ok(())
     }
 
     fn open(&self, pn: u64, aad: &[u8], buf: &mut [u8]) -> Result<usize, AeadError> {
-        let key = self.key.as_ref().ok_or(AeadError)?;
+        let key = self.key.as_ref().ok_or(AeadError::Unauthentic)?;
         let nonce = Nonce::assume_unique_for_key(nonce(&self.iv, pn));
-        let plain = key.open_in_place(nonce, Aad::from(aad), buf).map_err(|_| AeadError)?;
+        let plain =
+            key.open_in_place(nonce, Aad::from(aad), buf).map_err(|_| AeadError::Unauthentic)?;
         Ok(plain.len())
     }
 }
@@ -96,8 +98,8 @@ impl PacketKey for RingPacketKey {
 struct RingHeaderKey(Option<quic::HeaderProtectionKey>);
 
 impl HeaderKey for RingHeaderKey {
-    fn mask(&self, sample: &[u8; 16]) -> [u8; 5] {
-        // Never the default: the key and the sample have the right lengths by their types.
-        self.0.as_ref().and_then(|key| key.new_mask(sample).ok()).unwrap_or_default()
+    fn mask(&self, sample: &[u8; 16]) -> Result<[u8; 5], CryptoFailed> {
+        // Never an error: the key and the sample have the right lengths by their types.
+        self.0.as_ref().and_then(|key| key.new_mask(sample).ok()).ok_or(CryptoFailed)
     }
 }

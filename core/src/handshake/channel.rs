@@ -32,31 +32,32 @@ enum Tls {
 
 /// One TLS connection, of either side.
 pub struct TlsChannel {
+    provider: &'static dyn Provider,
     tls: Tls,
     incoming: Vec<u8>,
 }
 
 impl TlsChannel {
     /// A client that lets any key pass and shows none. [`Self::read`] of nothing begins.
-    pub fn client(provider: &dyn Provider, rng: &mut Rng) -> Result<Self, HandshakeError> {
+    pub fn client(provider: &'static dyn Provider, rng: &mut Rng) -> Result<Self, HandshakeError> {
         let config = client_config(provider)?;
         // rustls wants a name; it is neither sent nor checked.
         let name = ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([0, 0, 0, 0])));
         let new = || UnbufferedClientConnection::new(Arc::new(config), name);
-        let tls = Tls::Client(Box::new(lend(rng, new)?));
-        Ok(TlsChannel { tls, incoming: Vec::new() })
+        let tls = Tls::Client(Box::new(lend(provider, rng, new)?));
+        Ok(TlsChannel { provider, tls, incoming: Vec::new() })
     }
 
     /// A server that shows the signer's key and asks for none.
     pub fn server(
-        provider: &dyn Provider,
+        provider: &'static dyn Provider,
         signer: Arc<dyn Signer>,
         rng: &mut Rng,
     ) -> Result<Self, HandshakeError> {
         let config = server_config(provider, signer)?;
         let new = || UnbufferedServerConnection::new(Arc::new(config));
-        let tls = Tls::Server(Box::new(lend(rng, new)?));
-        Ok(TlsChannel { tls, incoming: Vec::new() })
+        let tls = Tls::Server(Box::new(lend(provider, rng, new)?));
+        Ok(TlsChannel { provider, tls, incoming: Vec::new() })
     }
 
     /// Whether the handshake is over and [`Self::seal`] possible.
@@ -87,7 +88,10 @@ impl TlsChannel {
             return self.read(rest, plaintext, output, rng);
         }
         self.incoming.extend_from_slice(bytes);
-        lend(rng, || self.advance(plaintext, output))
+        let sent = output.len();
+        self.provider.take_failure();
+        let result = lend(self.provider, rng, || self.advance(plaintext, output));
+        self.unless_crypto_failed(result, output, sent)
     }
 
     fn advance(
@@ -111,16 +115,34 @@ impl TlsChannel {
     /// Appends `plaintext` to `output`, in records. Only when it [is open](Self::is_open), and all
     /// that came was read.
     pub fn seal(&mut self, plaintext: &[u8], output: &mut Vec<u8>) -> Result<(), HandshakeError> {
+        let sent = output.len();
+        self.provider.take_failure();
         let incoming = &mut self.incoming;
-        match &mut self.tls {
+        let result = match &mut self.tls {
             Tls::Client(tls) => seal_step(tls.process_tls_records(incoming), plaintext, output),
             Tls::Server(tls) => seal_step(tls.process_tls_records(incoming), plaintext, output),
+        };
+        self.unless_crypto_failed(result, output, sent)
+    }
+
+    /// Records that the integrator's crypto failed to seal are none: they are not sent.
+    fn unless_crypto_failed(
+        &self,
+        result: Result<(), HandshakeError>,
+        output: &mut Vec<u8>,
+        sent: usize,
+    ) -> Result<(), HandshakeError> {
+        if !self.provider.take_failure() {
+            return result;
         }
+        output.truncate(sent);
+        Err(HandshakeError::Crypto)
     }
 }
 
-fn client_config(provider: &dyn Provider) -> Result<ClientConfig, Error> {
-    let verifier = PeerVerifier { policy: PeerPolicy::Anyone, taps: Arc::new(Taps::default()) };
+fn client_config(provider: &'static dyn Provider) -> Result<ClientConfig, Error> {
+    let taps = Arc::new(Taps::default());
+    let verifier = PeerVerifier { provider, policy: PeerPolicy::Anyone, taps };
     let mut config = ClientConfig::builder_with_details(Arc::new(provider.tls()), Arc::new(NoTime))
         .with_protocol_versions(&[&TLS13])?
         .dangerous()

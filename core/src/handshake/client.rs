@@ -5,7 +5,7 @@
 
 use super::PeerPolicy;
 use super::tls::{ALPN, NoTime, PeerVerifier, Taps, Tls, certified_key};
-use crate::crypto::{Provider, Signer};
+use crate::crypto::{Provider, Signer, verify_schemes};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -25,13 +25,13 @@ pub(super) fn start(config: ClientConfig) -> Result<Tls, Error> {
 }
 
 pub(super) fn config(
-    provider: &dyn Provider,
+    provider: &'static dyn Provider,
     signer: Arc<dyn Signer>,
     policy: PeerPolicy,
     taps: &Arc<Taps>,
 ) -> Result<ClientConfig, Error> {
     let key = certified_key(signer, taps.clone());
-    let verifier = Arc::new(PeerVerifier { policy, taps: taps.clone() });
+    let verifier = Arc::new(PeerVerifier { provider, policy, taps: taps.clone() });
     let mut config = ClientConfig::builder_with_details(Arc::new(provider.tls()), Arc::new(NoTime))
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
@@ -78,7 +78,7 @@ impl ServerCertVerifier for PeerVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
+        verify_schemes()
     }
 
     fn requires_raw_public_keys(&self) -> bool {

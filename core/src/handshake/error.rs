@@ -10,8 +10,8 @@ pub enum HandshakeError {
     /// The peer has a key, but not one that is allowed here.
     #[error("the peer's key is not the expected one")]
     UnexpectedPeer,
-    /// What the peer calls its key is not a raw Ed25519 public key.
-    #[error("the peer's key is not a raw Ed25519 key")]
+    /// What the peer calls its key is not a raw public key of a known kind.
+    #[error("the peer's key is not a raw key of a known kind")]
     BadPeerKey,
     /// The peer did not say who it is.
     #[error("the peer has not shown a key")]
@@ -49,6 +49,9 @@ pub enum HandshakeError {
     /// Our own key gave no signature.
     #[error("the local key gave no signature")]
     Sign,
+    /// The integrator's crypto failed at this end.
+    #[error("the integrator's crypto failed")]
+    Crypto,
     /// Our own parameters or connection ID are longer than allowed.
     #[error("local parameters are too long")]
     LocalParamsTooLong,
@@ -76,6 +79,7 @@ impl HandshakeError {
             HandshakeError::TooMuchData => AlertDescription::RecordOverflow,
             HandshakeError::PeerAlert(alert) => return alert,
             HandshakeError::Sign
+            | HandshakeError::Crypto
             | HandshakeError::LocalParamsTooLong
             | HandshakeError::Internal => AlertDescription::InternalError,
         };

@@ -173,7 +173,7 @@ impl Handshake {
             failed: None,
         };
         if side == Side::Initiator {
-            handshake.advance(rng)?;
+            handshake.read(&[], rng)?;
         }
         Ok(handshake)
     }
@@ -183,7 +183,12 @@ impl Handshake {
         if let Some(error) = self.failed {
             return Err(error);
         }
+        self.provider.take_failure();
         let result = self.receive(data).and_then(|()| self.advance(rng));
+        // A hash that the integrator's crypto failed to make was made here; but who brings a
+        // crypto library along does not want another one used.
+        let result =
+            if self.provider.take_failure() { Err(HandshakeError::Crypto) } else { result };
         result.map_err(|error| self.move_to_failed(error))
     }
 
@@ -251,7 +256,7 @@ impl Handshake {
         // Of an initiator's input, what precedes TLS may be all there is yet.
         let mut nothing = Vec::new();
         let incoming = if peer_params.is_some() { incoming } else { &mut nothing };
-        let result = lend(rng, || tls.advance(incoming, &mut records));
+        let result = lend(self.provider, rng, || tls.advance(incoming, &mut records));
         if result.is_err() && self.taps.has_sign_failed() {
             return Err(HandshakeError::Sign);
         }
@@ -265,7 +270,7 @@ impl Handshake {
         let Credentials { signer, peer } = &self.credentials;
         let (signer, peer) = (signer.clone(), peer.clone());
         let new = || Tls::new(self.provider, self.role, signer, peer, &self.taps);
-        self.tls = Some(lend(rng, new)?);
+        self.tls = Some(lend(self.provider, rng, new)?);
         Ok(())
     }
 

@@ -3,7 +3,8 @@
 use super::client;
 use super::*;
 use crate::base::Rng;
-use crate::crypto::{Ed25519Signer, SignError, ring, rustcrypto};
+use crate::crypto::with_table::tests::{ENTRIES, Fake};
+use crate::crypto::{Ed25519Signer, Entry, P256_POINT_LEN, RawKey, SignError, ring, rustcrypto};
 use alloc::boxed::Box;
 use proptest::prelude::*;
 use std::println;
@@ -113,7 +114,15 @@ fn assert_disagreed(a: &mut End, b: &mut End) {
 
 #[test]
 fn every_pair_of_providers_agrees_in_pieces_of_any_length() {
-    for (pa, pb) in [(ring(), ring()), (ring(), rustcrypto()), (rustcrypto(), ring())] {
+    let table = Fake::default().provider();
+    let pairs = [
+        (ring(), ring()),
+        (ring(), rustcrypto()),
+        (rustcrypto(), ring()),
+        (table, ring()),
+        (rustcrypto(), table),
+    ];
+    for (pa, pb) in pairs {
         for len in [1, 7, usize::MAX] {
             let mut a = Setup { provider: pa, ..initiator() }.start();
             let mut b = Setup { provider: pb, ..responder() }.start();
@@ -173,6 +182,7 @@ fn same_seed_same_bytes_with_either_provider() {
     // Their preference of suites is the same wherever both find AES instructions.
     if ring().fast_aes() == rustcrypto().fast_aes() {
         assert!(flights(ring()) == flights(rustcrypto()));
+        assert!(flights(ring()) == flights(Fake::default().provider()));
     }
 }
 
@@ -289,6 +299,136 @@ fn a_silent_key_fails_its_own_end_alone() {
     let mut b = responder().start();
     assert_eq!(run(&mut a, &mut b, usize::MAX), Err(HandshakeError::Sign));
     assert!(a.handshake.take_output().is_none());
+}
+
+#[test]
+fn a_failing_entry_fails_its_own_end_alone() {
+    let is_used = |entry| {
+        let suite = match entry {
+            Entry::Seal(suite) | Entry::Open(suite) => suite,
+            // Headers are not the handshake's.
+            Entry::Block(_) => return false,
+            Entry::Sha256 | Entry::X25519 => return true,
+        };
+        (suite == Suite::Aes128Gcm) == rustcrypto().fast_aes()
+    };
+    for (side, entry) in ENTRIES.into_iter().flat_map(|entry| [(0, entry), (1, entry)]) {
+        let fake = Fake::default();
+        let provider = fake.provider();
+        let mut ends = [initiator(), responder()];
+        ends[side].provider = provider;
+        let [mut a, mut b] = ends.map(Setup::start);
+        fake.fail(&[entry]);
+        let result = run(&mut a, &mut b, usize::MAX);
+        // The initiator has made its first flight before.
+        assert_eq!(result.err(), is_used(entry).then_some(HandshakeError::Crypto), "{entry:?}");
+        let failed = [&mut a, &mut b][side].read(&[]);
+        assert_eq!(failed.is_err(), is_used(entry), "{entry:?}");
+        assert_ne!([&mut b, &mut a][side].read(&[]), Err(HandshakeError::Crypto));
+        // The next one, when all is well again, is not affected.
+        fake.fail(&[]);
+        let (mut a, mut b) =
+            (Setup { provider, ..initiator() }.start(), Setup { provider, ..responder() }.start());
+        run(&mut a, &mut b, usize::MAX).unwrap();
+    }
+    // In the first flight there is the key share.
+    let fake = Fake::default();
+    fake.fail(&[Entry::X25519]);
+    let Setup { side, signer, policy, .. } = initiator();
+    let (key, mut rng) = (Secret::new([7; 32]), Rng::from_seed([1; 32]));
+    let (provider, role) = (fake.provider(), TlsRole::Client);
+    let started =
+        Handshake::new(provider, side, role, signer, policy, b"", key, DCID, &mut rng).map(drop);
+    assert_eq!(started, Err(HandshakeError::Crypto));
+}
+
+/// A key on P-256, as a secure element holds it.
+struct P256Signer(p256::ecdsa::SigningKey);
+
+impl P256Signer {
+    fn new(seed: u8) -> Self {
+        P256Signer(p256::ecdsa::SigningKey::from_slice(&[seed; 32]).unwrap())
+    }
+
+    fn point(&self) -> [u8; P256_POINT_LEN] {
+        self.0.verifying_key().to_encoded_point(false).as_bytes().try_into().unwrap()
+    }
+}
+
+impl Signer for P256Signer {
+    fn public_key(&self) -> PublicKey {
+        self.raw_key().name(ring())
+    }
+
+    fn raw_key(&self) -> RawKey {
+        RawKey::P256(self.point())
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
+        use p256::ecdsa::signature::Signer as _;
+        let signature: p256::ecdsa::Signature = self.0.sign(message);
+        Ok(signature.to_bytes().into())
+    }
+}
+
+#[test]
+fn keys_of_both_kinds_reach_each_other() {
+    let kinds: [(Arc<dyn Signer>, Arc<dyn Signer>); 3] = [
+        (Arc::new(P256Signer::new(1)), signer(2)),
+        (signer(1), Arc::new(P256Signer::new(2))),
+        (Arc::new(P256Signer::new(1)), Arc::new(P256Signer::new(2))),
+    ];
+    for (ours, theirs) in kinds {
+        let names = [ours.public_key(), theirs.public_key()];
+        let policies = names.map(PeerPolicy::Exactly);
+        let [mut a, mut b] = [
+            Setup { signer: ours, policy: policies[1].clone(), ..initiator() },
+            Setup { signer: theirs, policy: policies[0].clone(), ..responder() },
+        ]
+        .map(Setup::start);
+        let flights = run(&mut a, &mut b, usize::MAX).unwrap();
+        println!("flights: {:?} bytes", flights.map(|flight| flight.len()));
+        assert_eq!(a.handshake.peer_key(), Some(names[1]));
+        assert_eq!(b.handshake.peer_key(), Some(names[0]));
+        assert_agreed(&mut a, &mut b);
+    }
+}
+
+#[test]
+fn no_kind_of_key_passes_for_the_other() {
+    /// Shows one key and signs by another one, of the other kind.
+    struct Confused(RawKey, Arc<dyn Signer>);
+    impl Signer for Confused {
+        fn public_key(&self) -> PublicKey {
+            self.0.name(ring())
+        }
+        fn raw_key(&self) -> RawKey {
+            self.0
+        }
+        fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
+            self.1.sign(message)
+        }
+    }
+    let p256 = P256Signer::new(1);
+    let name = p256.public_key();
+    let cases: [(Arc<dyn Signer>, PublicKey); 3] = [
+        // A key on P-256 whose signatures are of Ed25519, and the other way round.
+        (Arc::new(Confused(p256.raw_key(), signer(1))), name),
+        (Arc::new(Confused(RawKey::Ed25519(key(1).0), Arc::new(P256Signer::new(1)))), key(1)),
+        // The name of a key on P-256, shown as an Ed25519 key.
+        (Arc::new(Confused(RawKey::Ed25519(name.0), Arc::new(P256Signer::new(1)))), name),
+    ];
+    for (ours, name) in cases {
+        let mut a = Setup { signer: ours, ..initiator() }.start();
+        let mut b = Setup { policy: PeerPolicy::Exactly(name), ..responder() }.start();
+        assert_eq!(run(&mut a, &mut b, usize::MAX), Err(HandshakeError::BadSignature));
+        assert!(!b.handshake.is_complete());
+    }
+    // The right key by another name.
+    let other = PublicKey(p256.point()[1..33].try_into().unwrap());
+    let mut a = Setup { signer: Arc::new(p256), ..initiator() }.start();
+    let mut b = Setup { policy: PeerPolicy::Exactly(other), ..responder() }.start();
+    assert_eq!(run(&mut a, &mut b, usize::MAX), Err(HandshakeError::UnexpectedPeer));
 }
 
 #[test]
@@ -418,7 +558,7 @@ fn a_peer_without_alpn_is_refused() {
     let mut config =
         client::config(ring(), signer(1), PeerPolicy::Anyone, &a.handshake.taps).unwrap();
     config.alpn_protocols.clear();
-    a.handshake.tls = Some(lend(&mut a.rng, || client::start(config)).unwrap());
+    a.handshake.tls = Some(lend(ring(), &mut a.rng, || client::start(config)).unwrap());
     a.handshake.output.clear();
     a.handshake.has_sent_params = false;
     a.handshake.advance(&mut a.rng).unwrap();

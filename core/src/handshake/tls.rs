@@ -1,4 +1,4 @@
-//! rustls as this protocol uses it: TLS 1.3 alone, raw Ed25519 keys both ways (RFC 7250), one ALPN
+//! rustls as this protocol uses it: TLS 1.3 alone, raw public keys both ways (RFC 7250), one ALPN
 //! name, no tickets, no resumption, no early data; driven through the unbuffered API.
 //!
 //! Owns the configuration, the check of the peer's key, and the way of the exporter secret out of
@@ -8,7 +8,7 @@
 use super::client;
 use super::{HandshakeError, PeerPolicy, TlsRole};
 use crate::base::PublicKey;
-use crate::crypto::{self, ED25519_SPKI_PREFIX, Provider, Secret, Signer, Suite};
+use crate::crypto::{Provider, RawKey, Secret, Signer, Suite, verify_schemes};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -162,13 +162,13 @@ impl Tls {
 }
 
 fn server_config(
-    provider: &dyn Provider,
+    provider: &'static dyn Provider,
     signer: Arc<dyn Signer>,
     policy: PeerPolicy,
     taps: &Arc<Taps>,
 ) -> Result<ServerConfig, Error> {
     let key = certified_key(signer, taps.clone());
-    let verifier = Arc::new(PeerVerifier { policy, taps: taps.clone() });
+    let verifier = Arc::new(PeerVerifier { provider, policy, taps: taps.clone() });
     let mut config = ServerConfig::builder_with_details(Arc::new(provider.tls()), Arc::new(NoTime))
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(verifier)
@@ -242,14 +242,16 @@ impl TimeProvider for NoTime {
 }
 
 pub(super) fn certified_key(signer: Arc<dyn Signer>, taps: Arc<Taps>) -> Arc<CertifiedKey> {
-    let spki = [&ED25519_SPKI_PREFIX[..], &signer.public_key().0].concat();
-    let key = TlsKey { spki: spki.clone(), signer, taps };
+    let raw = signer.raw_key();
+    let spki = raw.to_spki();
+    let key = TlsKey { raw, spki: spki.clone(), signer, taps };
     Arc::new(CertifiedKey::new(vec![CertificateDer::from(spki)], Arc::new(key)))
 }
 
 /// The node's key as rustls wants it.
 #[derive(Clone)]
 struct TlsKey {
+    raw: RawKey,
     spki: Vec<u8>,
     signer: Arc<dyn Signer>,
     taps: Arc<Taps>,
@@ -263,7 +265,7 @@ impl fmt::Debug for TlsKey {
 
 impl SigningKey for TlsKey {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn rustls::sign::Signer>> {
-        if !offered.contains(&SignatureScheme::ED25519) {
+        if !offered.contains(&self.raw.scheme()) {
             return None;
         }
         Some(Box::new(self.clone()))
@@ -274,14 +276,17 @@ impl SigningKey for TlsKey {
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {
-        SignatureAlgorithm::ED25519
+        match self.raw {
+            RawKey::Ed25519(_) => SignatureAlgorithm::ED25519,
+            RawKey::P256(_) => SignatureAlgorithm::ECDSA,
+        }
     }
 }
 
 impl rustls::sign::Signer for TlsKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         match self.signer.sign(message) {
-            Ok(signature) => Ok(signature.to_vec()),
+            Ok(signature) => Ok(self.raw.tls_signature(&signature)),
             Err(_) => {
                 self.taps.0.lock().has_sign_failed = true;
                 Err(Error::General(String::new()))
@@ -290,12 +295,13 @@ impl rustls::sign::Signer for TlsKey {
     }
 
     fn scheme(&self) -> SignatureScheme {
-        SignatureScheme::ED25519
+        self.raw.scheme()
     }
 }
 
 /// Lets those peers pass whose raw key the policy allows.
 pub(super) struct PeerVerifier {
+    pub(super) provider: &'static dyn Provider,
     pub(super) policy: PeerPolicy,
     pub(super) taps: Arc<Taps>,
 }
@@ -306,7 +312,7 @@ impl PeerVerifier {
         spki: &CertificateDer<'_>,
         more: &[CertificateDer<'_>],
     ) -> Result<(), Error> {
-        let key = raw_key(spki)?;
+        let key = raw_key(spki)?.name(self.provider);
         if !more.is_empty() {
             return Err(CertificateError::BadEncoding.into());
         }
@@ -323,24 +329,19 @@ impl PeerVerifier {
         spki: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        if signed.scheme != SignatureScheme::ED25519 {
+        if !verify_schemes().contains(&signed.scheme) {
             return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
         }
-        match <&[u8; 64]>::try_from(signed.signature()) {
-            Ok(signature) if crypto::verify(&raw_key(spki)?, message, signature) => {
-                Ok(HandshakeSignatureValid::assertion())
-            }
-            _ => Err(CertificateError::BadSignature.into()),
+        if raw_key(spki)?.verify(message, signed.scheme, signed.signature()) {
+            Ok(HandshakeSignatureValid::assertion())
+        } else {
+            Err(CertificateError::BadSignature.into())
         }
     }
 }
 
-/// Ed25519 keys have one encoding as SubjectPublicKeyInfo (RFC 8410 §4).
-fn raw_key(spki: &[u8]) -> Result<PublicKey, Error> {
-    spki.strip_prefix(&ED25519_SPKI_PREFIX[..])
-        .and_then(|key| key.try_into().ok())
-        .map(PublicKey)
-        .ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
+fn raw_key(spki: &[u8]) -> Result<RawKey, Error> {
+    RawKey::from_spki(spki).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
 }
 
 impl fmt::Debug for PeerVerifier {
@@ -382,7 +383,7 @@ impl ClientCertVerifier for PeerVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
+        verify_schemes()
     }
 
     fn requires_raw_public_keys(&self) -> bool {

@@ -57,7 +57,7 @@ impl Carriers {
         &mut self,
         path: Path,
         datagram: &[u8],
-        provider: &dyn Provider,
+        provider: &'static dyn Provider,
         rng: &mut Rng,
         now: Time,
     ) {

@@ -1,5 +1,6 @@
 //! What a node's calls answer, and why sessions and links end.
 
+use crate::handshake::HandshakeError;
 use crate::transport::{CloseReason, DatagramError, StreamError};
 use crate::trust::AllowError;
 use crate::wire::message::RefuseReason;
@@ -47,9 +48,21 @@ pub enum NodeError {
     /// The stream's deadline passed; what had not arrived is given up.
     #[error("the stream's deadline is over")]
     Expired,
+    /// The integrator's crypto failed.
+    #[error("the integrator's crypto failed")]
+    Crypto,
     /// A broken promise of this library or its crypto provider.
     #[error("internal error")]
     Internal,
+}
+
+impl From<HandshakeError> for NodeError {
+    fn from(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::Sign | HandshakeError::Crypto => NodeError::Crypto,
+            _ => NodeError::Internal,
+        }
+    }
 }
 
 impl From<StreamError> for NodeError {
@@ -136,9 +149,21 @@ pub enum Reason {
     /// One end broke the protocol.
     #[error("protocol violation")]
     Protocol,
+    /// The integrator's crypto failed, or its key gave no signature.
+    #[error("the integrator's crypto failed")]
+    Crypto,
     /// A broken promise of this library or its crypto provider.
     #[error("internal error")]
     Internal,
+}
+
+impl From<HandshakeError> for Reason {
+    fn from(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::Sign | HandshakeError::Crypto => Reason::Crypto,
+            _ => Reason::Internal,
+        }
+    }
 }
 
 impl From<&CloseReason> for Reason {
@@ -152,6 +177,7 @@ impl From<&CloseReason> for Reason {
             CloseReason::Untrusted(_) => Reason::Untrusted,
             CloseReason::Reset => Reason::Forgotten,
             CloseReason::TimedOut => Reason::TimedOut,
+            CloseReason::Crypto => Reason::Crypto,
             CloseReason::Internal => Reason::Internal,
         }
     }

@@ -156,9 +156,8 @@ impl Link {
             local.config.ack_timeout = Some(ANSWER_TIME);
         }
         self.keep_alive.stop();
-        let connection = endpoint
-            .open_with(local, &contact, address.key, path, Owner::Broker, now)
-            .map_err(|_| NodeError::Internal)?;
+        let connection =
+            endpoint.open_with(local, &contact, address.key, path, Owner::Broker, now)?;
         self.connection = Some(connection);
         self.first_flight = candidates;
         self.control = Control::default();

@@ -371,7 +371,7 @@ impl Node {
                 self.endpoint.await_probes(contact, owner);
                 self.process_session(handle, now);
             }
-            Err(_) => self.end_session(handle, Reason::Internal),
+            Err(error) => self.end_session(handle, error.into()),
         }
     }
 

@@ -146,6 +146,8 @@ pub struct Connection {
     lull: Lull,
     /// Something ack-eliciting was sent since the last packet came (RFC 9000 §10.1).
     pub(super) has_sent_since_receive: bool,
+    /// The integrator's crypto failed at a packet since the last one that opened.
+    pub(super) has_crypto_failed: bool,
     pub(super) events: VecDeque<Event>,
 }
 
@@ -232,6 +234,7 @@ impl Connection {
             keep_alive_deadline: None,
             lull: Lull::default(),
             has_sent_since_receive: false,
+            has_crypto_failed: false,
             events: VecDeque::new(),
         })
     }
@@ -448,7 +451,8 @@ impl Connection {
         }
         let ends = [self.idle_deadline, self.deaf_deadline(), self.handshake_deadline];
         if ends.into_iter().any(is_due) {
-            self.end_silently(CloseReason::TimedOut);
+            let is_ours = self.has_crypto_failed;
+            self.end_silently(if is_ours { CloseReason::Crypto } else { CloseReason::TimedOut });
             return;
         }
         self.recovery.paced_until = self.recovery.paced_until.filter(|at| *at > now);

@@ -40,7 +40,7 @@ pub fn write_contact_probe(
     frame::write_ping(&mut w).ok()?;
     let padding = CONTACT_PROBE_LEN - TAG_LEN - w.len();
     (0..padding).try_for_each(|_| w.u8(0)).ok()?;
-    protect::seal(&keys, buf, pn_offset, pn.len, 0).then_some(CONTACT_PROBE_LEN)
+    protect::seal(&keys, buf, pn_offset, pn.len, 0).ok().map(|()| CONTACT_PROBE_LEN)
 }
 
 /// Whether `datagram`, whose header is `header`, is a probe of the responder that holds `contact`.

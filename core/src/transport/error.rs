@@ -75,6 +75,9 @@ pub enum CloseReason {
     /// The peer has forgotten the connection: a stateless reset came.
     #[error("the peer has forgotten the connection")]
     Reset,
+    /// The integrator's crypto failed, or its key gave no signature.
+    #[error("the integrator's crypto failed")]
+    Crypto,
     /// A broken promise of this library.
     #[error("internal error")]
     Internal,

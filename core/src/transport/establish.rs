@@ -58,7 +58,8 @@ impl Connection {
             | HandshakeError::NoPeerKey
             | HandshakeError::BadSignature => CloseReason::Untrusted("it proved another key"),
             HandshakeError::PeerAlert(_) => CloseReason::Untrusted("it refused our key"),
-            HandshakeError::Internal | HandshakeError::Sign => CloseReason::Internal,
+            HandshakeError::Sign | HandshakeError::Crypto => CloseReason::Crypto,
+            HandshakeError::Internal => CloseReason::Internal,
             _ => CloseReason::Violation { code: code.0, reason: "TLS handshake failed" },
         };
         self.close_with(code, reason);

@@ -2,7 +2,7 @@
 //!
 //! Pure: keys and bytes in, bytes out. The caller knows which keys and which packet number space.
 
-use crate::crypto::{DirectionKeys, HeaderKey, PacketKey};
+use crate::crypto::{AeadError, DirectionKeys, HeaderKey, PacketKey};
 use crate::wire::packet::{self, Header, SAMPLE_LEN};
 use core::ops::Range;
 
@@ -11,6 +11,8 @@ use core::ops::Range;
 pub enum OpenError {
     /// Not sealed under these keys: drop it silently.
     Unauthentic,
+    /// The integrator's crypto failed: nothing is known of it.
+    Failed,
     /// Authentic, but reserved bits are set: PROTOCOL_VIOLATION.
     ReservedBits,
 }
@@ -56,7 +58,7 @@ pub fn unmask(
 ) -> Result<Unmasked, OpenError> {
     let pn_offset = header.pn_offset;
     let sample = sample_at(packet, pn_offset).ok_or(OpenError::Unauthentic)?;
-    let mask = key.mask(&sample);
+    let mask = key.mask(&sample).map_err(|_| OpenError::Failed)?;
     packet[0] ^= mask[0] & packet::protected_bits(packet[0]);
     let first = packet[0];
     let pn_len = packet::pn_len(first);
@@ -81,7 +83,10 @@ pub fn open_payload(
 ) -> Result<Opened, OpenError> {
     let Unmasked { pn, first, payload_start: start, .. } = *unmasked;
     let (aad, sealed) = packet.split_at_mut(start);
-    let len = key.open(pn, aad, sealed).map_err(|_| OpenError::Unauthentic)?;
+    let len = key.open(pn, aad, sealed).map_err(|error| match error {
+        AeadError::Unauthentic => OpenError::Unauthentic,
+        AeadError::Failed(_) => OpenError::Failed,
+    })?;
     if !packet::reserved_bits_are_zero(first) {
         return Err(OpenError::ReservedBits);
     }
@@ -89,27 +94,24 @@ pub fn open_payload(
 }
 
 /// Seals in place. `packet` is header, frames and 16 bytes of room; the packet number is `pn_len`
-/// bytes at `pn_offset`. False if the bytes are too few for a sample or the crypto library failed.
+/// bytes at `pn_offset`. An error that is no failure means that the bytes are too few.
 pub fn seal(
     keys: &DirectionKeys,
     packet: &mut [u8],
     pn_offset: usize,
     pn_len: usize,
     pn: u64,
-) -> bool {
-    let Some((aad, payload)) = packet.split_at_mut_checked(pn_offset + pn_len) else {
-        return false;
-    };
-    if keys.packet.seal(pn, aad, payload).is_err() {
-        return false;
-    }
-    let Some(sample) = sample_at(packet, pn_offset) else { return false };
-    let mask = keys.header.mask(&sample);
+) -> Result<(), AeadError> {
+    let parts = packet.split_at_mut_checked(pn_offset + pn_len);
+    let (aad, payload) = parts.ok_or(AeadError::Unauthentic)?;
+    keys.packet.seal(pn, aad, payload)?;
+    let sample = sample_at(packet, pn_offset).ok_or(AeadError::Unauthentic)?;
+    let mask = keys.header.mask(&sample)?;
     packet[0] ^= mask[0] & packet::protected_bits(packet[0]);
     for (byte, mask) in packet[pn_offset..pn_offset + pn_len].iter_mut().zip(&mask[1..]) {
         *byte ^= mask;
     }
-    true
+    Ok(())
 }
 
 /// The sample stands where it would if the packet number had four bytes.

@@ -80,6 +80,7 @@ impl Connection {
         };
         match opened {
             Ok(opened) => {
+                self.has_crypto_failed = false;
                 if header.is_long() && !self.spaces[id as usize].acks.is_duplicate(opened.pn) {
                     self.follow(path);
                 }
@@ -92,6 +93,11 @@ impl Connection {
                         Violation::new(TransportCode::AEAD_LIMIT, "too many forged packets");
                     self.close_for_violation(limit);
                 }
+            }
+            // As if it had been lost on the way.
+            Err(OpenError::Failed) => {
+                self.packets_dropped += 1;
+                self.has_crypto_failed = true;
             }
             Err(OpenError::ReservedBits) => self.close_for_violation(Violation::new(
                 TransportCode::PROTOCOL,

@@ -388,7 +388,7 @@ fn packet_of(from: &mut Connection, write: impl FnOnce(&mut Writer<'_>)) -> Vec<
     let pn_offset = w.len() - 4;
     write(&mut w);
     let len = w.len() + 16;
-    assert!(protect::seal(keys, &mut buf[..len], pn_offset, 4, pn));
+    protect::seal(keys, &mut buf[..len], pn_offset, 4, pn).unwrap();
     buf[..len].to_vec()
 }
 

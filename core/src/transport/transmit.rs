@@ -11,6 +11,7 @@ use super::sent::SentFrame;
 use super::space::SpaceId;
 use super::{BASE_DATAGRAM, Transmit, protect};
 use crate::base::{Ecn, Time};
+use crate::crypto::AeadError;
 use crate::wire::ack;
 use crate::wire::cid::LOCAL_CID_LEN;
 use crate::wire::codec::{Full, Writer};
@@ -142,23 +143,17 @@ impl Connection {
         }
         let payload_len = w.len() + TAG_LEN;
         let len = start + payload_len;
-        let mut w = Writer::new(buf);
-        let cids = &self.control.cids;
-        let header = match id {
-            SpaceId::Contact => {
-                packet::write_long(&mut w, cids.remote(), &cids.first(), short_pn, payload_len)
-            }
-            SpaceId::Data => {
-                let phase = self.key_update.as_ref().is_some_and(KeyUpdate::phase);
-                packet::write_short(&mut w, cids.remote(), short_pn, phase)
-            }
-        };
+        let header = self.write_header(id, buf, short_pn, payload_len);
         let space = &mut self.spaces[id as usize];
-        let is_sealed = header.is_ok()
-            && space.keys.as_ref().is_some_and(|keys| {
+        let sealed = match &space.keys {
+            Some(keys) if header.is_ok() => {
                 protect::seal(&keys.local, &mut buf[..len], pn_offset, short_pn.len, pn)
-            });
-        debug_assert!(is_sealed);
+            }
+            _ => Err(AeadError::Unauthentic),
+        };
+        debug_assert!(sealed != Err(AeadError::Unauthentic));
+        // The packet counts as lost on the way: what it held is sent again in time.
+        self.has_crypto_failed |= sealed.is_err();
         let is_marked = is_eliciting && self.recovery.ecn.mark();
         space.sent.push_packet(self.now, len as u16, is_eliciting, is_marked);
         if content == Content::MtuProbe {
@@ -168,7 +163,27 @@ impl Connection {
         if is_eliciting && !core::mem::replace(&mut self.has_sent_since_receive, true) {
             self.restart_idle_timer();
         }
-        if is_sealed { len } else { 0 }
+        if sealed.is_ok() { len } else { 0 }
+    }
+
+    fn write_header(
+        &self,
+        id: SpaceId,
+        buf: &mut [u8],
+        pn: TruncatedPn,
+        payload_len: usize,
+    ) -> Result<(), Full> {
+        let mut w = Writer::new(buf);
+        let cids = &self.control.cids;
+        match id {
+            SpaceId::Contact => {
+                packet::write_long(&mut w, cids.remote(), &cids.first(), pn, payload_len)
+            }
+            SpaceId::Data => {
+                let phase = self.key_update.as_ref().is_some_and(KeyUpdate::phase);
+                packet::write_short(&mut w, cids.remote(), pn, phase)
+            }
+        }
     }
 
     /// Whether window and pace let another packet go.

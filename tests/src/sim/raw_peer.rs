@@ -216,7 +216,7 @@ impl RawPeer {
         let start = w.len();
         w.bytes(&payload).ok()?;
         buf.truncate(start + sealed_len);
-        protect::seal(&space.local, &mut buf, start - 4, 4, pn).then_some(buf)
+        protect::seal(&space.local, &mut buf, start - 4, 4, pn).ok().map(|()| buf)
     }
 }
 

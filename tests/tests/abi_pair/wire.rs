@@ -1,61 +1,6 @@
-//! What is on its way between the nodes of a test, and how a node takes it.
+//! Datagrams that leave and arrive several at once, and what a node tells of its way.
 
 use super::*;
-
-/// A datagram, when it arrives, whose it is, and its ECN codepoint.
-pub(super) struct Flying {
-    pub(super) at_us: u64,
-    pub(super) from: u8,
-    pub(super) to: u8,
-    pub(super) bytes: Vec<u8>,
-    pub(super) ecn: u8,
-}
-
-/// Datagrams that arrived one after the other between the same two, all but the last of `size`
-/// bytes, as a system with UDP_GRO would give them.
-pub(super) struct Train {
-    pub(super) first: Flying,
-    pub(super) size: usize,
-    pub(super) count: usize,
-}
-
-/// The next that arrived by `now_us`.
-pub(super) fn next_train(wire: &mut VecDeque<Flying>, now_us: u64) -> Option<Train> {
-    wire.front().filter(|next| next.at_us <= now_us)?;
-    let first = wire.pop_front()?;
-    let mut train = Train { size: first.bytes.len(), count: 1, first };
-    while train.first.bytes.len() == train.count * train.size {
-        let Train { first, size, .. } = &train;
-        let key = |flying: &Flying| (flying.at_us, flying.from, flying.to, flying.ecn);
-        if wire.front().is_none_or(|next| key(next) != key(first) || next.bytes.len() > *size) {
-            break;
-        }
-        train.first.bytes.extend(wire.pop_front()?.bytes);
-        train.count += 1;
-    }
-    Some(train)
-}
-
-impl Train {
-    /// One call for each datagram.
-    pub(super) fn hand_in_singly(&self, node: *mut rit_node) {
-        let from = rit_path { ecn: self.first.ecn, ..path(self.first.from) };
-        for datagram in self.first.bytes.chunks(self.size) {
-            // SAFETY: good pointers.
-            let code = unsafe { rit_node_receive(node, &from, datagram.as_ptr(), datagram.len()) };
-            assert_eq!(code, RIT_OK);
-        }
-    }
-
-    /// One call for all.
-    pub(super) fn hand_in(mut self, node: *mut rit_node) {
-        let from = rit_path { ecn: self.first.ecn, ..path(self.first.from) };
-        let (pkts, len) = (self.first.bytes.as_mut_ptr(), self.first.bytes.len());
-        // SAFETY: good pointers.
-        let code = unsafe { rit_node_receive_batch(node, &from, pkts, len, self.size) };
-        assert_eq!(code, RIT_OK);
-    }
-}
 
 #[test]
 fn many_datagrams_leave_in_one_call() {

@@ -255,6 +255,6 @@ fn inject(pair: &mut Pair, frames: &[u8]) {
     w.bytes(frames).unwrap();
     let len = w.len() + 16;
     let keys = &pair.a.spaces[DATA].keys.as_ref().unwrap().local;
-    assert!(protect::seal(keys, &mut buf[..len], pn_offset, 4, pn));
+    protect::seal(keys, &mut buf[..len], pn_offset, 4, pn).unwrap();
     pair.b.as_mut().unwrap().handle_datagram(path(1), Ecn::NotEct, &mut buf[..len], pair.now);
 }
