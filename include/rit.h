@@ -1101,7 +1101,7 @@ struct rit_path {
 };
 
 /**
- * A piece of what is hashed.
+ * Bytes that lie together: a piece of what is hashed, or of what is written to a stream.
  */
 struct rit_bytes {
     /**
@@ -2130,6 +2130,20 @@ int32_t rit_stream_write(struct rit_node *node,
                          const uint8_t *buf,
                          size_t len,
                          size_t *written);
+
+/**
+ * Takes bytes to send that lie in several places, such as a chain of network buffers: the same as
+ * rit_stream_write of all of them end to end, without copying them together first. They leave in
+ * as few datagrams as they fit into, where a call for each piece may leave one for each.
+ *
+ * parts: count of them, copied. written: as there, of all bytes together.
+ * Errors: as of rit_stream_write. Not in a callback, not in an ISR.
+ */
+int32_t rit_stream_write_parts(struct rit_node *node,
+                               rit_stream stream,
+                               const struct rit_bytes *parts,
+                               size_t count,
+                               size_t *written);
 
 /**
  * Gives bytes that came, in order. Reading makes room for the peer to send more; a stream that is

@@ -15,7 +15,7 @@ use rit_core::crypto::{
 };
 use zeroize::Zeroizing;
 
-/// A piece of what is hashed.
+/// Bytes that lie together: a piece of what is hashed, or of what is written to a stream.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct rit_bytes {

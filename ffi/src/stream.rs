@@ -1,6 +1,7 @@
 //! Streams: one TCP connection of a service each, never blocking.
 
 use crate::args;
+use crate::crypto::rit_bytes;
 use crate::error::Error;
 use crate::node::{command, rit_node};
 use crate::service::service_name;
@@ -118,6 +119,49 @@ pub unsafe extern "C" fn rit_stream_write(
             written.write_unaligned(0);
             let data = args::bytes(buf, len, "buf")?;
             written.write_unaligned(inner.node.stream_write(StreamHandle(stream), data, now)?);
+            Ok(())
+        })
+    }
+}
+
+/// Takes bytes to send that lie in several places, such as a chain of network buffers: the same as
+/// rit_stream_write of all of them end to end, without copying them together first. They leave in
+/// as few datagrams as they fit into, where a call for each piece may leave one for each.
+///
+/// parts: count of them, copied. written: as there, of all bytes together.
+/// Errors: as of rit_stream_write. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_stream_write_parts(
+    node: *mut rit_node,
+    stream: rit_stream,
+    parts: *const rit_bytes,
+    count: usize,
+    written: *mut usize,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let written = args::place(written, "written")?;
+            written.write_unaligned(0);
+            if parts.is_null() && count > 0 {
+                return Err(Error::Null("parts"));
+            }
+            let mut all = 0;
+            for index in 0..count {
+                let part = parts.add(index).read_unaligned();
+                let data = args::bytes(part.data, part.len, "parts")?;
+                match inner.node.stream_write(StreamHandle(stream), data, now) {
+                    Ok(taken) => {
+                        all += taken;
+                        written.write_unaligned(all);
+                        if taken < data.len() {
+                            break;
+                        }
+                    }
+                    Err(_) if all > 0 => break,
+                    Err(error) => return Err(error.into()),
+                }
+            }
             Ok(())
         })
     }

@@ -8,6 +8,7 @@ static void try_all(rit_node *node, uint64_t handle) {
     struct rit_service_info service_info;
     struct rit_path_info path_info;
     uint8_t bytes[4] = {0};
+    struct rit_bytes parts[2] = {{bytes, 2}, {NULL, 0}};
     char text[16];
     uint64_t out = 77;
     size_t len = 77;
@@ -32,6 +33,8 @@ static void try_all(rit_node *node, uint64_t handle) {
     ANSWERS(RIT_ERR_ARG, rit_stream_refuse(node, handle, 0));
     ANSWERS(RIT_ERR_ARG, rit_stream_refuse(node, handle, 5));
     ANSWERS(RIT_ERR_HANDLE, rit_stream_write(node, handle, bytes, 4, &len));
+    CHECK(len == 0);
+    ANSWERS(RIT_ERR_HANDLE, rit_stream_write_parts(node, handle, parts, 2, &len));
     CHECK(len == 0);
     ANSWERS(RIT_ERR_HANDLE, rit_stream_read(node, handle, bytes, 4, &len));
     CHECK(len == 0);

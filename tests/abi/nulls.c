@@ -53,6 +53,7 @@ static void node_is_null(void) {
     ANSWERS(RIT_ERR_NULL, rit_stream_accept(NULL, 1));
     ANSWERS(RIT_ERR_NULL, rit_stream_refuse(NULL, 1, RIT_REFUSED_SERVICE));
     ANSWERS(RIT_ERR_NULL, rit_stream_write(NULL, 1, bytes, 4, &len));
+    ANSWERS(RIT_ERR_NULL, rit_stream_write_parts(NULL, 1, NULL, 0, &len));
     ANSWERS(RIT_ERR_NULL, rit_stream_read(NULL, 1, bytes, 4, &len));
     ANSWERS(RIT_ERR_NULL, rit_stream_finish(NULL, 1));
     ANSWERS(RIT_ERR_NULL, rit_stream_reset(NULL, 1, 0));
@@ -73,6 +74,7 @@ static void argument_is_null(rit_node *node) {
     struct rit_path path = fake_path(1);
     struct rit_broker broker = fake_broker(NULL);
     struct rit_service service = fake_service(NULL);
+    struct rit_bytes part = {NULL, 4};
     struct rit_target target;
     uint8_t bytes[4] = {0};
     size_t len = 7;
@@ -113,6 +115,11 @@ static void argument_is_null(rit_node *node) {
     ANSWERS(RIT_ERR_NULL, rit_stream_write(node, 1, NULL, 4, &len));
     CHECK(len == 0);
     ANSWERS(RIT_ERR_NULL, rit_stream_write(node, 1, bytes, 4, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_stream_write_parts(node, 1, NULL, 1, &len));
+    CHECK(len == 0);
+    ANSWERS(RIT_ERR_NULL, rit_stream_write_parts(node, 1, &part, 1, &len));
+    CHECK(len == 0);
+    ANSWERS(RIT_ERR_NULL, rit_stream_write_parts(node, 1, &part, 1, NULL));
     ANSWERS(RIT_ERR_NULL, rit_stream_read(node, 1, NULL, 4, &len));
     ANSWERS(RIT_ERR_NULL, rit_stream_read(node, 1, bytes, 4, NULL));
     ANSWERS(RIT_ERR_ARG, rit_stream_read(node, 1, bytes, 0, &len));

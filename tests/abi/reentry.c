@@ -54,6 +54,7 @@ static void all_answer(int32_t wanted, rit_node *node) {
     ANSWERS(wanted, rit_stream_accept(node, 1));
     ANSWERS(wanted, rit_stream_refuse(node, 1, RIT_REFUSED_SERVICE));
     ANSWERS(wanted, rit_stream_write(node, 1, bytes, 4, &len));
+    ANSWERS(wanted, rit_stream_write_parts(node, 1, NULL, 0, &len));
     ANSWERS(wanted, rit_stream_read(node, 1, bytes, 4, &len));
     ANSWERS(wanted, rit_stream_finish(node, 1));
     ANSWERS(wanted, rit_stream_reset(node, 1, 0));
