@@ -14,10 +14,14 @@
 #include "lwip/ip.h"
 
 #define ROUNDS_MAX 8           /* pieces relayed before others have their turn */
+#define PARTS_MAX 16           /* pbufs in one piece to the stream */
 #define CONNECT_US 10000000u   /* a service that does not answer its SYN for so long refuses */
 #define WAIT_US 3000000u       /* how long an accepted connection waits for a session */
 #define CALLS_WAIT_US 10000000u /* and one of callbacks, which may have to open it */
 #define GOODBYE_US 10000000u   /* how long the peer of a stream that is done has to be so, too */
+
+#define UP 1u                  /* to the stream */
+#define DOWN 2u                /* to TCP */
 
 enum state {
     WAITING,    /* accepted or asked for here; no stream yet */
@@ -179,18 +183,36 @@ static void try_later(struct rit_lwip *port, struct ritl_conn *conn) {
 
 /* Once others had their turn. */
 static void try_next(struct rit_lwip *port, struct ritl_conn *conn) {
-    conn->due_us = 0;
-    ritl_wake(port, 0);
+    if (conn->due_us != 0) {
+        conn->due_us = 0;
+        ritl_wake(port, 0);
+    }
 }
 
 /* ---- relay */
+
+/* Writes what TCP brought, straight from its pbufs: *written of *len bytes. */
+static int32_t write_up(struct rit_lwip *port, struct ritl_conn *conn, size_t *written,
+                        size_t *len) {
+    struct rit_bytes parts[PARTS_MAX];
+    const struct pbuf *p = conn->up;
+    size_t count;
+
+    *len = 0;
+    for (count = 0; count < PARTS_MAX && p != NULL; count++, p = p->next) {
+        parts[count].data = p->payload;
+        parts[count].len = p->len;
+        *len += p->len;
+    }
+    return rit_stream_write_parts(port->node, conn->stream, parts, count, written);
+}
 
 /* TCP to stream. -1: the connection is dead. */
 static int relay_up(struct rit_lwip *port, struct ritl_conn *conn) {
     int rounds;
 
     for (rounds = 0; rounds < ROUNDS_MAX; rounds++) {
-        size_t written = 0;
+        size_t written = 0, len;
         int32_t failed;
         if (conn->is_blocked || conn->is_finished)
             return 0;
@@ -200,13 +222,12 @@ static int relay_up(struct rit_lwip *port, struct ritl_conn *conn) {
             conn->is_finished = 1;
             return rit_stream_finish(port->node, conn->stream) == RIT_OK ? 0 : -1;
         }
-        failed = rit_stream_write(port->node, conn->stream, conn->up->payload, conn->up->len,
-                                  &written);
+        failed = write_up(port, conn, &written, &len);
         if (failed != RIT_OK && failed != RIT_ERR_AGAIN)
             return -1;
         if (failed == RIT_ERR_AGAIN)
             written = 0;
-        conn->is_blocked = written < conn->up->len; /* until RIT_EVENT_STREAM_WRITABLE */
+        conn->is_blocked = written < len; /* until RIT_EVENT_STREAM_WRITABLE */
         conn->up = pbuf_free_header(conn->up, (u16_t)written);
         if (conn->pcb != NULL)
             tcp_recved(conn->pcb, (u16_t)written);
@@ -287,8 +308,9 @@ static int relay_down(struct rit_lwip *port, struct ritl_conn *conn) {
 }
 
 /* Moves what can be moved; the connection may be gone afterwards. */
-static void relay(struct rit_lwip *port, struct ritl_conn *conn) {
-    if (relay_up(port, conn) != 0 || relay_down(port, conn) != 0) {
+static void relay(struct rit_lwip *port, struct ritl_conn *conn, unsigned ways) {
+    if (((ways & UP) != 0 && relay_up(port, conn) != 0) ||
+        ((ways & DOWN) != 0 && relay_down(port, conn) != 0)) {
         abort_conn(port, conn, RIT_ERR_RESET);
         return;
     }
@@ -380,7 +402,7 @@ static void answer(struct rit_lwip *port, struct ritl_conn *conn) {
     if (conn->calls != NULL)
         begin_calls(port, conn);
     else
-        relay(port, conn);
+        relay(port, conn, UP | DOWN);
 }
 
 /* What every callback of lwIP's but that for errors begins and ends with. */
@@ -435,8 +457,8 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err) 
     } else {
         pbuf_cat(conn->up, p);
     }
-    if (conn->state == OPEN)
-        relay(port, conn);
+    if (conn->state == OPEN && !conn->is_blocked)
+        try_next(port, conn); /* with what else comes until then */
     return leave(port);
 }
 
@@ -447,7 +469,7 @@ static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len) {
     (void)len;
     enter(port, pcb);
     if (conn->state == OPEN)
-        relay(port, conn);
+        relay(port, conn, DOWN);
     return leave(port);
 }
 
@@ -623,7 +645,7 @@ static void open_stream(struct rit_lwip *port, struct ritl_conn *conn) {
         conn->state = OPEN;
         conn->give_up_us = RITL_NEVER;
         if (conn->calls == NULL)
-            relay(port, conn); /* bytes need not wait for the answer */
+            relay(port, conn, UP | DOWN); /* bytes need not wait for the answer */
         else if (conn->calls->writable != NULL)
             conn->calls->writable(conn->ctx, port, stream);
     } else if (failed == RIT_ERR_LIMIT || failed == RIT_ERR_AGAIN) { /* until others have ended */
@@ -724,12 +746,12 @@ void ritl_bridge_event(struct rit_lwip *port, const struct rit_event *event) {
         else if (conn->state == OPEN && conn->calls != NULL)
             call_readable(port, conn);
         else if (conn->state == OPEN)
-            relay(port, conn);
+            relay(port, conn, DOWN);
         break;
     case RIT_EVENT_STREAM_WRITABLE:
         conn->is_blocked = 0;
         if (conn->state == OPEN && conn->calls == NULL)
-            relay(port, conn);
+            relay(port, conn, UP);
         else if (conn->state == OPEN && conn->calls->writable != NULL)
             conn->calls->writable(conn->ctx, port, conn->stream);
         break;
@@ -771,7 +793,7 @@ static void run_conn(struct rit_lwip *port, struct ritl_conn *conn, uint64_t now
         else if (conn->state == ANSWERING)
             answer(port, conn);
         else if (conn->state == OPEN && conn->calls == NULL)
-            relay(port, conn);
+            relay(port, conn, UP | DOWN);
         else if (conn->state == CLOSING_DOWN)
             drain(port, conn);
 #if RIT_LWIP_REACH

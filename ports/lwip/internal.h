@@ -98,7 +98,7 @@ struct rit_lwip {
     uint64_t node_due_us, due_us; /* the node's deadline, the port's own */
     uint64_t armed_us;          /* when the sys_timeout comes; RITL_NEVER: none */
     uint64_t look_us;           /* at the own addresses */
-    int is_pumping;
+    int is_pumping, is_timing;    /* inside ritl_pump, the sys_timeout */
     int is_online;
     struct ritl_broker *broker;
     struct ritl_session *sessions;

@@ -45,17 +45,20 @@ uint64_t ritl_now_us(struct rit_lwip *port) {
 static void on_timer(void *arg);
 
 /* Has the sys_timeout come in time for whatever is due first. One that is too early stays: what is
- * due is moved more often than it is reached. */
+ * due is moved more often than it is reached. What is due now comes with lwIP's next look at its
+ * timeouts; but in a millisecond if this is one, for it would go on with the next one at once. */
 static void arm(struct rit_lwip *port) {
     uint64_t due_us = port->node_due_us < port->due_us ? port->node_due_us : port->due_us;
-    uint64_t now_us, ms = 1; /* never 0, for timeouts that follow each other leave others no turn */
+    uint64_t now_us, ms = port->is_timing ? 1 : 0;
 
     if (due_us >= port->armed_us)
         return;
+    now_us = ritl_now_us(port);
+    if (port->armed_us <= now_us)
+        return;
     if (port->armed_us != RITL_NEVER)
         sys_untimeout(on_timer, port);
-    now_us = ritl_now_us(port);
-    if (due_us > now_us)
+    if (due_us > now_us && due_us - now_us > ms * 1000u)
         ms = (due_us - now_us + 999u) / 1000u;
     if (ms > SLEEP_MAX_MS)
         ms = SLEEP_MAX_MS;
@@ -78,6 +81,7 @@ static void on_timer(void *arg) {
     uint64_t now_us = ritl_now_us(port);
 
     port->armed_us = RITL_NEVER;
+    port->is_timing = 1;
     if (port->node_due_us <= now_us) {
         port->node_due_us = RITL_NEVER; /* unless set_timer says another */
         (void)rit_node_timeout(port->node);
@@ -91,6 +95,7 @@ static void on_timer(void *arg) {
     }
     ritl_pump(port);
     arm(port);
+    port->is_timing = 0;
 }
 
 /* ---- addresses */

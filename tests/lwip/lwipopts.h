@@ -67,7 +67,8 @@
 #if !NO_SYS
 #define LWIP_TCPIP_CORE_LOCKING 1
 #define LWIP_NETIF_LOOPBACK_MULTITHREADING 1
-#define TCPIP_MBOX_SIZE 64
+#define TCPIP_MBOX_SIZE 256
+#define MEMP_NUM_TCPIP_MSG_INPKT 128 /* frames on their way to the tcpip thread; else lost */
 #define TCPIP_THREAD_STACKSIZE 262144
 #define DEFAULT_THREAD_STACKSIZE 65536
 void sys_check_core_locked(void);
