@@ -151,14 +151,16 @@ static void end(struct tcp_pcb *pcb, struct conn *conn) {
     (void)tcp_close(pcb);
 }
 
-static void push(struct tcp_pcb *pcb, struct conn *conn) {
+/* Not from the callback that takes bytes: with the end of bytes in the same segment lwIP's tcp_close
+ * would think that something was not read, and reset. */
+static void push(struct tcp_pcb *pcb, struct conn *conn, int may_end) {
     for (;;) {
         size_t room = tcp_sndbuf(pcb);
         if (conn->held_len == 0)
             conn->held_len = http_give(&conn->http, conn->held,
                                        room < sizeof conn->held ? room : sizeof conn->held);
         if (conn->held_len == 0) {
-            if (http_is_over(&conn->http))
+            if (may_end && http_is_over(&conn->http))
                 end(pcb, conn);
             else
                 (void)tcp_output(pcb);
@@ -179,7 +181,7 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err) 
 
     (void)err;
     if (p == NULL) {
-        if (conn->http.phase != ANSWER)
+        if (conn->http.phase == HEAD || conn->http.phase == BODY)
             end(pcb, conn);
         return ERR_OK; /* curl does not, but its answer may still be under way */
     }
@@ -187,18 +189,18 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err) 
         http_take(&conn->http, at->payload, at->len);
     tcp_recved(pcb, p->tot_len);
     pbuf_free(p);
-    push(pcb, conn);
+    push(pcb, conn, 0);
     return ERR_OK;
 }
 
 static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len) {
     (void)len;
-    push(pcb, arg);
+    push(pcb, arg, 1);
     return ERR_OK;
 }
 
 static err_t on_poll(void *arg, struct tcp_pcb *pcb) {
-    push(pcb, arg);
+    push(pcb, arg, 1);
     return ERR_OK;
 }
 

@@ -39,6 +39,17 @@
 #define ARP_QUEUEING 1
 #define LWIP_CHKSUM_ALGORITHM 3
 
+#ifdef RIT_LWIP_FAKE_TEST /* test_port.c has C's heap run out */
+#include <stddef.h>
+void *test_malloc(size_t size);
+void *test_calloc(size_t count, size_t size);
+void test_free(void *memory);
+#define mem_clib_malloc test_malloc
+#define mem_clib_calloc test_calloc
+#define mem_clib_free test_free
+#define TCP_MSL 5000u
+#endif
+
 /* Memory. What arrives fits into one pbuf. */
 #define MEM_ALIGNMENT 8
 #define MEM_SIZE (1024 * 1024)

@@ -1,0 +1,545 @@
+/* test_port.c: ports/lwip over a fake librit, in one process with the service it bridges to.
+ *
+ * The test is the peer (tests/posix/fake_rit.h), the clock, the local service and, for datagrams, the
+ * network. lwIP's heap is C's, so that the sanitizers see each use, and can be made to run out.
+ */
+#include "fake_rit.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "lwip/init.h"
+#include "lwip/inet_chksum.h"
+#include "lwip/ip.h"
+#include "lwip/netif.h"
+#include "lwip/priv/tcp_priv.h"
+#include "lwip/tcp.h"
+#include "lwip/timeouts.h"
+#include "lwip/udp.h"
+#include "rit_lwip.h"
+
+#define MS 1000u
+#define SERVICE_PORT 80
+
+/* ---- lwIP's surroundings */
+
+#define TIMEOUT_SIZE (LWIP_MEM_ALIGN_SIZE(sizeof(struct sys_timeo)) + MEM_ALIGNMENT)
+
+static unsigned allocations_left = 0xffffffff; /* then there are none */
+static unsigned blocks;                        /* in use */
+
+void *test_malloc(size_t size) {
+    /* Timeouts have a pool of their own, of known size, on a device. */
+    if (allocations_left != 0xffffffff && size != TIMEOUT_SIZE) {
+        if (allocations_left == 0)
+            return NULL;
+        allocations_left--;
+    }
+    blocks++;
+    return malloc(size);
+}
+
+void *test_calloc(size_t count, size_t size) {
+    void *memory = test_malloc(count * size);
+
+    if (memory != NULL)
+        memset(memory, 0, count * size);
+    return memory;
+}
+
+void test_free(void *memory) {
+    blocks--;
+    free(memory);
+}
+
+u32_t sys_now(void) {
+    return (u32_t)(fake.now_us / 1000u);
+}
+
+unsigned sys_random(void) {
+    static unsigned number = 1;
+
+    return number = number * 1664525u + 1013904223u;
+}
+
+static int32_t entropy(void *ctx, uint8_t *out, size_t len) {
+    (void)ctx;
+    while (len-- > 0)
+        *out++ = (uint8_t)sys_random();
+    return 0;
+}
+
+/* Some turns of the main loop, a millisecond each. */
+static void turns(unsigned count) {
+    while (count-- > 0) {
+        fake.now_us += MS;
+        sys_check_timeouts();
+        netif_poll_all();
+    }
+}
+
+/* ---- an interface that the test looks at */
+
+static struct netif net;
+static uint8_t sent[2048]; /* the last packet with its IP header */
+static size_t sent_len;
+static unsigned sent_count;
+
+static err_t net_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *to) {
+    (void)netif;
+    (void)to;
+    sent_len = pbuf_copy_partial(p, sent, sizeof sent, 0);
+    sent_count++;
+    return ERR_OK;
+}
+
+static err_t net_init(struct netif *netif) {
+    netif->name[0] = 'n';
+    netif->name[1] = 't';
+    netif->mtu = 1500;
+    netif->output = net_output;
+    return ERR_OK;
+}
+
+static void net_up(void) {
+    ip4_addr_t at, mask, by;
+
+    IP4_ADDR(&at, 10, 0, 0, 2);
+    IP4_ADDR(&mask, 255, 255, 255, 0);
+    IP4_ADDR(&by, 10, 0, 0, 1);
+    netif_add(&net, &at, &mask, &by, NULL, net_init, ip_input);
+    netif_set_default(&net);
+    netif_set_link_up(&net);
+    netif_set_up(&net);
+}
+
+/* A UDP datagram comes from 10.0.0.9:999, in pbufs of so many bytes (0: in one). */
+static void arrive(uint16_t number, const uint8_t *bytes, size_t len, size_t piece) {
+    uint8_t packet[2048] = {0x45, 2 /* ECT(0) */, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 9, 10,
+                            0, 0, 2, 999 / 256, 999 % 256};
+    size_t all = 28 + len, at = 0;
+    struct pbuf *p = NULL;
+    u16_t sum;
+
+    packet[2] = (uint8_t)(all >> 8);
+    packet[3] = (uint8_t)all;
+    packet[22] = (uint8_t)(number >> 8);
+    packet[23] = (uint8_t)number;
+    packet[24] = (uint8_t)((len + 8) >> 8);
+    packet[25] = (uint8_t)(len + 8);
+    memcpy(packet + 28, bytes, len);
+    sum = inet_chksum(packet, 20);
+    memcpy(packet + 10, &sum, 2);
+    while (at < all) { /* the headers are whole, as drivers give them */
+        size_t next = piece == 0 ? all : at == 0 ? 28 + piece : piece;
+        struct pbuf *q;
+        if (next > all - at)
+            next = all - at;
+        q = pbuf_alloc(PBUF_RAW, (u16_t)next, PBUF_RAM);
+        CHECK(q != NULL);
+        memcpy(q->payload, packet + at, next);
+        at += next;
+        if (p == NULL)
+            p = q;
+        else
+            pbuf_cat(p, q);
+    }
+    CHECK(net.input(p, &net) == ERR_OK);
+}
+
+/* ---- the local service: what it got, and it says only what the test wants */
+
+static struct tcp_pcb *listener, *service;
+static uint8_t got[1 << 20];
+static size_t got_len, unread; /* unread: not tcp_recved yet */
+static int reads = 1, has_ended;
+static err_t service_error;
+
+static err_t service_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err) {
+    (void)arg;
+    (void)err;
+    if (p == NULL) {
+        has_ended = 1;
+        return ERR_OK;
+    }
+    CHECK(got_len + p->tot_len <= sizeof got);
+    got_len += pbuf_copy_partial(p, got + got_len, p->tot_len, 0);
+    if (reads)
+        tcp_recved(pcb, p->tot_len);
+    else
+        unread += p->tot_len;
+    pbuf_free(p);
+    return ERR_OK;
+}
+
+static void service_err(void *arg, err_t err) {
+    (void)arg;
+    service = NULL;
+    service_error = err;
+}
+
+static err_t service_accept(void *arg, struct tcp_pcb *pcb, err_t err) {
+    (void)arg;
+    if (err != ERR_OK)
+        return ERR_VAL; /* it has no memory for it */
+    service = pcb;
+    tcp_recv(pcb, service_recv);
+    tcp_err(pcb, service_err);
+    return ERR_OK;
+}
+
+static void service_start(void) {
+    struct tcp_pcb *pcb = tcp_new();
+
+    CHECK(pcb != NULL && tcp_bind(pcb, IP_ANY_TYPE, SERVICE_PORT) == ERR_OK);
+    listener = tcp_listen(pcb);
+    CHECK(listener != NULL);
+    tcp_accept(listener, service_accept);
+    service = NULL;
+    got_len = unread = 0;
+    reads = 1;
+    has_ended = 0;
+    service_error = ERR_OK;
+}
+
+static void service_say(const uint8_t *bytes, size_t len) {
+    while (len > 0) {
+        size_t piece = tcp_sndbuf(service);
+        if (piece > len)
+            piece = len;
+        if (piece == 0)
+            return;
+        CHECK(tcp_write(service, bytes, (u16_t)piece, TCP_WRITE_FLAG_COPY) == ERR_OK);
+        bytes += piece;
+        len -= piece;
+    }
+    CHECK(tcp_output(service) == ERR_OK);
+}
+
+/* ---- the port */
+
+static struct rit_lwip_event last_event;
+static unsigned event_count[16];
+
+static void on_event(void *ctx, rit_lwip *port, const struct rit_lwip_event *event) {
+    (void)ctx;
+    (void)port;
+    last_event = *event;
+    event_count[event->type]++;
+}
+
+static rit_lwip *start(uint16_t most) {
+    struct rit_lwip_config config = {0};
+    rit_lwip *port;
+    int err = 99;
+
+    memset(&fake, 0, sizeof fake.sendmsg);
+    memset(event_count, 0, sizeof event_count);
+    fake.deadline_us = UINT64_MAX;
+    fake.offered = 0;
+    config.entropy = entropy;
+    config.event = on_event;
+    config.udp_port = 7000;
+    config.max_connections = most;
+    port = rit_lwip_new(&config, &err);
+    CHECK(port != NULL && err == 0);
+    CHECK(rit_lwip_offer(port, "web", NULL, SERVICE_PORT) == 0);
+    return port;
+}
+
+static rit_stream connected(void) {
+    rit_stream stream = fake_incoming(1, 1);
+
+    rit_lwip_run(NULL);
+    (void)stream;
+    return stream;
+}
+
+/* Frees everything; what lwIP keeps for a while is over by then. */
+static void stop(rit_lwip *port) {
+    rit_lwip_free(port);
+    if (service != NULL) {
+        tcp_arg(service, NULL);
+        tcp_err(service, NULL);
+        tcp_recv(service, NULL);
+        tcp_abort(service);
+        service = NULL;
+    }
+    if (listener != NULL)
+        CHECK(tcp_close(listener) == ERR_OK);
+    listener = NULL;
+    turns(10);
+    while (tcp_tw_pcbs != NULL)
+        turns(1000);
+    turns(1000); /* until TCP's timer stops */
+    fake_forget();
+}
+
+static uint8_t pattern[400000];
+
+static void bytes_and_ends(void) {
+    rit_lwip *port = start(0);
+    rit_stream stream;
+
+    service_start();
+    stream = connected();
+    rit_lwip_run(port);
+    turns(600);
+    CHECK(service != NULL && fake_stream(stream)->is_accepted);
+    service_say(pattern, 5000);
+    turns(600);
+    CHECK(fake_stream(stream)->sent_len == 5000 &&
+          memcmp(fake_stream(stream)->sent, pattern, 5000) == 0);
+    fake_feed(stream, pattern, 9000, 1);
+    rit_lwip_run(port);
+    turns(700);
+    CHECK(got_len == 9000 && memcmp(got, pattern, 9000) == 0 && has_ended);
+    CHECK(!fake_stream(stream)->is_finished && !fake_stream(stream)->is_released);
+    service_say(pattern, 100); /* after the peer's end */
+    tcp_err(service, NULL);
+    CHECK(tcp_close(service) == ERR_OK);
+    service = NULL;
+    turns(700);
+    CHECK(fake_stream(stream)->sent_len == 5100 && fake_stream(stream)->is_finished);
+    CHECK(fake_stream(stream)->is_released);
+    stop(port);
+}
+
+static void service_is_held_up(void) {
+    rit_lwip *port = start(0);
+    rit_stream stream;
+    size_t before;
+
+    service_start();
+    stream = connected();
+    fake_stream(stream)->takes = 1000;
+    rit_lwip_run(port);
+    turns(600);
+    service_say(pattern, TCP_SND_BUF);
+    turns(200);
+    service_say(pattern + TCP_SND_BUF, sizeof pattern - TCP_SND_BUF);
+    turns(400);
+    before = tcp_sndbuf(service);
+    CHECK(fake_stream(stream)->sent_len == 1000);
+    turns(400);
+    CHECK(tcp_sndbuf(service) == before && before < TCP_SND_BUF); /* nothing is taken any more */
+    fake_take(stream, 500);
+    rit_lwip_run(port);
+    turns(700);
+    CHECK(fake_stream(stream)->sent_len == 1500);
+    fake_take(stream, SIZE_MAX / 4);
+    rit_lwip_run(port);
+    turns(4000);
+    CHECK(fake_stream(stream)->sent_len > TCP_SND_BUF);
+    CHECK(memcmp(fake_stream(stream)->sent, pattern, TCP_SND_BUF) == 0);
+    stop(port);
+}
+
+static void peer_is_held_up(void) {
+    rit_lwip *port = start(0);
+    rit_stream stream;
+
+    service_start();
+    reads = 0;
+    stream = connected();
+    rit_lwip_run(port);
+    fake_feed(stream, pattern, sizeof pattern, 0);
+    turns(1000);
+    /* Its window and TCP's buffer are full, and no more was read. */
+    CHECK(got_len == TCP_WND && fake_stream(stream)->feed_len > 200000);
+    reads = 1;
+    while (unread > 0) {
+        u16_t piece = unread > 60000 ? 60000 : (u16_t)unread;
+        tcp_recved(service, piece);
+        unread -= piece;
+    }
+    turns(4000);
+    CHECK(got_len == sizeof pattern && memcmp(got, pattern, sizeof pattern) == 0);
+    stop(port);
+}
+
+static void refusals(void) {
+    rit_lwip *port = start(2);
+    rit_stream stream = connected(), other, third;
+
+    rit_lwip_run(port); /* nobody listens */
+    turns(600);
+    CHECK(fake_stream(stream)->refusal == RIT_REFUSED_SERVICE);
+    service_start();
+    stream = fake_incoming(1, 1);
+    other = fake_incoming(1, 1);
+    third = fake_incoming(1, 1);
+    rit_lwip_run(port);
+    turns(600);
+    CHECK(fake_stream(stream)->is_accepted && fake_stream(other)->is_accepted);
+    CHECK(fake_stream(third)->refusal == RIT_REFUSED_LIMIT);
+    third = fake_incoming(1, 77);
+    rit_lwip_run(port);
+    CHECK(fake_stream(third)->refusal == RIT_REFUSED_UNKNOWN);
+    /* The session is over: the service's ends are reset. */
+    fake_push(RIT_EVENT_SESSION_DOWN, 1, 0, RIT_ERR_TIMEOUT);
+    rit_lwip_run(port);
+    turns(600);
+    CHECK(service == NULL && service_error == ERR_RST);
+    stop(port);
+}
+
+static void resets(void) {
+    rit_lwip *port = start(0);
+    rit_stream stream;
+
+    service_start();
+    stream = connected();
+    rit_lwip_run(port);
+    turns(600);
+    fake_push(RIT_EVENT_STREAM_RESET, 1, stream, 0);
+    rit_lwip_run(port);
+    turns(600);
+    CHECK(service == NULL && service_error == ERR_RST && fake_stream(stream)->is_released);
+    stream = fake_incoming(1, 1);
+    rit_lwip_run(port);
+    turns(600);
+    CHECK(service != NULL);
+    tcp_err(service, NULL);
+    tcp_abort(service);
+    service = NULL;
+    turns(600);
+    CHECK(fake_stream(stream)->is_released && !fake_stream(stream)->is_finished);
+    stop(port);
+}
+
+static void nobody_answers(void) {
+    rit_lwip *port = start(0);
+    ip_addr_t away;
+    rit_stream stream;
+
+    IP_ADDR4(&away, 10, 0, 0, 77); /* the interface swallows it */
+    CHECK(rit_lwip_offer(port, "far", &away, 80) == 0);
+    stream = fake_incoming(1, 2);
+    rit_lwip_run(port);
+    turns(9000);
+    CHECK(fake_stream(stream)->refusal == 0);
+    turns(2000);
+    CHECK(fake_stream(stream)->refusal == RIT_REFUSED_SERVICE);
+    stop(port);
+}
+
+/* Without memory for a while, in the middle: everything arrives all the same. */
+static void memory_comes_back(void) {
+    unsigned left;
+
+    for (left = 0; left < 40; left++) {
+        rit_lwip *port = start(0);
+        rit_stream stream;
+        service_start();
+        stream = connected();
+        rit_lwip_run(port);
+        turns(600);
+        CHECK(service != NULL);
+        fake_feed(stream, pattern, 30000, 1);
+        service_say(pattern, 20000);
+        allocations_left = left;
+        rit_lwip_run(port);
+        turns(100);
+        allocations_left = 0xffffffff;
+        turns(30000);
+        CHECK(got_len == 30000 && memcmp(got, pattern, 30000) == 0 && has_ended);
+        CHECK(fake_stream(stream)->sent_len == 20000);
+        stop(port);
+    }
+}
+
+/* And without it from the start: refused, or as ever. */
+static void memory_fails(void) {
+    unsigned left;
+
+    for (left = 0; left < 30; left++) {
+        rit_lwip *port = start(0);
+        rit_stream stream;
+        service_start();
+        stream = connected();
+        allocations_left = left;
+        rit_lwip_run(port);
+        turns(700);
+        allocations_left = 0xffffffff;
+        turns(12000);
+        CHECK(fake_stream(stream)->is_accepted || fake_stream(stream)->refusal != 0);
+        stop(port);
+    }
+}
+
+static void datagrams(void) {
+    rit_lwip *port = start(0);
+    struct rit_path to = {0};
+    unsigned before = fake.datagrams;
+
+    arrive(7000, pattern, 1200, 0);
+    CHECK(fake.datagrams == before + 1 && fake.last_len == 1200);
+    CHECK(memcmp(fake.last_datagram, pattern, 1200) == 0);
+    CHECK(fake.last_from.port == 999 && fake.last_from.ip[15] == 9 && fake.last_from.ip[10] == 0xff);
+    CHECK(fake.last_from.ecn == 2);
+    arrive(7000, pattern + 5, 1200, 100); /* chained */
+    CHECK(fake.datagrams == before + 2 && fake.last_len == 1200);
+    CHECK(memcmp(fake.last_datagram, pattern + 5, 1200) == 0);
+    to.struct_size = (uint32_t)sizeof to;
+    to.port = 4321;
+    to.ecn = 1;
+    memcpy(to.ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\x07", 16);
+    CHECK(fake.io.send(fake.io.ctx, &to, pattern, 1300) == 0);
+    CHECK(sent_len == 1328 && memcmp(sent + 28, pattern, 1300) == 0);
+    CHECK(sent[1] == 1 && sent[19] == 7 && sent[22] == 4321 / 256 && sent[23] == 4321 % 256);
+    CHECK(fake.io.send(fake.io.ctx, &to, pattern, 1473) != 0); /* wider than the interface */
+    to.socket = 3;
+    CHECK(fake.io.send(fake.io.ctx, &to, pattern, 100) != 0);
+    CHECK(fake.path_count == 1 && fake.paths[0].ip[15] == 2 && fake.paths[0].port == 7000);
+    stop(port);
+}
+
+static void own_addresses(void) {
+    rit_lwip *port = start(0);
+    unsigned sets = fake.path_sets, changes = fake.changes;
+    ip4_addr_t at;
+
+    IP4_ADDR(&at, 10, 0, 0, 3);
+    netif_set_ipaddr(&net, &at);
+    turns(700);
+    CHECK(fake.path_sets == sets + 1 && fake.changes == changes + 1 && fake.paths[0].ip[15] == 3);
+    CHECK(event_count[RIT_LWIP_NETWORK_CHANGED] == 1);
+    netif_set_down(&net);
+    turns(700);
+    CHECK(fake.path_count == 0);
+    netif_set_up(&net);
+    IP4_ADDR(&at, 10, 0, 0, 2);
+    netif_set_ipaddr(&net, &at);
+    turns(700);
+    CHECK(fake.path_count == 1 && fake.paths[0].ip[15] == 2);
+    stop(port);
+}
+
+int main(void) {
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } TESTS[] = {
+        {"bytes_and_ends", bytes_and_ends}, {"service_is_held_up", service_is_held_up},
+        {"peer_is_held_up", peer_is_held_up}, {"refusals", refusals}, {"resets", resets},
+        {"nobody_answers", nobody_answers}, {"memory_comes_back", memory_comes_back},
+        {"memory_fails", memory_fails}, {"datagrams", datagrams},
+        {"own_addresses", own_addresses}};
+    size_t i;
+
+    for (i = 0; i < sizeof pattern; i++)
+        pattern[i] = (uint8_t)(i * 31u + (i >> 8) * 17u);
+    lwip_init();
+    net_up();
+    turns(1);
+    for (i = 0; i < sizeof TESTS / sizeof TESTS[0]; i++) {
+        unsigned before = blocks;
+        TESTS[i].run();
+        if (blocks != before)
+            fprintf(stderr, "%s: %u blocks of memory before, %u after\n", TESTS[i].name, before,
+                    blocks);
+        CHECK(blocks == before);
+    }
+    return 0;
+}
