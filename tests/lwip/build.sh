@@ -2,7 +2,7 @@
 # Builds lwIP and a program of the tests: sh tests/lwip/build.sh VERSION SYS OUT LIBRARY SOURCE...
 #
 # VERSION is 2.1 or 2.2; SYS is nosys or os; OUT the program. LIBRARY is librit.a or a fake's sources
-# in quotes. SOURCE... are ours. CFLAGS says how (sanitizers), LWIP_FLAGS which options of lwIP's are
+# in quotes. SOURCE... are ours. TEST_CFLAGS says how (sanitizers), LWIP_FLAGS which options of lwIP's are
 # others.
 set -eu
 ROOT=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
@@ -23,7 +23,7 @@ os)
     sys_sources="$here/sys_arch.c"
     ;;
 esac
-flags="-std=gnu99 -g ${CFLAGS:--O2}"
+flags="-std=gnu99 -g ${TEST_CFLAGS:--O2}"
 ours="-Wall -Wextra -Wpedantic -Wconversion -Werror"
 includes="-isystem $here -isystem $LWIP_SRC/src/include -I$ROOT/include -I$ROOT/ports/lwip"
 

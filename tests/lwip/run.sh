@@ -13,8 +13,8 @@ here=$ROOT/tests/lwip
 out=$TARGET/lwip
 archive=$TARGET/release/librit.a
 passed=0 failed=0 skipped=0
-CFLAGS="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
-export CFLAGS
+TEST_CFLAGS="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
+export TEST_CFLAGS # not CFLAGS, which cargo's build scripts heed
 
 result() {
     printf 'result: %s passed, %s failed, %s skipped\n' "$passed" "$failed" "$skipped"
