@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lwip/dns.h"
 #include "lwip/init.h"
 #include "lwip/inet_chksum.h"
 #include "lwip/ip.h"
@@ -516,6 +517,333 @@ static void own_addresses(void) {
     stop(port);
 }
 
+/* ---- the broker */
+
+static void broker_by_address(void) {
+    rit_lwip *port = start(0);
+
+    CHECK(rit_lwip_broker(port, "nonsense", NULL) == RIT_ERR_ARG);
+    CHECK(rit_lwip_broker(port, "rit://broker", "CODE") == 0);
+    CHECK(fake.broker_count == 1 && fake.broker_paths[0].port == 7480);
+    CHECK(fake.broker_paths[0].ip[12] == 127 && fake.broker_paths[0].ip[15] == 1);
+    CHECK(strcmp(fake.code, "CODE") == 0);
+    stop(port);
+}
+
+/* The answer of a name server to the query that was sent last: 10.0.0.55. */
+static void answer_query(void) {
+    static const uint8_t FLAGS[] = {0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0};
+    static const uint8_t RECORD[] = {0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 55};
+    uint8_t answer[512];
+    size_t len = sent_len - 28;
+
+    memcpy(answer, sent + 28, len);
+    memcpy(answer + 2, FLAGS, sizeof FLAGS);
+    memcpy(answer + len, RECORD, sizeof RECORD);
+    arrive((uint16_t)(sent[20] << 8 | sent[21]), answer, len + sizeof RECORD, 0);
+}
+
+static void broker_by_name(void) {
+    rit_lwip *port = start(0);
+    ip_addr_t server;
+
+    IP_ADDR4(&server, 10, 0, 0, 9);
+    dns_setserver(0, &server);
+    fake.broker_count = 0;
+    sent_len = 0;
+    CHECK(rit_lwip_broker(port, "rit://named", NULL) == 0);
+    turns(5);
+    CHECK(sent_len > 28 && fake.broker_count == 0);
+    turns(60000); /* nobody answers */
+    CHECK(event_count[RIT_LWIP_BROKER_OFFLINE] >= 1);
+    CHECK(last_event.error == RIT_LWIP_ERR_RESOLVE && fake.broker_count == 0);
+    sent_len = 0;
+    while (sent_len == 0)
+        turns(1);
+    answer_query();
+    turns(5);
+    CHECK(fake.broker_count == 1 && fake.broker_paths[0].ip[15] == 55);
+    /* The resolver may still be asking when the port is freed. */
+    CHECK(rit_lwip_broker(port, "rit://named", NULL) == 0);
+    stop(port);
+    turns(60000);
+}
+
+/* ---- services of callbacks */
+
+struct calls {
+    unsigned opened, readable, writable, closed;
+    int32_t refusal;
+    int error;
+    rit_stream stream;
+    int closes; /* once it can be read */
+} calls;
+
+static int32_t on_open(void *ctx, rit_lwip *port, rit_stream stream, const uint8_t *peer,
+                       void **conn) {
+    struct calls *is = ctx;
+
+    (void)port;
+    (void)peer;
+    is->opened++;
+    is->stream = stream;
+    *conn = is;
+    return is->refusal;
+}
+
+static void on_readable(void *conn, rit_lwip *port, rit_stream stream) {
+    struct calls *is = conn;
+
+    is->readable++;
+    if (is->closes)
+        CHECK(rit_lwip_close(port, stream) == 0);
+}
+
+static void on_writable(void *conn, rit_lwip *port, rit_stream stream) {
+    struct calls *is = conn;
+
+    (void)port;
+    is->writable++;
+    is->stream = stream;
+}
+
+static void on_closed(void *conn, rit_lwip *port, rit_stream stream, int error) {
+    struct calls *is = conn;
+
+    (void)port;
+    CHECK(is->stream == 0 || is->stream == stream);
+    is->closed++;
+    is->error = error;
+}
+
+static const struct rit_lwip_callbacks CALLS = {on_open, on_readable, on_writable, on_closed};
+
+static void serves_callbacks(void) {
+    rit_lwip *port = start(0);
+    rit_stream stream;
+
+    memset(&calls, 0, sizeof calls);
+    CHECK(rit_lwip_serve(port, "call", 0, &CALLS, &calls) == 0);
+    calls.refusal = RIT_REFUSED_DENIED;
+    stream = fake_incoming(1, 2);
+    rit_lwip_run(port);
+    CHECK(calls.opened == 1 && fake_stream(stream)->refusal == RIT_REFUSED_DENIED);
+    CHECK(calls.closed == 0);
+    calls.refusal = 0;
+    stream = fake_incoming(1, 2);
+    rit_lwip_run(port);
+    CHECK(calls.writable == 1 && calls.readable == 1 && fake_stream(stream)->is_accepted);
+    fake_push(RIT_EVENT_STREAM_RESET, 1, stream, 0);
+    rit_lwip_run(port);
+    CHECK(calls.closed == 1 && calls.error == RIT_ERR_RESET && fake_stream(stream)->is_released);
+    CHECK(rit_lwip_close(port, stream) == RIT_ERR_HANDLE);
+    /* Closed from its own callback: finished, and read to its peer's end before it is released. */
+    stream = fake_incoming(1, 2);
+    rit_lwip_run(port);
+    calls.closes = 1;
+    fake_feed(stream, pattern, 3000, 0);
+    rit_lwip_run(port);
+    turns(100);
+    CHECK(fake_stream(stream)->is_finished && !fake_stream(stream)->is_released);
+    CHECK(fake_stream(stream)->feed_len == 0);
+    fake_feed(stream, pattern, 10, 1);
+    rit_lwip_run(port);
+    turns(100);
+    CHECK(fake_stream(stream)->is_released && calls.closed == 1);
+    stop(port);
+}
+
+/* ---- reaching */
+
+static const uint8_t DEVICE[RIT_KEY_LEN] = {5};
+
+static void session_up(rit_lwip *port) {
+    fake_push(RIT_EVENT_BROKER_ONLINE, 0, 0, 0);
+    rit_lwip_run(port);
+    turns(5);
+    fake_push(RIT_EVENT_SESSION_UP, fake.last_session, 0, 0);
+    rit_lwip_run(port);
+    turns(5);
+}
+
+static void offer_there(uint32_t place, uint16_t kind, uint16_t number, const char *name) {
+    fake.services[place].kind = kind;
+    fake.services[place].port = number;
+    (void)snprintf(fake.services[place].name, sizeof fake.services[place].name, "%s", name);
+    fake.service_count = place + 1;
+}
+
+static struct tcp_pcb *client;
+static err_t client_error;
+static uint8_t client_udp[64];
+static size_t client_udp_len;
+
+static void client_err(void *arg, err_t err) {
+    (void)arg;
+    client = NULL;
+    client_error = err;
+}
+
+static err_t client_connected(void *arg, struct tcp_pcb *pcb, err_t err) {
+    (void)arg;
+    (void)err;
+    service = pcb; /* for service_say */
+    return ERR_OK;
+}
+
+static void client_start(const uint8_t address[4], u16_t number) {
+    ip_addr_t at;
+
+    IP_ADDR4(&at, address[0], address[1], address[2], address[3]);
+    client = tcp_new();
+    CHECK(client != NULL);
+    client_error = ERR_OK;
+    got_len = 0;
+    has_ended = 0;
+    tcp_recv(client, service_recv);
+    tcp_err(client, client_err);
+    CHECK(tcp_connect(client, &at, number, client_connected) == ERR_OK);
+    turns(10);
+}
+
+static void on_client_udp(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *from,
+                          u16_t number) {
+    (void)arg;
+    (void)pcb;
+    (void)from;
+    (void)number;
+    client_udp_len = pbuf_copy_partial(p, client_udp, sizeof client_udp, 0);
+    pbuf_free(p);
+}
+
+static void reaches_tcp(void) {
+    rit_lwip *port = start(0);
+    uint8_t address[4];
+
+    offer_there(0, RIT_SERVICE_TCP, 80, "shop");
+    fake.stream_count = 0;
+    CHECK(rit_lwip_reach(port, DEVICE, "shop", 0) == 0);
+    CHECK(rit_lwip_reach(port, DEVICE, "shop", 0) == RIT_ERR_EXISTS);
+    CHECK(rit_lwip_reach(port, DEVICE, "nope", 0) == 0);
+    CHECK(rit_lwip_reach(port, DEVICE, "", 0) == RIT_ERR_NAME);
+    session_up(port);
+    CHECK(event_count[RIT_LWIP_LISTENING] == 1 && event_count[RIT_LWIP_NOT_LISTENING] == 1);
+    CHECK(rit_loopback_address(DEVICE, "shop", 0, address) == 0);
+    client_start(address, 80);
+    CHECK(service == client && fake.stream_count == 1);
+    CHECK(strcmp(fake_stream(1)->service, "shop") == 0);
+    service_say(pattern, 4000);
+    turns(600);
+    CHECK(fake_stream(1)->sent_len == 4000 && memcmp(fake_stream(1)->sent, pattern, 4000) == 0);
+    fake_feed(1, pattern, 6000, 1);
+    rit_lwip_run(port);
+    turns(600);
+    CHECK(got_len == 6000 && memcmp(got, pattern, 6000) == 0 && has_ended);
+    tcp_err(client, NULL);
+    CHECK(tcp_close(client) == ERR_OK);
+    turns(600);
+    CHECK(fake_stream(1)->is_finished && fake_stream(1)->is_released);
+    /* Refused there is reset here. */
+    client_start(address, 80);
+    fake_push(RIT_EVENT_STREAM_REFUSED, 1, 2, RIT_ERR_REFUSED);
+    rit_lwip_run(port);
+    turns(10);
+    CHECK(client == NULL && client_error == ERR_RST && fake_stream(2)->is_released);
+    /* Without a session it waits for one, and then no more. */
+    fake_push(RIT_EVENT_SESSION_DOWN, fake.last_session, 0, RIT_ERR_TIMEOUT);
+    fake.session_answer = RIT_ERR_OFFLINE;
+    rit_lwip_run(port);
+    client_start(address, 80);
+    turns(2500);
+    CHECK(client != NULL && fake.stream_count == 2);
+    turns(1000);
+    CHECK(client == NULL && client_error == ERR_RST);
+    fake.session_answer = RIT_OK;
+    turns(35000); /* opened again */
+    CHECK(fake.last_session >= 2);
+    service = NULL;
+    stop(port);
+}
+
+static void reaches_udp(void) {
+    rit_lwip *port = start(0);
+    struct udp_pcb *pcb = udp_new();
+    struct pbuf *p = pbuf_alloc(PBUF_TRANSPORT, 5, PBUF_RAM);
+    uint8_t address[4];
+    ip_addr_t at;
+
+    offer_there(0, RIT_SERVICE_UDP, 53, "dns");
+    fake.flow_count = 0;
+    CHECK(rit_lwip_reach(port, DEVICE, "dns", 5353) == 0);
+    session_up(port);
+    CHECK(event_count[RIT_LWIP_LISTENING] == 1 && last_event.type == RIT_LWIP_LISTENING);
+    CHECK(last_event.port == 5353 && last_event.address[0] == 127);
+    CHECK(rit_loopback_address(DEVICE, "dns", 0, address) == 0);
+    IP_ADDR4(&at, address[0], address[1], address[2], address[3]);
+    memcpy(p->payload, "hello", 5);
+    udp_recv(pcb, on_client_udp, NULL);
+    CHECK(udp_sendto(pcb, p, &at, 5353) == ERR_OK);
+    pbuf_free(p);
+    turns(5);
+    CHECK(fake.flow_count == 1 && fake_flow(1)->sent_len == 5);
+    CHECK(memcmp(fake_flow(1)->sent, "hello", 5) == 0);
+    fake_message(1, "answer", 6);
+    rit_lwip_run(port);
+    turns(5);
+    CHECK(client_udp_len == 6 && memcmp(client_udp, "answer", 6) == 0);
+    fake_flow_push(RIT_EVENT_FLOW_CLOSED, 1, RIT_ERR_CLOSED);
+    rit_lwip_run(port);
+    CHECK(fake_flow(1)->is_closed);
+    udp_remove(pcb);
+    stop(port);
+}
+
+static void offers_udp(void) {
+    rit_lwip *port = start(0);
+    struct udp_pcb *pcb = udp_new();
+    rit_flow flow;
+
+    fake.flow_count = 0;
+    CHECK(udp_bind(pcb, IP_ANY_TYPE, 53) == ERR_OK);
+    udp_recv(pcb, on_client_udp, NULL);
+    CHECK(rit_lwip_offer_udp(port, "dns", NULL, 53) == 0 && fake.offered_kind == RIT_SERVICE_UDP);
+    flow = fake_flow_incoming(1, 2);
+    rit_lwip_run(port);
+    CHECK(fake_flow(flow)->is_accepted);
+    client_udp_len = 0;
+    fake_message(flow, "query", 5);
+    fake_message(flow, "", 0);
+    fake_message(flow, "again!", 6);
+    rit_lwip_run(port);
+    turns(5);
+    CHECK(client_udp_len == 6 && memcmp(client_udp, "again!", 6) == 0);
+    udp_remove(pcb);
+    stop(port);
+    CHECK(fake.has_node == 0);
+}
+
+static void connects_callbacks(void) {
+    rit_lwip *port = start(0);
+
+    memset(&calls, 0, sizeof calls);
+    fake.stream_count = 0;
+    CHECK(rit_lwip_connect(port, DEVICE, "shop", &CALLS, &calls) == 0);
+    turns(9000);
+    CHECK(calls.closed == 0);
+    turns(2000); /* there is no broker */
+    CHECK(calls.closed == 1 && calls.error == RIT_ERR_OFFLINE && calls.writable == 0);
+    CHECK(rit_lwip_connect(port, DEVICE, "shop", &CALLS, &calls) == 0);
+    session_up(port);
+    CHECK(fake.stream_count == 1 && calls.writable == 1 && calls.stream == 1);
+    fake_push(RIT_EVENT_STREAM_READABLE, 1, 1, 0);
+    rit_lwip_run(port);
+    CHECK(calls.readable == 1);
+    fake_push(RIT_EVENT_SESSION_DOWN, fake.last_session, 0, RIT_ERR_TIMEOUT);
+    rit_lwip_run(port);
+    CHECK(calls.closed == 2 && calls.error == RIT_ERR_TIMEOUT);
+    stop(port);
+}
+
 int main(void) {
     static const struct {
         const char *name;
@@ -525,7 +853,10 @@ int main(void) {
         {"peer_is_held_up", peer_is_held_up}, {"refusals", refusals}, {"resets", resets},
         {"nobody_answers", nobody_answers}, {"memory_comes_back", memory_comes_back},
         {"memory_fails", memory_fails}, {"datagrams", datagrams},
-        {"own_addresses", own_addresses}};
+        {"own_addresses", own_addresses}, {"broker_by_address", broker_by_address},
+        {"broker_by_name", broker_by_name}, {"serves_callbacks", serves_callbacks},
+        {"reaches_tcp", reaches_tcp}, {"reaches_udp", reaches_udp}, {"offers_udp", offers_udp},
+        {"connects_callbacks", connects_callbacks}};
     size_t i;
 
     for (i = 0; i < sizeof pattern; i++)

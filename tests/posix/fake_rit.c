@@ -273,9 +273,9 @@ int32_t rit_broker_connect(rit_node *node, const struct rit_broker *broker) {
 int32_t rit_uri_parse(const char *uri, uint8_t key[RIT_KEY_LEN], char *host, size_t host_cap,
                       uint16_t *port) {
     memset(key, 9, RIT_KEY_LEN);
-    if (strcmp(uri, "rit://broker") != 0)
+    if (strcmp(uri, "rit://broker") != 0 && strcmp(uri, "rit://named") != 0)
         return RIT_ERR_ARG;
-    (void)snprintf(host, host_cap, "127.0.0.1");
+    (void)snprintf(host, host_cap, uri[6] == 'b' ? "127.0.0.1" : "broker.example");
     *port = 7480;
     return RIT_OK;
 }
