@@ -4,7 +4,7 @@
 #   sh tests/bench.sh [AREA...] [--json FILE]
 #
 # Areas: core handshake memory sessions; on simulated links: links fairness; of whole processes:
-# process latency relay; all of them by default. Rows go to stdout as a table for each area, and to
+# process latency relay; lwip, a device on lwIP; all of them by default. Rows go to stdout as a table for each area, and to
 # FILE as one JSON object a line: name, unit, ours, peer, peer_name, ratio = ours/peer (of relay the
 # median of the rounds' ratios). RIT_BENCH_MIB, RIT_BENCH_ROUNDS, RIT_BENCH_HANDSHAKES,
 # RIT_BENCH_LINKS and RIT_BENCH_RELAY_S say how much is measured. The exit status is 2 for a wrong
@@ -14,7 +14,7 @@
 set -u
 
 # An area is a name here and a case in run_area.
-AREAS="core handshake memory sessions links fairness process latency relay"
+AREAS="core handshake memory sessions links fairness process latency relay lwip"
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # Of its own, so that the default build's lock file and target directory stay as they are.
@@ -33,6 +33,7 @@ run_area() {
     core | handshake | sessions | links | fairness) "$BIN/rit-bench" "$1" --json "$2" ;;
     memory) "$BIN/memory" --json "$2" ;;
     process | latency | relay) whole_processes "$1" "$2" ;;
+    lwip) sh "$ROOT/tests/lwip/throughput.sh" --json "$2" ;;
     esac
 }
 

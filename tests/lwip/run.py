@@ -8,7 +8,6 @@ last, the counts. Exit status 0 only if none failed.
 import argparse
 import pathlib
 import shutil
-import subprocess
 import sys
 import time
 
@@ -18,13 +17,6 @@ import runner  # noqa: E402
 import scenarios  # noqa: E402
 
 LIMIT_S = 400
-
-
-def set_up_network():
-    for line in ("link set lo up", f"tuntap add dev {scenarios.TAP} mode tap",
-                 f"addr add {scenarios.HOST}/24 dev {scenarios.TAP}",
-                 f"link set {scenarios.TAP} up"):
-        subprocess.run(["ip", *line.split()], check=True)
 
 
 def main():
@@ -40,7 +32,7 @@ def main():
     for name in tools.only:
         if name not in every:
             sys.exit(f"unknown scenario '{name}'; there are: {', '.join(every)}")
-    set_up_network()
+    scenarios.set_up_network()
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for build in tools.builds:
         for name, function in every.items():

@@ -8,6 +8,7 @@ without.
 import re
 import signal
 import socket
+import subprocess
 
 from harness import Skipped, check, wait_until
 
@@ -233,6 +234,13 @@ def test_example(world, build):
     for _ in range(6):
         got = world.curl(reach.at["hello"], "")
         check(got.stdout == "Hello from lwIP.\n", f"the example says {got.stdout!r}, {got.stderr}")
+
+
+def set_up_network():
+    for line in ("link set lo up", f"tuntap add dev {TAP} mode tap",
+                 f"addr add {HOST}/24 dev {TAP}",
+                 f"link set {TAP} up"):
+        subprocess.run(["ip", *line.split()], check=True)
 
 
 def every():

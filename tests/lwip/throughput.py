@@ -25,7 +25,6 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 
-import run  # noqa: E402
 import runner  # noqa: E402
 import scenarios  # noqa: E402
 
@@ -95,7 +94,7 @@ def main():
     parser.add_argument("builds", nargs=1, type=pathlib.Path)
     tools = parser.parse_args()
     tools.reach, tools.nginx, tools.curl = tools.bin / "reach", None, shutil.which("curl")
-    run.set_up_network()
+    scenarios.set_up_network()
     found, rows = {}, []
     outcome, reason, _ = runner.run("lwip-throughput", lambda world: measure(world, tools, found),
                                     tools, LIMIT_S)
