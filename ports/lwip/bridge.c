@@ -5,8 +5,8 @@
  * sessions and listeners (connect.c). Invariants: what TCP brought stays in its pbufs until the
  * stream took it, and only then tcp_recved opens the window again; of a stream only so much is read
  * as TCP has room for; so a slow reader on either side holds the other one up. FIN and RST mean on
- * one side what they mean on the other. What lwIP has no memory for now is tried again, and is still
- * here. lwIP's error callback may come inside a call of the library (tcp_alloc aborts another
+ * one side what they mean on the other. What lwIP has no memory for now is tried again, and is
+ * still here. lwIP's error callback may come inside a call of the library (tcp_alloc aborts another
  * connection), so it only takes a note.
  */
 #include "internal.h"

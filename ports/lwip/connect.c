@@ -1,10 +1,10 @@
 /* connect.c: sessions that are opened here, listeners for what their devices offer, and UDP flows.
  *
- * Owns which sessions there shall be and opens them again; the loopback addresses of remote services,
- * each a network interface of its own, as lwIP's takes nothing but 127.0.0.1; and the udp_pcbs of
- * flows: on the reaching side one at the service's address, each of whose clients is a flow, on the
- * device side one for each flow, connected to the service. Back-pressure of flows is loss, as UDP's
- * is. Does not own the bytes of streams (bridge.c).
+ * Owns which sessions there shall be and opens them again; the loopback addresses of remote
+ * services, each a network interface of its own, as lwIP's takes nothing but 127.0.0.1; and the
+ * udp_pcbs of flows: on the reaching side one at the service's address, each of whose clients is a
+ * flow, on the device side one for each flow, connected to the service. Back-pressure of flows is
+ * loss, as UDP's is. Does not own the bytes of streams (bridge.c).
  */
 #include "internal.h"
 

@@ -1,9 +1,10 @@
 /* internal.h: what the files of this port share. Not for users of the port.
  *
- * node.c owns the UDP socket, time, own addresses, the broker and the node's events; bridge.c offers
- * and what moves between streams and TCP or callbacks; connect.c sessions opened here, listeners and
- * flows. Invariants: the library is called in lwIP's core context and never from inside one of its
- * callbacks; every event is fetched by ritl_pump; one sys_timeout serves all deadlines.
+ * node.c owns the UDP socket, time, own addresses, the broker and the node's events; bridge.c
+ * offers and what moves between streams and TCP or callbacks; connect.c sessions opened here,
+ * listeners and flows. Invariants: the library is called in lwIP's core context and never from
+ * inside one of its callbacks; every event is fetched by ritl_pump; one sys_timeout serves all
+ * deadlines.
  */
 #ifndef RIT_LWIP_INTERNAL_H
 #define RIT_LWIP_INTERNAL_H
@@ -69,7 +70,7 @@ struct ritl_session {
     uint8_t peer[RIT_KEY_LEN];
 };
 
-/* What is known of the broker; apart from the port, because lwIP's resolver cannot be called off. */
+/* What is known of the broker; apart from the port, as lwIP's resolver cannot be called off. */
 struct ritl_broker {
     struct rit_lwip *port; /* NULL: freed meanwhile */
     int is_asking;         /* the resolver has it */

@@ -1,8 +1,8 @@
 /* node.c: the port as its user sees it: the node's UDP socket, time, addresses, broker and events.
  *
  * Owns when things happen: each of lwIP's callbacks does its work and then ritl_pump, which fetches
- * the node's events until there are none; one sys_timeout has the node's deadline and the port's own.
- * Does not own bytes (bridge.c) nor which sessions there shall be (connect.c).
+ * the node's events until there are none; one sys_timeout has the node's deadline and the port's
+ * own. Does not own bytes (bridge.c) nor which sessions there shall be (connect.c).
  */
 #include "internal.h"
 

@@ -13,22 +13,25 @@
  *     rit_lwip_broker(port, "rit://KEY@broker.example", code);
  *
  * All the rest happens by itself, in lwIP's callbacks and timeouts. Without an operating system
- * (NO_SYS 1) the main loop is as ever: the driver's input, sys_check_timeouts(), and for services on
- * the loopback interface netif_poll_all().
+ * (NO_SYS 1) the main loop is as ever: the driver's input, sys_check_timeouts(), and for services
+ * on the loopback interface netif_poll_all().
  *
- * LOCKING. Every function here belongs into lwIP's core context, and every callback is called there:
- * with NO_SYS the main loop, and never an interrupt; with an operating system the tcpip thread
- * (tcpip_callback), or any thread between LOCK_TCPIP_CORE() and UNLOCK_TCPIP_CORE(). The node is used
- * there only, too. LWIP_ASSERT_CORE_LOCKED says so where it is defined. The stack of that thread has
- * to hold a handshake.
+ * LOCKING. Every function here belongs into lwIP's core context, and every callback is called
+ * there: with NO_SYS the main loop, and never an interrupt; with an operating system the tcpip
+ * thread (tcpip_callback), or any thread between LOCK_TCPIP_CORE() and UNLOCK_TCPIP_CORE(). The
+ * node is used there only, too. LWIP_ASSERT_CORE_LOCKED says so where it is defined. The stack of
+ * that thread has to hold a handshake.
  *
  * lwipopts.h. LWIP_UDP, LWIP_TCP, LWIP_TIMERS, LWIP_CALLBACK_API 1. One MEMP_NUM_SYS_TIMEOUT more
  * than else, one MEMP_NUM_UDP_PCB (and one for each flow). For bridging to services in this lwIP:
- * LWIP_NETIF_LOOPBACK, LWIP_HAVE_LOOPIF 1, and two MEMP_NUM_TCP_PCB for each connection, as both its
- * ends are here. For names of brokers LWIP_DNS. LWIP_NETIF_EXT_STATUS_CALLBACK 1 tells the node of a
- * new address at once; else it is noticed within 5 s. With PBUF_POOL_BUFSIZE as large as a packet
- * nothing that arrives is copied: it is decrypted where it lies. LWIP_SINGLE_NETIF must be 0 for
- * services on the loopback interface. See tests/lwip/lwipopts.h.
+ * LWIP_NETIF_LOOPBACK, LWIP_HAVE_LOOPIF 1, and two MEMP_NUM_TCP_PCB for each connection, as both
+ * its ends are here. For names of brokers LWIP_DNS. LWIP_NETIF_EXT_STATUS_CALLBACK 1 tells the node
+ * of a new address at once; else it is noticed within 5 s. With PBUF_POOL_BUFSIZE as large as a
+ * packet nothing that arrives is copied: it is decrypted where it lies. LWIP_SINGLE_NETIF must be 0
+ * for services on the loopback interface. With an operating system
+ * LWIP_NETIF_LOOPBACK_MULTITHREADING 1, and MEMP_NUM_TCPIP_MSG_INPKT (8) as large as bursts of
+ * frames: what finds none is lost. lwIP sets no "don't fragment", so that a router with a smaller
+ * MTU cuts packets up; rit_config.max_datagram keeps them small. See tests/lwip/lwipopts.h.
  *
  * Functions that can fail return 0 (RIT_OK) or a negative number: one of RIT_ERR_* (rit.h) or of
  * RIT_LWIP_ERR_*; rit_lwip_strerror names both.
@@ -116,15 +119,15 @@ struct rit_lwip_config {
     void *ctx; /* handed back in every call */
     /* REQUIRED. As in rit.h: len bytes from a true random source, 0; else no node. */
     int32_t (*entropy)(void *ctx, uint8_t *out, size_t len);
-    /* OPTIONAL, together. As in rit.h: where the identity is kept. Without them it is a new one each
-     * time, which has to be enrolled anew. */
+    /* OPTIONAL, together. As in rit.h: where the identity is kept. Without them it is a new one
+     * each time, which has to be enrolled anew. */
     int32_t (*load)(void *ctx, uint32_t slot, uint8_t *buf, size_t cap);
     int32_t (*store)(void *ctx, uint32_t slot, const uint8_t *buf, size_t len);
     /* OPTIONAL. Microseconds, never going back; NULL: sys_now() and its 1000 a second. */
     uint64_t (*now_us)(void *ctx);
     /* OPTIONAL. What happened. Any function may be called from there but rit_lwip_free. */
     void (*event)(void *ctx, rit_lwip *port, const struct rit_lwip_event *event);
-    /* OPTIONAL. A line for people, without its end, at a level RIT_LOG_*. Must not call the port. */
+    /* OPTIONAL. A line for people, without its end, at a level RIT_LOG_*. It calls no port. */
     void (*log)(void *ctx, int32_t level, const char *msg);
     /* Limits of the node; NULL: those of rit_config_init. */
     const struct rit_config *node;
@@ -141,8 +144,8 @@ rit_lwip *rit_lwip_new(const struct rit_lwip_config *config, int *err);
 /* Closes every connection, listener and session. Not from a callback. NULL is fine. */
 void rit_lwip_free(rit_lwip *port);
 
-/* The node, for rit_node_public_key, rit_peer_allow, rit_node_stats and the like, and for streams of
- * callbacks (below). It lives as long as the port. Its events are the port's: do not fetch them. */
+/* The node, for rit_node_public_key, rit_peer_allow, rit_node_stats and the like, and for streams
+ * of callbacks (below). It lives as long as the port. Its events are the port's: fetch none. */
 rit_node *rit_lwip_node(rit_lwip *port);
 
 /* Connects to the broker at a rit:// address, and stays connected. A name is resolved by lwIP and
@@ -151,7 +154,7 @@ rit_node *rit_lwip_node(rit_lwip *port);
 int rit_lwip_broker(rit_lwip *port, const char *uri, const char *enrol_code);
 
 /* Offers a TCP service under a name (1..63 of a-z 0-9 - _ .) to the peers that are allowed: each of
- * their connections becomes one to address:service_port. NULL: 127.0.0.1, a service in this lwIP. */
+ * their connections becomes one to address:service_port. NULL: 127.0.0.1, which is in this lwIP. */
 int rit_lwip_offer(rit_lwip *port, const char *name, const ip_addr_t *address,
                    uint16_t service_port);
 

@@ -1,6 +1,6 @@
-/* board.c: what examples-c/lwip-device.c asks of its board, on a host: see there. The settings and the
- * folder of the identity come from the environment (RIT_TAP, RIT_ADDRESS, RIT_MASK, RIT_GATEWAY,
- * RIT_STATE; RIT_broker, RIT_code, RIT_owner).
+/* board.c: what examples-c/lwip-device.c asks of its board, on a host: see there. The settings and
+ * the folder of the identity come from the environment (RIT_TAP, RIT_ADDRESS, RIT_MASK,
+ * RIT_GATEWAY, RIT_STATE; RIT_broker, RIT_code, RIT_owner).
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,9 +3,10 @@
  *   device --tap NAME --address A --mask M --gateway G --state DIR --broker URI [--enrol CODE]
  *          [--allow KEY]...
  *
- * Offers `web`, which is http.c on lwIP's loopback interface; `call`, the same of callbacks; `nobody`,
- * a port where nothing listens; `echo`, UDP. Prints its key and what happens. Ends on SIGTERM: closes
- * everything, and says what of lwIP's memory is still in use; the exit status is 0 if nothing is.
+ * Offers `web`, which is http.c on lwIP's loopback interface; `call`, the same of callbacks;
+ * `nobody`, a port where nothing listens; `echo`, UDP. Prints its key and what happens. Ends on
+ * SIGTERM: closes everything, and says what of lwIP's memory is still in use; the exit status is 0
+ * if nothing is.
  */
 #define _POSIX_C_SOURCE 200809L
 

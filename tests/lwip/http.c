@@ -151,8 +151,8 @@ static void end(struct tcp_pcb *pcb, struct conn *conn) {
     (void)tcp_close(pcb);
 }
 
-/* Not from the callback that takes bytes: with the end of bytes in the same segment lwIP's tcp_close
- * would think that something was not read, and reset. */
+/* Not from the callback that takes bytes: with the end of bytes in the same segment lwIP's
+ * tcp_close would think that something was not read, and reset. */
 static void push(struct tcp_pcb *pcb, struct conn *conn, int may_end) {
     for (;;) {
         size_t room = tcp_sndbuf(pcb);

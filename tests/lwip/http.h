@@ -1,8 +1,8 @@
 /* http.h: as much of an HTTP server as curl needs to show that bytes arrive as they were sent.
  *
  * GET /N gives N bytes of a pattern; PUT of a pattern is answered by the number of its bytes, or
- * "bad at N" (at or after). One request a connection. http_serve answers on lwIP's raw API, at an address and port
- * of this lwIP; the rest is for a service of callbacks.
+ * "bad at N" (at or after). One request a connection. http_serve answers on lwIP's raw API, at an
+ * address and port of this lwIP; the rest is for a service of callbacks.
  */
 #ifndef LWIP_TESTS_HTTP_H
 #define LWIP_TESTS_HTTP_H
