@@ -191,6 +191,16 @@ static void try_next(struct rit_lwip *port, struct ritl_conn *conn) {
 
 /* ---- relay */
 
+/* Opens the window again, and acknowledges at once: a service that waits for that with its next
+ * small piece (Nagle) would wait for lwIP's delayed acknowledgement, 250 ms. */
+static void taken(struct tcp_pcb *pcb, size_t len) {
+    tcp_recved(pcb, (u16_t)len);
+    if ((pcb->flags & TF_ACK_DELAY) != 0) {
+        tcp_set_flags(pcb, TF_ACK_NOW);
+        (void)tcp_output(pcb);
+    }
+}
+
 /* Writes what TCP brought, straight from its pbufs: *written of *len bytes. */
 static int32_t write_up(struct rit_lwip *port, struct ritl_conn *conn, size_t *written,
                         size_t *len) {
@@ -230,7 +240,7 @@ static int relay_up(struct rit_lwip *port, struct ritl_conn *conn) {
         conn->is_blocked = written < len; /* until RIT_EVENT_STREAM_WRITABLE */
         conn->up = pbuf_free_header(conn->up, (u16_t)written);
         if (conn->pcb != NULL)
-            tcp_recved(conn->pcb, (u16_t)written);
+            taken(conn->pcb, written);
     }
     try_next(port, conn);
     return 0;

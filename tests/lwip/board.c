@@ -56,8 +56,8 @@ int32_t board_store(void *ctx, uint32_t slot, const uint8_t *buf, size_t len) {
 }
 
 void board_network_start(void) {
-    host_start(board_setting("TAP"), board_setting("ADDRESS"), board_setting("MASK"),
-               board_setting("GATEWAY"));
+    host_attach(board_setting("TAP"), board_setting("ADDRESS"), board_setting("MASK"),
+                board_setting("GATEWAY"));
 }
 
 void board_network_poll(void) {

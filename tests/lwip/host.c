@@ -149,10 +149,14 @@ static void wait_for_frame(unsigned timeout_ms) {
 }
 
 #if NO_SYS
-void host_start(const char *tap, const char *address, const char *mask, const char *gateway) {
+void host_attach(const char *tap, const char *address, const char *mask, const char *gateway) {
     open_tap(tap);
-    lwip_init();
     add_tap(address, mask, gateway);
+}
+
+void host_start(const char *tap, const char *address, const char *mask, const char *gateway) {
+    lwip_init();
+    host_attach(tap, address, mask, gateway);
 }
 
 void host_call(void (*function)(void *arg), void *arg) {

@@ -13,6 +13,8 @@
 
 /* Starts lwIP, with a TAP device "name" (made already, up) as its interface; text addresses. */
 void host_start(const char *tap, const char *address, const char *mask, const char *gateway);
+/* The same where the caller started lwIP; NO_SYS only. */
+void host_attach(const char *tap, const char *address, const char *mask, const char *gateway);
 /* Calls a function in lwIP's core context. */
 void host_call(void (*function)(void *arg), void *arg);
 /* One turn of the main loop, at most so long; with an operating system it only waits. */

@@ -306,6 +306,25 @@ static void bytes_and_ends(void) {
     stop(port);
 }
 
+/* A service whose small pieces wait for each other's acknowledgement gets it at once. */
+static void small_pieces(void) {
+    rit_lwip *port = start(0);
+    rit_stream stream;
+    int i;
+
+    service_start();
+    stream = connected();
+    rit_lwip_run(port);
+    turns(600);
+    for (i = 1; i <= 5; i++) {
+        service_say(pattern, 10);
+        service_say(pattern, 10);
+        turns(10);
+        CHECK(fake_stream(stream)->sent_len == (size_t)i * 20);
+    }
+    stop(port);
+}
+
 static void service_is_held_up(void) {
     rit_lwip *port = start(0);
     rit_stream stream;
@@ -850,7 +869,8 @@ int main(void) {
         const char *name;
         void (*run)(void);
     } TESTS[] = {
-        {"bytes_and_ends", bytes_and_ends}, {"service_is_held_up", service_is_held_up},
+        {"bytes_and_ends", bytes_and_ends}, {"small_pieces", small_pieces},
+        {"service_is_held_up", service_is_held_up},
         {"peer_is_held_up", peer_is_held_up}, {"refusals", refusals}, {"resets", resets},
         {"nobody_answers", nobody_answers}, {"memory_comes_back", memory_comes_back},
         {"memory_fails", memory_fails}, {"datagrams", datagrams},

@@ -57,8 +57,11 @@ def up(at, count):
             piece = min(1 << 20, count - sent, period - sent % period)
             client.sendall(PERIOD[sent % period:sent % period + piece])
             sent += piece
-        answer = b"".join(iter(lambda: client.recv(4096), b""))
-    scenarios.check(answer.endswith(b"\r\n\r\n%d\n" % count), f"{answer!r}")
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n%d\n" % count):
+            piece = client.recv(4096)
+            scenarios.check(piece, f"{answer!r}")
+            answer += piece
 
 
 PERIOD = scenarios.pattern(0, 1 << 24)
