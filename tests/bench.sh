@@ -115,7 +115,8 @@ case " $wanted " in
         --bins --example plain-forwarder >&2 || die 1 "the build failed"
     ;;
 esac
-"$@" >&2 || die 1 "the build failed"
+# A device on lwIP is measured without any of that.
+[ "$wanted" = " lwip" ] || "$@" >&2 || die 1 "the build failed"
 
 status=0
 for area in $wanted; do

@@ -93,7 +93,7 @@ def main():
     parser.add_argument("--aead", required=True)
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--mib", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("builds", nargs=1, type=pathlib.Path)
     tools = parser.parse_args()
     tools.reach, tools.nginx, tools.curl = tools.bin / "reach", None, shutil.which("curl")
