@@ -116,8 +116,10 @@ for image in "$@"; do
             -isystem $FREERTOS_SRC/portable/GCC/ARM_CM4F"
         lwip_device "-DNO_SYS=0 -isystem $LWIP_SRC/contrib/ports/freertos/include $kernel"
         others "$headers" "$LWIP_SRC/src/api/tcpip.c" \
-            "$LWIP_SRC/contrib/ports/freertos/sys_arch.c" "$FREERTOS_SRC/tasks.c" "$FREERTOS_SRC/queue.c" "$FREERTOS_SRC/list.c" \
-            "$FREERTOS_SRC/portable/MemMang/heap_4.c" "$FREERTOS_SRC/portable/GCC/ARM_CM4F/port.c"
+            "$LWIP_SRC/contrib/ports/freertos/sys_arch.c" "$FREERTOS_SRC/tasks.c" \
+            "$FREERTOS_SRC/queue.c" "$FREERTOS_SRC/list.c" \
+            "$FREERTOS_SRC/portable/MemMang/heap_4.c" \
+            "$FREERTOS_SRC/portable/GCC/ARM_CM4F/port.c"
         ours "$headers" "$here/freertos/main.c"
         memory="-Wl,--defsym=ram_size=196608 -Wl,--defsym=stack_size=4096"
         ;;

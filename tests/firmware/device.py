@@ -48,6 +48,15 @@ class Lab:
         self.curl(f"bytes/{size}", "-o", copy)
         check(copy.read_bytes() == pattern(size), f"{size} bytes came down otherwise")
 
+    def begin_download(self, name):
+        """A curl that has got a part of BIG bytes."""
+        copy = self.world.folder / name
+        url = f"http://{self.at[0]}:{self.at[1]}/bytes/{BIG}"
+        curl = self.world.start(f"curl-{name}", self.world.tools.curl, "-sS", "-o", copy, url)
+        wait_until(lambda: copy.exists() and copy.stat().st_size > 300_000, PATIENCE_S, "bytes")
+        check(curl.is_running(), "the transfer was over too soon")
+        return curl
+
     def upload(self, size):
         data = random.Random(size).randbytes(size)
         file = self.world.folder / "upload"
@@ -95,14 +104,20 @@ def loss(world, image):
         check(carried > 5000 and lost > carried / 300, f"{way}: {carried} carried, {lost} lost")
 
 
+def abandoned(world, image):
+    """Who leaves in a transfer costs the device nothing, nor does its own end in one."""
+    lab = Lab(world, image)
+    lab.begin_download("left").kill()
+    lab.page()
+    curl = lab.begin_download("torn")
+    lab.shut_down()
+    check(curl.wait_exit(60) != 0, "the torn transfer counts as complete")
+
+
 def reset(world, image):
     """The reset button in a transfer: the same device is back, without anybody's help."""
     lab = Lab(world, image)
-    copy = world.folder / "torn"
-    url = f"http://{lab.at[0]}:{lab.at[1]}/bytes/{BIG}"
-    curl = world.start("curl", world.tools.curl, "-sS", "-o", copy, url)
-    wait_until(lambda: copy.exists() and copy.stat().st_size > 300_000, PATIENCE_S, "a transfer")
-    check(curl.is_running(), "the transfer was over before the reset")
+    curl = lab.begin_download("torn")
     lab.board.reset()
     check(lab.board.value("READY", count=2)[0] == lab.key, "another identity after the reset")
     lab.board.wait_line("^online$", count=2)
@@ -133,7 +148,7 @@ def stuck_entropy(world, image):
 
 def scenarios():
     for image in ("lwip", "freertos"):
-        for function in (page, loss, reset, entropy, stuck_entropy):
+        for function in (page, loss, abandoned, reset, entropy, stuck_entropy):
             def test(world, function=function, image=image):
                 function(world, f"{image}-an386")
 
