@@ -257,7 +257,7 @@ firmware() {
         [ ! -e "tests/$stack/run.sh" ] || step "the port to $stack" sh "tests/$stack/run.sh"
     done
     step "build the images" sh examples-c/cortex-m/build.sh "$TARGET/images" \
-        board-an385 board-an386 lwip-an386 freertos-an386 || return
+        board-an385 board-an386 lwip-an386 freertos-an386 uip-an385 uip-an386 || return
     cable_runner || {
         skip "emulated boards" "no network namespace with a TAP device can be made here"
         return

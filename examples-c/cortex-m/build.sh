@@ -5,6 +5,7 @@
 #   board      the board support alone, with tests/firmware/board.c
 #   lwip       a device on lwIP without an operating system, with the folder lwip
 #   freertos   the same on FreeRTOS, lwIP in its own thread, with the folder freertos too
+#   uip        a device on uIP, examples-c/uip
 # Each becomes OUTDIR/IMAGE-BOARD.elf and .map; its size is printed. The compiler comes by package
 # name, see tests/setup.sh.
 set -eu
@@ -122,6 +123,15 @@ for image in "$@"; do
             "$FREERTOS_SRC/portable/GCC/ARM_CM4F/port.c"
         ours "$headers" "$here/freertos/main.c"
         memory="-Wl,--defsym=ram_size=196608 -Wl,--defsym=stack_size=4096"
+        ;;
+    uip-*)
+        need_uip
+        need_librit "${image#*-}"
+        headers="-DDEVICE_HEAP -include $ROOT/examples-c/uip/uip-options.h -I$here/board
+            -I$ROOT/examples-c/uip -I$ROOT/include -I$ROOT/ports/uip -isystem $UIP_SRC"
+        others "$headers -fno-strict-aliasing" "$UIP_SRC/uip.c" "$UIP_SRC/uip_arp.c"
+        ours "$headers" "$ROOT/ports/uip/rit_uip.c" "$ROOT"/examples-c/uip/*.c
+        memory="-Wl,--defsym=ram_size=98304 -Wl,--defsym=stack_size=49152"
         ;;
     *) die "no such image: $image" ;;
     esac
