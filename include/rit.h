@@ -19,7 +19,8 @@
  * THE RULE. After any call: the library has already sent, through rit_io.send, what there is to
  * send, and set the timer. What is left to you: fetch events with rit_node_next_event until
  * AGAIN, then sleep until a datagram comes (rit_node_receive) or the deadline is reached
- * (rit_node_timeout). What you do about an event may cause others, so fetch to the end.
+ * (rit_node_timeout). What you do about an event may cause others, so fetch to the end. Without
+ * rit_io.send you fetch datagrams too, with rit_node_transmit until AGAIN, before you sleep.
  *
  * THREADS. A node belongs to one thread at a time; where several use it, put a lock around it.
  * Nodes are independent of each other. A library built without the standard library (for devices)
@@ -1023,8 +1024,9 @@ struct rit_config {
      */
     uint32_t stream_send_buffer;
     /**
-     * The largest UDP payload sent and received, 548 to 9000 bytes; default 1452. What goes
-     * through a relay is 9 bytes longer, 71 until the relay has answered.
+     * The largest UDP payload sent and received, 512 to 9000 bytes; default 1452. What goes
+     * through a relay is 9 bytes longer, 71 until the relay has answered, unless rit_node_transmit
+     * is given less room. For a link of 576 bytes that may not be passed: 539.
      */
     uint32_t max_datagram;
     /**
@@ -1271,8 +1273,9 @@ struct rit_io {
      */
     int32_t (*entropy)(void *ctx, uint8_t *out, size_t len);
     /**
-     * REQUIRED. Sends one UDP datagram; 0: taken; anything else: it counts as lost on the way and
-     * is repeated in time. to and pkt are good only during the call.
+     * REQUIRED of those who do not call rit_node_transmit instead. Sends one UDP datagram; 0:
+     * taken; anything else: it counts as lost on the way and is repeated in time. to and pkt are
+     * good only during the call.
      */
     int32_t (*send)(void *ctx, const struct rit_path *to, const uint8_t *pkt, size_t len);
     /**
@@ -1721,11 +1724,12 @@ struct rit_selftest_config {
     uint32_t cpu_mhz;
     /**
      * Where datagrams come back from: this device's own address and port, if its stack delivers to
-     * itself, or an echo service (RFC 862). Null: sockets are not tested. Not kept.
+     * itself, or an echo service (RFC 862). Null: sockets are not tested. Needs rit_io.send. Not
+     * kept.
      */
     const struct rit_path *echo;
     /**
-     * As rit_config.max_datagram: 548 to 9000; 0: 1452.
+     * As rit_config.max_datagram: 512 to 9000; 0: 1452.
      */
     uint32_t max_datagram;
     /**
@@ -1910,6 +1914,24 @@ int32_t rit_node_receive_batch(struct rit_node *node,
                                uint8_t *pkts,
                                size_t len,
                                size_t size);
+
+/**
+ * For stacks with one packet buffer and for drivers whose frames are filled in place, instead of
+ * rit_io.send: writes the next UDP datagram to send to buf. After any call of the library call it
+ * until AGAIN, or as often as there is a frame free: what is not fetched is not lost, only later.
+ * The deadline is that of a node that has nothing left to send.
+ *
+ * to: where it goes; the caller sets to->struct_size. buf: room for cap bytes, at least
+ * max_datagram and 9 for a relay; the datagram takes no more than cap, also where a relay's header
+ * is longer. len: gets its length.
+ * Errors: AGAIN (nothing to send now), NULL, SIZE, BUFFER (cap), STATE (there is rit_io.send),
+ * REENTRY, INTERNAL; *len is 0 then. Not in a callback, not in an ISR.
+ */
+int32_t rit_node_transmit(struct rit_node *node,
+                          struct rit_path *to,
+                          uint8_t *buf,
+                          size_t cap,
+                          size_t *len);
 
 /**
  * Does what is due. Call it at or after the deadline; earlier is harmless: while there is a

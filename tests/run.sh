@@ -243,7 +243,8 @@ kernel_lab() {
         --server "$TARGET/release/rit-server" --nginx "$NGINX"
 }
 
-# Images for Cortex-M boards, run by QEMU on a cable to the real programs.
+# The ports to devices' TCP/IP stacks as programs of this machine, where they have tests; then images
+# for Cortex-M boards, run by QEMU on a cable to the real programs.
 firmware() {
     PATH=$PATH:/usr/sbin:/sbin
     set_up need_c_compiler || return
@@ -252,8 +253,11 @@ firmware() {
     set_up need_command python3 python3 || return
     set_up need_command qemu-system-arm qemu-system-arm || return
     programs || return
+    for stack in lwip uip; do
+        [ ! -e "tests/$stack/run.sh" ] || step "the port to $stack" sh "tests/$stack/run.sh"
+    done
     step "build the images" sh examples-c/cortex-m/build.sh "$TARGET/images" \
-        board-an385 board-an386 || return
+        board-an385 board-an386 lwip-an386 freertos-an386 uip-an385 uip-an386 || return
     cable_runner || {
         skip "emulated boards" "no network namespace with a TAP device can be made here"
         return

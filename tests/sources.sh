@@ -8,6 +8,7 @@
 #   need_lwip 2.2     LWIP_SRC      lwIP 2.2.1
 #   need_freertos     FREERTOS_SRC  the kernel
 #   need_uip          UIP_SRC       uIP 1.0: uip.c, uip_arp.c and what belongs to them
+#   need_iscsiuio     ISCSIUIO_SRC  a uIP whose calls take a stack argument, inside of open-iscsi
 
 SOURCES=$TARGET/sources
 
@@ -122,4 +123,10 @@ need_uip() {
     crate_source lufa-rs 0.1.0 \
         ec9992ec35a12c388406307475664f19b70a80017225d9f096394d7a8fb626f8 &&
         UIP_SRC=$source_dir/lufa/Projects/Webserver/Lib/uip
+}
+
+need_iscsiuio() {
+    debian_source trixie open-iscsi \
+        2630a2eb737f6f0ab81339ddabcf19b1d2aeec4dbab314d82a0700ddd50bb8e2 &&
+        ISCSIUIO_SRC=$source_dir/iscsiuio/src/uip
 }

@@ -31,8 +31,9 @@ pub struct rit_config {
     pub session_window: u32,
     /// Bytes written and not acknowledged yet of one stream, at least 256; default 262144.
     pub stream_send_buffer: u32,
-    /// The largest UDP payload sent and received, 548 to 9000 bytes; default 1452. What goes
-    /// through a relay is 9 bytes longer, 71 until the relay has answered.
+    /// The largest UDP payload sent and received, 512 to 9000 bytes; default 1452. What goes
+    /// through a relay is 9 bytes longer, 71 until the relay has answered, unless rit_node_transmit
+    /// is given less room. For a link of 576 bytes that may not be passed: 539.
     pub max_datagram: u32,
     /// A session without a packet for this long is over, in milliseconds; default 30000.
     pub idle_timeout_ms: u32,

@@ -1,6 +1,6 @@
 //! Driving a node: datagrams and time handed in, the next deadline asked for.
 
-use crate::args;
+use crate::args::{self, Answer};
 use crate::error::Error;
 use crate::io::rit_path;
 use crate::node::{NEVER, command, query, rit_node};
@@ -69,6 +69,45 @@ pub unsafe extern "C" fn rit_node_receive_batch(
                 return Ok(());
             }
             inner.node.handle_datagrams(path, ecn, datagrams, size, now);
+            Ok(())
+        })
+    }
+}
+
+/// For stacks with one packet buffer and for drivers whose frames are filled in place, instead of
+/// rit_io.send: writes the next UDP datagram to send to buf. After any call of the library call it
+/// until AGAIN, or as often as there is a frame free: what is not fetched is not lost, only later.
+/// The deadline is that of a node that has nothing left to send.
+///
+/// to: where it goes; the caller sets to->struct_size. buf: room for cap bytes, at least
+/// max_datagram and 9 for a relay; the datagram takes no more than cap, also where a relay's header
+/// is longer. len: gets its length.
+/// Errors: AGAIN (nothing to send now), NULL, SIZE, BUFFER (cap), STATE (there is rit_io.send),
+/// REENTRY, INTERNAL; *len is 0 then. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_node_transmit(
+    node: *mut rit_node,
+    to: *mut rit_path,
+    buf: *mut u8,
+    cap: usize,
+    len: *mut usize,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let len = args::place(len, "len")?;
+            len.write_unaligned(0);
+            let to = Answer::new(to)?;
+            let buf = args::bytes_mut(buf, cap, "buf")?;
+            if inner.io.has_send() {
+                return Err(Error::HasSend);
+            }
+            if cap < inner.max_receive {
+                return Err(Error::Buffer("buf"));
+            }
+            let transmit = inner.node.poll_transmit(buf, now).ok_or(Error::Nothing)?;
+            to.write(rit_path::new(&transmit.path, transmit.ecn));
+            len.write_unaligned(transmit.len);
             Ok(())
         })
     }

@@ -105,10 +105,12 @@ pub(crate) enum Error {
     TooMany(usize, &'static str),
     #[error("out of memory")]
     Memory,
-    #[error("nothing to tell now")]
-    NoEvent,
+    #[error("nothing to tell or to send now")]
+    Nothing,
     #[error("there is no rit_io.recv")]
     NoRecv,
+    #[error("rit_io.send was given everything")]
+    HasSend,
     #[error("there is no rit_io.tcp_write, or the library is built without TCP")]
     NoTcp,
     #[error("this build has C's heap")]
@@ -147,8 +149,10 @@ impl Error {
             Error::Buffer(_) => RIT_ERR_BUFFER,
             Error::TooMany(..) => RIT_ERR_LIMIT,
             Error::Memory => RIT_ERR_NOMEM,
-            Error::NoEvent => RIT_ERR_AGAIN,
-            Error::NoRecv | Error::NoTcp | Error::NoHeap | Error::HeapTaken => RIT_ERR_STATE,
+            Error::Nothing => RIT_ERR_AGAIN,
+            Error::NoRecv | Error::HasSend | Error::NoTcp | Error::NoHeap | Error::HeapTaken => {
+                RIT_ERR_STATE
+            }
             Error::NotAllowed => RIT_ERR_UNKNOWN,
             Error::Entropy(_) => RIT_ERR_ENTROPY,
             Error::Storage(..) => RIT_ERR_STORAGE,

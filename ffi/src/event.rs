@@ -243,7 +243,7 @@ pub unsafe extern "C" fn rit_node_next_event(node: *mut rit_node, out: *mut rit_
     unsafe {
         query(node, |inner| {
             let answer = Answer::new(out)?;
-            let event = inner.node.poll_event().ok_or(Error::NoEvent)?;
+            let event = inner.node.poll_event().ok_or(Error::Nothing)?;
             log(&inner.io, &event);
             answer.write(rit_event::from(&event));
             Ok(())

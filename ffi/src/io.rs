@@ -83,8 +83,9 @@ pub struct rit_io {
     /// failure. Called only by rit_node_new, a few times for 32 bytes each; everything secret
     /// follows from them. On a device: the hardware generator, not a seeded rand().
     pub entropy: Option<unsafe extern "C" fn(ctx: *mut c_void, out: *mut u8, len: usize) -> i32>,
-    /// REQUIRED. Sends one UDP datagram; 0: taken; anything else: it counts as lost on the way and
-    /// is repeated in time. to and pkt are good only during the call.
+    /// REQUIRED of those who do not call rit_node_transmit instead. Sends one UDP datagram; 0:
+    /// taken; anything else: it counts as lost on the way and is repeated in time. to and pkt are
+    /// good only during the call.
     pub send: Option<
         unsafe extern "C" fn(
             ctx: *mut c_void,
@@ -249,7 +250,6 @@ pub(crate) struct Io {
     raw: rit_io,
     now_us: unsafe extern "C" fn(*mut c_void) -> u64,
     entropy: unsafe extern "C" fn(*mut c_void, *mut u8, usize) -> i32,
-    send: unsafe extern "C" fn(*mut c_void, *const rit_path, *const u8, usize) -> i32,
 }
 
 // In each method below: SAFETY: the integrator promised by the table that the function may be
@@ -277,8 +277,10 @@ impl Io {
         }
         let now_us = raw.now_us.ok_or(Error::Null("rit_io.now_us"))?;
         let entropy = raw.entropy.ok_or(Error::Null("rit_io.entropy"))?;
-        let send = raw.send.ok_or(Error::Null("rit_io.send"))?;
-        Ok(Io { raw, now_us, entropy, send })
+        if raw.send.is_none() && raw.send_batch.is_some() {
+            return Err(Error::Null("rit_io.send"));
+        }
+        Ok(Io { raw, now_us, entropy })
     }
 
     /// The integrator's crypto, read.
@@ -311,11 +313,17 @@ impl Io {
         unsafe { (self.entropy)(self.raw.ctx, out.as_mut_ptr(), out.len()) == 0 }
     }
 
+    /// Whether datagrams are handed out by `send`, not fetched.
+    pub(crate) fn has_send(&self) -> bool {
+        self.raw.send.is_some()
+    }
+
     /// The integrator's answer: 0 if the datagram was taken.
     pub(crate) fn send(&self, to: &Path, ecn: Ecn, datagram: &[u8]) -> i32 {
+        let Some(send) = self.raw.send else { return -1 };
         let to = rit_path::new(to, ecn);
         // SAFETY: see above.
-        unsafe { (self.send)(self.raw.ctx, &to, datagram.as_ptr(), datagram.len()) }
+        unsafe { send(self.raw.ctx, &to, datagram.as_ptr(), datagram.len()) }
     }
 
     /// Whether there is a timer to be set.

@@ -146,6 +146,19 @@ impl Inner {
     }
 
     fn drain(&mut self, now: Time) {
+        if self.io.has_send() {
+            self.drain_datagrams(now);
+        }
+        #[cfg(feature = "tcp")]
+        self.drain_tcp();
+        let deadline = self.deadline();
+        if deadline != self.timer_us {
+            self.timer_us = deadline;
+            self.io.set_timer(deadline);
+        }
+    }
+
+    fn drain_datagrams(&mut self, now: Time) {
         let mut batch = Batch::default();
         loop {
             if batch.len + self.max_send > self.buf.len() {
@@ -164,13 +177,6 @@ impl Inner {
             }
         }
         self.send(&mut batch);
-        #[cfg(feature = "tcp")]
-        self.drain_tcp();
-        let deadline = self.deadline();
-        if deadline != self.timer_us {
-            self.timer_us = deadline;
-            self.io.set_timer(deadline);
-        }
     }
 
     fn send(&self, batch: &mut Batch) {

@@ -597,6 +597,7 @@ void ritl_connect_run(struct rit_lwip *port, uint64_t now_us) {
             ritl_wake(port, peer->retry_us);
     }
 #endif
+    (void)port;
     (void)now_us;
 #if RIT_LWIP_FLOWS
     run_flows(port);

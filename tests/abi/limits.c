@@ -20,8 +20,8 @@ static int32_t make(const struct rit_config *config) {
     } while (0)
 
 static void configuration(void) {
-    WITH(max_datagram, 547, RIT_ERR_ARG);
-    WITH(max_datagram, 548, RIT_OK);
+    WITH(max_datagram, 511, RIT_ERR_ARG);
+    WITH(max_datagram, 512, RIT_OK);
     WITH(max_datagram, 9000, RIT_OK);
     WITH(max_datagram, 9001, RIT_ERR_ARG);
     WITH(max_datagram, UINT32_MAX, RIT_ERR_ARG);

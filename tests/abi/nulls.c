@@ -30,6 +30,7 @@ static void node_is_null(void) {
     ANSWERS(RIT_ERR_NULL, rit_node_tcp_writable(NULL, &path));
     ANSWERS(RIT_ERR_NULL, rit_node_tcp_closed(NULL, &path));
     ANSWERS(RIT_ERR_NULL, rit_node_timeout(NULL));
+    ANSWERS(RIT_ERR_NULL, rit_node_transmit(NULL, &path, bytes, 4, &len));
     ANSWERS(RIT_ERR_NULL, rit_node_poll(NULL));
     CHECK(rit_node_deadline(NULL) == UINT64_MAX);
     ANSWERS(RIT_ERR_NULL, rit_node_next_event(NULL, &event));
@@ -70,6 +71,13 @@ static void node_is_null(void) {
     ANSWERS(RIT_ERR_NULL, rit_flow_close(NULL, 1));
 }
 
+static int32_t never_called(void *ctx, const struct rit_path *to, const uint8_t *pkts, size_t len,
+                            size_t size) {
+    (void)to, (void)pkts, (void)len, (void)size;
+    CHECK(ctx == NULL);
+    return 0;
+}
+
 static void argument_is_null(rit_node *node) {
     struct rit_path path = fake_path(1);
     struct rit_broker broker = fake_broker(NULL);
@@ -97,6 +105,10 @@ static void argument_is_null(rit_node *node) {
     ANSWERS(RIT_ERR_NULL, rit_node_set_local_paths(node, NULL, 1));
     ANSWERS(RIT_OK, rit_node_set_local_paths(node, NULL, 0));
     ANSWERS(RIT_ERR_NULL, rit_node_stats(node, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_node_transmit(node, NULL, bytes, 4, &len));
+    ANSWERS(RIT_ERR_NULL, rit_node_transmit(node, &path, NULL, 4, &len));
+    CHECK(len == 0);
+    ANSWERS(RIT_ERR_NULL, rit_node_transmit(node, &path, bytes, 4, NULL));
     ANSWERS(RIT_ERR_NULL, rit_broker_connect(node, NULL));
     ANSWERS(RIT_ERR_NULL, rit_broker_connect(node, &broker));
     ANSWERS(RIT_ERR_NULL, rit_peer_allow(node, NULL));
@@ -135,6 +147,9 @@ static void argument_is_null(rit_node *node) {
 static void creation(struct fake *fake) {
     struct rit_io io = fake_io(fake);
     struct rit_config config;
+    struct rit_path to = fake_path(1);
+    uint8_t bytes[4];
+    size_t len = 7;
     rit_node *node;
     int32_t err = 1;
     rit_config_init(&config);
@@ -147,6 +162,7 @@ static void creation(struct fake *fake) {
     CHECK(rit_node_new(&config, &io, &err) == NULL && err == RIT_ERR_NULL);
     io = fake_io(fake);
     io.send = NULL;
+    io.send_batch = never_called;
     CHECK(rit_node_new(&config, &io, &err) == NULL && err == RIT_ERR_NULL);
     CHECK(fake->stores == 0);
     /* All that is optional left out, and the default limits. */
@@ -161,6 +177,7 @@ static void creation(struct fake *fake) {
     CHECK(node != NULL);
     ANSWERS(RIT_OK, rit_node_timeout(node));
     ANSWERS(RIT_ERR_STATE, rit_node_poll(node));
+    ANSWERS(RIT_ERR_STATE, rit_node_transmit(node, &to, bytes, sizeof(bytes), &len));
     rit_node_free(node);
 }
 

@@ -31,6 +31,7 @@ static void all_answer(int32_t wanted, rit_node *node) {
     ANSWERS(wanted, rit_node_tcp_writable(node, &path));
     ANSWERS(wanted, rit_node_tcp_closed(node, &path));
     ANSWERS(wanted, rit_node_timeout(node));
+    ANSWERS(wanted, rit_node_transmit(node, &path, bytes, 4, &len));
     ANSWERS(wanted, rit_node_poll(node));
     CHECK(rit_node_deadline(node) == UINT64_MAX);
     ANSWERS(wanted, rit_node_next_event(node, &event));

@@ -441,7 +441,7 @@ static void check_arguments(void) {
     io = fake_io(&fake);
     CHECK(rit_selftest_new(&config, NULL, &err) == NULL && err == RIT_ERR_NULL);
     CHECK(rit_selftest_new(&config, NULL, NULL) == NULL);
-    config.max_datagram = 547;
+    config.max_datagram = 511;
     CHECK(rit_selftest_new(&config, &io, &err) == NULL && err == RIT_ERR_ARG);
     config.max_datagram = 0;
     config.reserved = 1;
@@ -453,6 +453,10 @@ static void check_arguments(void) {
     path.port = 0;
     config.echo = &path;
     CHECK(rit_selftest_new(&config, &io, &err) == NULL && err == RIT_ERR_ARG);
+    path.port = 7;
+    io.send = NULL;
+    CHECK(rit_selftest_new(&config, &io, &err) == NULL && err == RIT_ERR_NULL);
+    io = fake_io(&fake);
     config.struct_size--;
     CHECK(rit_selftest_new(&config, &io, &err) == NULL && err == RIT_ERR_SIZE);
     test = rit_selftest_new(NULL, &io, &err);

@@ -7,6 +7,7 @@ keeps its slots in a folder of the scenario's. Everything is waited for by what 
 import json
 import os
 import pathlib
+import select
 import socket
 import sys
 import threading
@@ -65,11 +66,15 @@ class Board:
         else:
             argv += ["-nic", f"socket,model=lan9118,mac={MAC},udp=127.0.0.1:{cable.to_host},"
                              f"localaddr=127.0.0.1:{cable.to_board}"]
+        # Some of it is there before the board asks, which does not wait for long.
+        pipe = os.open(f"{source}.in", os.O_RDWR | os.O_NONBLOCK) if entropy else None
+        if entropy:
+            os.write(pipe, entropy(4096))
         self.process = world.start("board", "env", "-C", self.folder, *argv)
         self.wait_line, self.wait_exit = self.process.wait_line, self.process.wait_exit
         self.text = self.process.text
-        if entropy is not None:
-            threading.Thread(target=feed, args=(f"{source}.in", entropy), daemon=True).start()
+        if entropy:
+            threading.Thread(target=feed, args=(pipe, entropy, self.process), daemon=True).start()
 
     def press(self, key):
         """Types a key at the console."""
@@ -100,10 +105,9 @@ class Board:
         return self.wait_line(rf"^{name} (.*)$", count=count).group(1).split()
 
 
-def feed(path, entropy):
-    try:
-        with open(path, "wb", buffering=0) as pipe:
-            while True:
-                pipe.write(entropy(64))
-    except BrokenPipeError:  # QEMU has ended
-        pass
+def feed(pipe, entropy, process):
+    """Keeps the pipe full as long as QEMU runs."""
+    while process.is_running():
+        if select.select([], [pipe], [], 0.2)[1]:
+            os.write(pipe, entropy(64))
+    os.close(pipe)

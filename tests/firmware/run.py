@@ -15,7 +15,7 @@ sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 
 import runner  # noqa: E402 (the path above)
 
-MODULES = ("board",)
+MODULES = ("board", "device", "uip")
 LIMIT_S = 300
 
 

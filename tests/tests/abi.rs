@@ -86,7 +86,7 @@ macro_rules! c_tests {
 
 c_tests! {
     crypto drive entropy handles header layout limits nulls reentry selftest silence storage
-    struct_size tcp text
+    struct_size tcp text transmit
 }
 
 #[test]

@@ -157,6 +157,7 @@ fn urgency_is_taken_and_a_deadline_told_at_both_ends() {
     let deadline = |us| unsafe { rit_stream_set_deadline(node, user, us) };
     assert_eq!([deadline(u64::MAX - 1), deadline(u64::MAX), deadline(5_000)], [RIT_OK; 3]);
     assert_eq!(world.peers[USER].write(user, b"late"), Ok(4));
+    world.collect();
     assert!(world.peers[USER].port().timer_us <= world.now_us + 5_000);
     assert_eq!(world.wait(USER, RIT_EVENT_STREAM_EXPIRED).stream, user);
     assert_eq!(world.peers[USER].write(user, b"more"), Err(RIT_ERR_TIMEOUT));

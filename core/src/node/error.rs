@@ -99,7 +99,7 @@ impl From<AllowError> for NodeError {
 /// Why a configuration is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ConfigError {
-    /// `max_datagram` outside 548..=9000.
+    /// `max_datagram` outside 512..=9000.
     #[error("max_datagram is out of range")]
     MaxDatagram,
     /// A window, buffer or limit is zero, or a stream's window is larger than its session's.

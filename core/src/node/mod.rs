@@ -346,8 +346,9 @@ impl Node {
         self.expire_requests(now);
     }
 
-    /// The next datagram to send, written into `buf`, which should have `max_datagram` and
-    /// [`RELAY_OVERHEAD`](crate::traverse::RELAY_OVERHEAD) bytes.
+    /// The next datagram to send, written into `buf`. With `max_datagram` and
+    /// [`RELAY_OVERHEAD`](crate::traverse::RELAY_OVERHEAD) bytes of room none is shorter than it
+    /// could be; with less, what a relay may carry is built shorter.
     pub fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
         loop {
             let transmit = self.poll_datagram(buf, now)?;
@@ -385,9 +386,11 @@ impl Node {
         while let Some(owner) = self.endpoint.turn() {
             let transmit = match owner {
                 Owner::Broker => self.link.poll_transmit(buf, now),
-                Owner::Session(handle) => {
-                    self.sessions.get_mut(handle).and_then(|s| s.poll_transmit(buf, now))
-                }
+                Owner::Session(handle) => self.sessions.get_mut(handle).and_then(|session| {
+                    let header = self.relays.overhead(session.path());
+                    let room = buf.len().saturating_sub(header);
+                    session.poll_transmit(&mut buf[..room], now)
+                }),
             };
             self.endpoint.end_turn(transmit.is_some());
             if let Some(transmit) = transmit {

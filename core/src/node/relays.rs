@@ -7,7 +7,7 @@ use super::deadlines::Deadlines;
 use crate::base::{Map, Path, Time};
 use crate::crypto::Provider;
 use crate::transport::Transmit;
-use crate::traverse::{RelayEnd, TlsUse};
+use crate::traverse::{RELAY_OVERHEAD, RelayEnd, TlsUse};
 use crate::wire::message::RelayOffer;
 use crate::wire::relay::{ChannelId, RelayDatagram};
 use alloc::vec::Vec;
@@ -114,6 +114,16 @@ impl Relays {
             self.deadlines.set(via, self.ends.get(&via).and_then(RelayEnd::poll_timeout));
         }
         None
+    }
+
+    /// Bytes that a path's relay takes of each datagram; the most that any takes where the path is
+    /// not known yet.
+    pub(super) fn overhead(&self, path: Option<Path>) -> usize {
+        match path {
+            Some(path) if path.via == 0 => 0,
+            Some(path) => self.ends.get(&path.via).map_or(0, RelayEnd::overhead),
+            None => RELAY_OVERHEAD,
+        }
     }
 
     /// Wraps what goes through a channel; `None`: it is gone, or `buf` has no room.

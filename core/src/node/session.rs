@@ -169,6 +169,11 @@ impl Session {
         }
     }
 
+    /// The way all goes; `None` as long as what is sent may go several.
+    pub(super) fn path(&self) -> Option<Path> {
+        self.connection().filter(|c| c.is_established()).map(Connection::path)
+    }
+
     pub(super) fn poll_transmit(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
         let transmit = self.poll_uncounted(buf, now)?;
         self.traffic.on_sent(transmit.path, transmit.len);

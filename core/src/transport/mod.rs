@@ -61,8 +61,9 @@ use crate::base::{Ecn, Path};
 use crate::handshake::TlsRole;
 use crate::wire::params::TransportParams;
 
-/// Smallest `max_datagram`: an IPv4 path of 576 bytes without IP and UDP headers.
-pub const MIN_DATAGRAM: usize = 548;
+/// Smallest `max_datagram`. An IPv4 path of 576 bytes carries 548 of UDP payload, 9 of which a
+/// relay's header takes.
+pub const MIN_DATAGRAM: usize = 512;
 /// Largest `max_datagram`: a jumbo frame.
 pub const MAX_DATAGRAM: usize = 9000;
 /// What a path is taken to carry until it is probed (RFC 9000 §14).

@@ -203,10 +203,15 @@ impl RelayEnd {
         sign_bind(provider, &self.key, datagram).then_some(datagram.len())
     }
 
+    /// Bytes that stand before each datagram.
+    pub fn overhead(&self) -> usize {
+        if self.is_bound { DATA_OVERHEAD } else { BIND_OVERHEAD }
+    }
+
     /// Wraps the datagram of `len` bytes at the start of `buf`; the new length. As long as the
     /// relay has not said that it knows us, each is a bind as well, so that nothing waits for that.
     pub fn wrap(&self, provider: &dyn Provider, buf: &mut [u8], len: usize) -> Option<usize> {
-        let overhead = if self.is_bound { DATA_OVERHEAD } else { BIND_OVERHEAD };
+        let overhead = self.overhead();
         let total = len.checked_add(overhead).filter(|total| *total <= buf.len())?;
         buf.copy_within(..len, overhead);
         if self.is_bound {

@@ -3,8 +3,9 @@
 use super::codec::{Full, Reader, Truncated, Writer};
 use thiserror::Error;
 
-/// Smallest max_udp_payload_size a peer may state: an IPv4 path of 576 bytes (RFC 9000 asks 1200).
-pub const MIN_UDP_PAYLOAD: u64 = 548;
+/// Smallest max_udp_payload_size a peer may state (RFC 9000 asks 1200): an IPv4 path of 576 bytes
+/// carries that much even within a relay's header.
+pub const MIN_UDP_PAYLOAD: u64 = 512;
 
 /// What an end tells the other about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

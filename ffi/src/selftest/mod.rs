@@ -30,7 +30,7 @@ use rit_core::crypto::{self, Primitive, Provider};
 /// Bytes of heap that should be free where nothing else is asked for.
 const HEAP_DEFAULT: usize = 32_768;
 /// The bounds and the default of rit_config.max_datagram.
-const DATAGRAM: core::ops::RangeInclusive<usize> = 548..=9000;
+const DATAGRAM: core::ops::RangeInclusive<usize> = 512..=9000;
 const DATAGRAM_DEFAULT: usize = 1452;
 /// A clock that jumps to less than this from more than this began anew.
 const ANEW_US: u64 = 1_000_000;
@@ -60,9 +60,10 @@ pub struct rit_selftest_config {
     /// for certain; 0: unknown, and only a clock that no processor could have is wrong.
     pub cpu_mhz: u32,
     /// Where datagrams come back from: this device's own address and port, if its stack delivers to
-    /// itself, or an echo service (RFC 862). Null: sockets are not tested. Not kept.
+    /// itself, or an echo service (RFC 862). Null: sockets are not tested. Needs rit_io.send. Not
+    /// kept.
     pub echo: *const rit_path,
-    /// As rit_config.max_datagram: 548 to 9000; 0: 1452.
+    /// As rit_config.max_datagram: 512 to 9000; 0: 1452.
     pub max_datagram: u32,
     /// Bytes of heap that should be free, in 64 blocks; 0: 32768.
     pub heap: u32,
@@ -189,7 +190,7 @@ struct Inner {
 }
 
 impl Inner {
-    /// A small piece of work. `NoEvent`: there is more.
+    /// A small piece of work. `Nothing`: there is more.
     fn step(&mut self) -> Result<(), Error> {
         let world = &mut self.world;
         let is_done = match &mut self.stage {
@@ -211,7 +212,7 @@ impl Inner {
         if is_done {
             self.advance()?;
         }
-        if matches!(self.stage, Stage::Over) { Ok(()) } else { Err(Error::NoEvent) }
+        if matches!(self.stage, Stage::Over) { Ok(()) } else { Err(Error::Nothing) }
     }
 
     fn advance(&mut self) -> Result<(), Error> {
@@ -336,6 +337,9 @@ pub unsafe extern "C" fn rit_selftest_new(
     let make = || {
         // SAFETY: as the header asks of the caller.
         let (config, io) = unsafe { (Config::read(config)?, Io::read(io)?) };
+        if config.echo.is_some() && !io.has_send() {
+            return Err(Error::Null("rit_io.send"));
+        }
         let world = World {
             io,
             provider: crypto::default_provider(),
@@ -432,7 +436,7 @@ pub unsafe extern "C" fn rit_selftest_next(test: *mut rit_selftest, out: *mut ri
     unsafe {
         enter(test, |inner| {
             let out = Answer::new(out)?;
-            out.write(inner.world.findings.next().ok_or(Error::NoEvent)?);
+            out.write(inner.world.findings.next().ok_or(Error::Nothing)?);
             Ok(())
         })
     }

@@ -16,6 +16,8 @@ use std::any::Any;
 
 /// The ports of a node's further sockets begin behind this one.
 const FURTHER_PORTS: u16 = 40_000;
+/// Room for any datagram that a host sends.
+pub(super) const ROOM: usize = 2048;
 
 /// Names a host of the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +70,8 @@ pub struct Host {
     pub events: Vec<(Time, Event)>,
     /// Broker events so far, with their time.
     pub broker_events: Vec<(Time, BrokerEvent)>,
+    /// Bytes of UDP payload that it can send at once.
+    pub room: usize,
     /// Datagrams sent so far.
     pub sent: u64,
     /// Largest `buffered_bytes` seen.
@@ -88,6 +92,7 @@ impl Host {
             is_in_groups: false,
             events: Vec::new(),
             broker_events: Vec::new(),
+            room: ROOM,
             sent: 0,
             buffered_bytes_max: 0,
         }

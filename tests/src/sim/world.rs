@@ -7,7 +7,7 @@
 //! hash; a world that takes too many steps fails with its seed instead of hanging.
 
 use super::app::App;
-use super::host::{Actor, Host, HostId, Machine};
+use super::host::{Actor, Host, HostId, Machine, ROOM};
 use super::nat::{NatBox, NatConfig, is_v4, with_prefix};
 use super::net::{Datagram, LinkConfig, Net};
 use super::sites::{SiteId, Sites};
@@ -416,14 +416,15 @@ impl World {
 
     fn drain_transmits(&mut self, id: HostId) -> bool {
         let now = self.local_time(id);
-        let mut buf = [0; 2048];
+        let mut buf = [0; ROOM];
         let mut is_busy = false;
         loop {
             let host = &mut self.hosts[id.0];
+            let buf = &mut buf[..host.room];
             let transmit = match &mut host.machine {
-                Machine::Node(node, _) => node.poll_transmit(&mut buf, now),
-                Machine::Broker(broker, _) => broker.poll_transmit(&mut buf, now),
-                Machine::Actor(actor) => actor.poll_transmit(&mut buf, now),
+                Machine::Node(node, _) => node.poll_transmit(buf, now),
+                Machine::Broker(broker, _) => broker.poll_transmit(buf, now),
+                Machine::Actor(actor) => actor.poll_transmit(buf, now),
             };
             let Some(transmit) = transmit else { return is_busy };
             is_busy = true;

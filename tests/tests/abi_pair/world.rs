@@ -4,7 +4,7 @@
 #![allow(dead_code)]
 
 use rit::drive::*;
-use rit::error::{RIT_ERR_STATE, RIT_OK};
+use rit::error::{RIT_ERR_AGAIN, RIT_ERR_STATE, RIT_OK};
 use rit::event::*;
 use rit::io::{RIT_BATCH_LEN_MAX, RIT_BATCH_MAX, RIT_LOG_WARN, rit_io, rit_path};
 use rit::node::*;
@@ -115,7 +115,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// One with an odd seed sends several datagrams at once where it can.
+    /// One with an odd seed sends several datagrams at once where it can; of one with an even seed
+    /// they are fetched.
     pub(crate) fn new(seed: u64, change: impl FnOnce(&mut rit_config)) -> Peer {
         Peer::try_new(seed, change, std::ptr::null()).expect("all is in order")
     }
@@ -139,7 +140,7 @@ impl Peer {
             ctx: port.cast(),
             now_us: Some(now_us),
             entropy: Some(entropy),
-            send: Some(send),
+            send: (seed % 2 == 1).then_some(send),
             set_timer: Some(set_timer),
             log: Some(log),
             send_batch: (seed % 2 == 1).then_some(send_batch),
@@ -161,6 +162,26 @@ impl Peer {
             return Err(err);
         }
         Ok(Peer { node, port, events: VecDeque::new() })
+    }
+
+    /// What it sent since the last call, and what it has to send now if that is to be fetched: with
+    /// no more room than the largest datagram has that a relay passes on to it.
+    fn take_sent(&mut self) -> Vec<(rit_path, Vec<u8>)> {
+        let mut taken = std::mem::take(&mut self.port().outbox);
+        let (mut to, mut buf, mut len) = (sized(), [0; 1452 + 9], 99);
+        loop {
+            // SAFETY: good pointers.
+            let code = unsafe {
+                rit_node_transmit(self.node, &mut to, buf.as_mut_ptr(), buf.len(), &mut len)
+            };
+            match code {
+                RIT_OK => taken.push((to, buf[..len].to_vec())),
+                RIT_ERR_AGAIN | RIT_ERR_STATE => break,
+                other => panic!("rit_node_transmit answered {other}"),
+            }
+        }
+        assert_eq!(len, 0);
+        taken
     }
 
     pub(crate) fn port(&mut self) -> &mut Port {
@@ -350,7 +371,7 @@ impl World {
             self.wire.push_back(Flying { at_us, from: BROKER, to, bytes, ecn });
         }
         for (from, peer) in (0..).zip(&mut self.peers) {
-            for (to, bytes) in peer.port().outbox.drain(..) {
+            for (to, bytes) in peer.take_sent() {
                 if let Some(recorded) = &mut self.recorded {
                     recorded.push(bytes.clone());
                 }
