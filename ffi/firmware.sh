@@ -19,6 +19,7 @@ TARGET is a Rust target of a core without an operating system:
 
 PART is what can be left out, or, where it says so, added:
   tcp         the way over TCP and TLS, for networks that block UDP
+  compact     less code where there is the choice; without it SHA-256 is faster and larger
   malloc      not unless told so: memory from malloc and free, rather than that of rit_heap_init
 
 The library needs memcpy, memmove, memset and memcmp of its surroundings.
@@ -36,8 +37,8 @@ refuse() {
     exit 2
 }
 
-PARTS="tcp malloc" # every part there is
-chosen="tcp"       # those in the library unless told otherwise
+PARTS="tcp compact malloc" # every part there is
+chosen="tcp compact"       # those in the library unless told otherwise
 triple=
 while [ $# -gt 0 ]; do
     case $1 in
