@@ -151,7 +151,7 @@ unit() {
     step "documentation" documentation
     step "unit tests" cargo_tests unit --lib --bins
     step "examples in the documentation" cargo test --locked --workspace --doc
-    step "core and ffi for thumbv7em-none-eabihf" sh tests/firmware-build.sh
+    step "librit.a for thumbv7em-none-eabi" sh tests/firmware-build.sh thumbv7em-none-eabi
     if cargo deny --version >/dev/null 2>&1; then
         step "licences and sources" cargo deny --locked check licenses bans sources
     fi
@@ -252,6 +252,7 @@ firmware() {
     set_up need_command python3 python3 || return
     set_up need_command qemu-system-arm qemu-system-arm || return
     programs || return
+    step "librit.a for all targets" sh tests/firmware-build.sh
     step "build the images" sh examples-c/cortex-m/build.sh "$TARGET/images" \
         board-an385 board-an386 || return
     cable_runner || {
