@@ -8,6 +8,7 @@
 #   need_lwip 2.2     LWIP_SRC      lwIP 2.2.1
 #   need_freertos     FREERTOS_SRC  the kernel
 #   need_uip          UIP_SRC       uIP 1.0: uip.c, uip_arp.c and what belongs to them
+#   need_mbedtls      MBEDTLS_SRC   Mbed TLS 3.6
 
 SOURCES=$TARGET/sources
 
@@ -122,4 +123,10 @@ need_uip() {
     crate_source lufa-rs 0.1.0 \
         ec9992ec35a12c388406307475664f19b70a80017225d9f096394d7a8fb626f8 &&
         UIP_SRC=$source_dir/lufa/Projects/Webserver/Lib/uip
+}
+
+need_mbedtls() {
+    debian_source trixie mbedtls \
+        8fb65fae8dcae5840f793c0a334860a411f884cc537ea290ce1c52bb64ca007a &&
+        MBEDTLS_SRC=$source_dir
 }

@@ -19,8 +19,12 @@ static rit_node *start(void) {
     uint8_t owner[RIT_KEY_LEN];
     rit_service_id id;
     rit_node *node;
+    size_t size = 0;
+    void *heap = device_heap(&size);
     int32_t error = RIT_OK;
 
+    if (heap != NULL && rit_heap_init(heap, size) != RIT_OK)
+        return NULL;
     memset(&io, 0, sizeof io);
     io.struct_size = (uint32_t)sizeof io;
     io.now_us = device_now_us;

@@ -4,7 +4,9 @@
 
 #include "rit.h"
 
-extern const struct rit_config *device_limits(struct rit_config *config);
+/* The memory for rit_heap_init; null with a library that takes C's malloc. */
+void *device_heap(size_t *size);
+const struct rit_config *device_limits(struct rit_config *config);
 /* Whom it dials, and whom it lets in. */
 void device_peers(uint8_t broker[RIT_KEY_LEN], uint8_t owner[RIT_KEY_LEN]);
 

@@ -1,7 +1,7 @@
 /* joined.c: device.c's board for measuring: an emulated Cortex-M4F joined to a simulated network.
  *
  * Owns the pipe to the program on the host (tests/examples/footprint.rs) that plays the network,
- * broker and peer, and what is counted: heap by heap.c, stack by painting, instructions by the
+ * broker and peer, and what is counted: heap by arena.c or malloc.c, stack by painting, instructions by the
  * board's timer. Time is what the host says. Interrupts are off, so that the same input gives the
  * same counts. The pipe is two FIFOs, which semihosting opens as files; numbers are little-endian.
  */
@@ -49,7 +49,7 @@ struct address {
 
 /* What the host is told at FIGURES: bytes, and ticks of 40 instructions. */
 struct figures {
-    uint32_t heap_live, heap_peak, heap_blocks, stack_peak;
+    uint32_t heap_live, heap_peak, stack_peak;
     uint32_t ticks;              /* in all calls */
     uint32_t longest;            /* in one */
     uint32_t receive, received;  /* ticks in calls that took a datagram of 1 KiB or more; how many */
@@ -143,7 +143,6 @@ static uint32_t count(uint32_t began) {
 static void tell_figures(void) {
     figures.heap_live = (uint32_t)heap_live();
     figures.heap_peak = (uint32_t)heap_peak();
-    figures.heap_blocks = (uint32_t)heap_blocks();
     figures.stack_peak = (uint32_t)board_stack_peak();
     tell(&figures, sizeof figures);
     memset(&figures, 0, sizeof figures);
@@ -234,8 +233,12 @@ int32_t __wrap_rit_stream_read(rit_node *node, rit_stream stream, uint8_t *buf, 
 /* ---- what device.c asks for */
 
 /* Called first of all. */
-const struct rit_config *device_limits(struct rit_config *config) {
+void *device_heap(size_t *size) {
     SYSTICK_CTRL = 0;
+    return heap_memory(size);
+}
+
+const struct rit_config *device_limits(struct rit_config *config) {
     from_host = open_pipe("to-board", MODE_READ);
     to_host = open_pipe("from-board", MODE_WRITE);
     take(&start, sizeof start);

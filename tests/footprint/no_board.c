@@ -3,7 +3,16 @@
 
 #include <string.h>
 
+#define HEAP_BYTES 24576
+
 static volatile uint32_t registers[4];
+
+void *device_heap(size_t *size) {
+    static uint64_t memory[HEAP_BYTES / sizeof(uint64_t)];
+
+    *size = sizeof memory;
+    return memory;
+}
 
 const struct rit_config *device_limits(struct rit_config *config) {
     rit_config_init(config);
