@@ -1,8 +1,8 @@
 #!/bin/sh
 # How much of a device librit takes: flash and RAM in bytes, and instructions.
 #
-#   sh tests/footprint.sh [--json FILE] [--write]
-#       all targets and profiles: prints a line each; FILE gets them as JSON, an object a line;
+#   sh tests/footprint.sh [--json FILE] [--write] [TARGET]...
+#       all targets (or those named) and profiles: prints a line each; FILE gets them as JSON, an object a line;
 #       --write makes core/FOOTPRINT.md of them
 #   sh tests/footprint.sh --flash-only [TARGET] [--map] [--with PART]... [--without PART]...
 #       flash alone of one target, in bytes; --map also where it goes
@@ -27,7 +27,7 @@ REFERENCE=thumbv7em-none-eabihf
 RUN_SECONDS_MAX=300
 
 mode=table
-target=$REFERENCE
+targets=
 json=
 write=no
 map=no
@@ -48,7 +48,7 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     -*) die "unknown option $1" ;;
-    *) target=$1 ;;
+    *) targets="$targets $1" ;;
     esac
     shift
 done
@@ -119,7 +119,7 @@ run_device() {
 # row TARGET PROFILE: one object of JSON, of the archive there is.
 row() {
     bytes=$(flash "$1" "$2")
-    flash_map=$image.map
+    flash_map=$out/$1-$2.map
     run=
     if [ -n "$board" ]; then
         joined "$1" "$2" arena
@@ -127,7 +127,7 @@ row() {
         run_device "$2" chacha20 >"$run"
         # Parts that take AES away leave no such session.
         if run_device "$2" aes128 >"$run.aes" 2>"$run.aes.log"; then
-            grep '^aes128\.' "$run.aes" >>"$run"
+            sed -n '/^aes128\./p' "$run.aes" >>"$run"
         else
             note "no session with AES-GCM: $1 $2"
         fi >&2
@@ -137,6 +137,8 @@ row() {
 
 case $mode in
 flash)
+    target=${targets:-$REFERENCE}
+    target=${target# }
     use_target "$target"
     make_archive "$target" "$parts"
     flash "$target" flash
@@ -162,15 +164,16 @@ add() {
     cat "$out/line" >>"$out/lines"
     sed 's/, "more".*/}/' "$out/line"
 }
-for target in $ALL_TARGETS; do
+for target in ${targets:-$ALL_TARGETS}; do
     use_target "$target"
     make_archive "$target" "--profile device"
     add "$target" device
-    [ "$target" != "$REFERENCE" ] || add "$target" smallest
+    [ "$target" = "$REFERENCE" ] || continue
+    make_archive "$target" "--profile smallest"
+    add "$target" smallest
+    make_archive "$target" "--profile full"
+    add "$target" full
 done
-use_target "$REFERENCE"
-make_archive "$REFERENCE" "--profile full"
-add "$REFERENCE" full
 sh tests/footprint/mbedtls.sh >"$out/mbedtls"
 cat "$out/mbedtls"
 [ -z "$json" ] || sed 's/, "more".*/}/' "$out/lines" >"$json"
