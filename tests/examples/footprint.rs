@@ -2,11 +2,12 @@
 //!
 //!     footprint MACHINE IMAGE PROFILE SUITE [--blocks]
 //!
-//! boots IMAGE (tests/footprint/device.c over joined.c) on a MACHINE of qemu-system-arm, joins it to a simulated
-//! world by two FIFOs, and leads it from boot to its end: online at its broker, a session that a
-//! user opens, a stream that echoes 1 KiB again and again, rest, close, free. Prints what the image
-//! counted, a `name value` a line. PROFILE sets the device's limits: `device`, `smallest` or `full`;
-//! SUITE (`chacha20` or `aes128`) is the session's. The seed is fixed: each run gives the same.
+//! boots IMAGE (tests/footprint/device.c over joined.c) on a MACHINE of qemu-system-arm, joins it
+//! to a simulated world by two FIFOs, and leads it from boot to its end: online at its broker, a
+//! session that a user opens, a stream that echoes 1 KiB again and again, rest, close, free. Prints
+//! what the image counted, a `name value` a line. PROFILE sets the device's limits (`device`,
+//! `smallest` or `full`); SUITE (`chacha20` or `aes128`) is the session's. The seed is fixed: each
+//! run is the same.
 
 use rit_core::base::{Ecn, Path, PublicKey, Time};
 use rit_core::crypto::{self, HeaderKey, PacketKey, Provider, Suite};

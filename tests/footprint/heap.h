@@ -1,5 +1,5 @@
-/* heap.h: the library's heap, counted: that of rit_heap_init by arena.c, or malloc by malloc.c. With
- * what the heap itself takes for each block. */
+/* heap.h: the library's heap, counted: that of rit_heap_init by arena.c, or malloc by malloc.c.
+ * With what the heap itself takes for each block. */
 #ifndef FOOTPRINT_HEAP_H
 #define FOOTPRINT_HEAP_H
 

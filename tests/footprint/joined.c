@@ -1,8 +1,8 @@
 /* joined.c: device.c's board for measuring: an emulated Cortex-M4F joined to a simulated network.
  *
  * Owns the pipe to the program on the host (tests/examples/footprint.rs) that plays the network,
- * broker and peer, and what is counted: heap by arena.c or malloc.c, stack by painting, instructions by the
- * board's timer. Time is what the host says. Interrupts are off, so that the same input gives the
+ * broker and peer, and what is counted: heap by arena.c or malloc.c, stack by painting, instructions
+ * by the board's timer. Time is what the host says. Interrupts are off, so that the same input gives the
  * same counts. The pipe is two FIFOs, which semihosting opens as files; numbers are little-endian.
  */
 #include "device.h"
@@ -52,7 +52,7 @@ struct figures {
     uint32_t heap_live, heap_peak, stack_peak;
     uint32_t ticks;              /* in all calls */
     uint32_t longest;            /* in one */
-    uint32_t receive, received;  /* ticks in calls that took a datagram of 1 KiB or more; how many */
+    uint32_t receive, received;  /* ticks in calls that took 1 KiB or more; how many */
     uint32_t write, written;     /* ticks in calls that wrote 1 KiB; how many */
 };
 

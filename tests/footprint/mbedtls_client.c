@@ -1,5 +1,5 @@
-/* mbedtls_client.c: a TLS client of Mbed TLS that presents a certificate and checks the server's, for
- * its size alone: it is linked and never run. */
+/* mbedtls_client.c: a TLS client of Mbed TLS that presents a certificate and checks the server's,
+ * for its size alone: it is linked and never run. */
 #include "mbedtls/ctr_drbg.h"
 #include "mbedtls/entropy.h"
 #include "mbedtls/pk.h"
@@ -64,7 +64,8 @@ int main(void) {
         return 1;
     mbedtls_ssl_conf_rng(&conf, mbedtls_ctr_drbg_random, &drbg);
     mbedtls_ssl_conf_ca_chain(&conf, &authority, NULL);
-    if (mbedtls_ssl_conf_own_cert(&conf, &own, &own_key) != 0 || mbedtls_ssl_setup(&ssl, &conf) != 0)
+    if (mbedtls_ssl_conf_own_cert(&conf, &own, &own_key) != 0 ||
+        mbedtls_ssl_setup(&ssl, &conf) != 0)
         return 1;
     mbedtls_ssl_set_bio(&ssl, NULL, give, take, NULL);
     if (mbedtls_ssl_handshake(&ssl) != 0)

@@ -1,5 +1,5 @@
-/* mbedtls_small.h: a TLS client of Mbed TLS as small as it gets with what librit does: one curve for
- * keys and one for signatures, AES-GCM, ChaCha20-Poly1305 and SHA-256, and one server whose
+/* mbedtls_small.h: a TLS client of Mbed TLS as small as it gets with what librit does: one curve
+ * for keys and one for signatures, AES-GCM, ChaCha20-Poly1305 and SHA-256, and one server whose
  * certificate is checked. No strings of errors, no debugging, small tables. */
 #ifndef FOOTPRINT_MBEDTLS_SMALL_H
 #define FOOTPRINT_MBEDTLS_SMALL_H
