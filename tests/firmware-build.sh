@@ -3,10 +3,10 @@
 #
 #   sh tests/firmware-build.sh [TARGET]...      all, unless some are named
 #
-# With the parts that a device needs, and for Cortex-M4F with all: the header compiles as C89, C99 and
-# C17; a program that uses every function links, which shows that the archive asks for nothing but
-# the C library's mem*; the functions are those of ffi/symbols.txt; in a linked device no panic has a
-# message, and no panicking code of Rust's library is left; and no path of this machine is inside.
+# With the parts that a device needs, and for Cortex-M4F with all: the header compiles as C89, C99
+# and C17; a program that uses every function links, which shows that the archive asks for nothing but
+# the C library's mem*; the functions are those of ffi/symbols.txt; in a linked device no panic
+# has a message, and no panicking code of Rust's library is left; and no path of this machine is inside.
 # What is missing is installed by package name; see tests/setup.sh.
 set -eu
 

@@ -2,8 +2,8 @@
 # How much of a device librit takes: flash and RAM in bytes, and instructions.
 #
 #   sh tests/footprint.sh [--json FILE] [--write] [TARGET]...
-#       all targets (or those named) and profiles: prints a line each; FILE gets them as JSON, an object a line;
-#       --write makes core/FOOTPRINT.md of them
+#       all targets (or those named) and profiles: prints a line each; FILE gets them as JSON, an
+#       object a line; --write makes core/FOOTPRINT.md of them
 #   sh tests/footprint.sh --flash-only [TARGET] [--map] [--with PART]... [--without PART]...
 #       flash alone of one target, in bytes; --map also where it goes
 #   sh tests/footprint.sh --blocks
@@ -174,10 +174,10 @@ for target in ${targets:-$ALL_TARGETS}; do
     make_archive "$target" "--profile full"
     add "$target" full
 done
-sh tests/footprint/mbedtls.sh >"$out/mbedtls"
-cat "$out/mbedtls"
+sh tests/footprint/mbedtls.sh >"$out/mbedtls.txt"
+cat "$out/mbedtls.txt"
 [ -z "$json" ] || sed 's/, "more".*/}/' "$out/lines" >"$json"
 if [ "$write" = yes ]; then
-    python3 tests/footprint/report.py table "$out/lines" "$out/mbedtls" >"$out/FOOTPRINT.md"
+    python3 tests/footprint/report.py table "$out/lines" "$out/mbedtls.txt" >"$out/FOOTPRINT.md"
     mv "$out/FOOTPRINT.md" core/FOOTPRINT.md
 fi

@@ -1,9 +1,9 @@
 /* joined.c: device.c's board for measuring: an emulated Cortex-M4F joined to a simulated network.
  *
  * Owns the pipe to the program on the host (tests/examples/footprint.rs) that plays the network,
- * broker and peer, and what is counted: heap by arena.c or malloc.c, stack by painting, instructions
- * by the board's timer. Time is what the host says. Interrupts are off, so that the same input gives the
- * same counts. The pipe is two FIFOs, which semihosting opens as files; numbers are little-endian.
+ * broker and peer, and what is counted: heap by arena.c or malloc.c, stack by painting,
+ * instructions by the board's timer. Time is what the host says. Interrupts are off, so that the same
+ * input gives the same counts. The pipe is two FIFOs, which semihosting opens as files; numbers are little-endian.
  */
 #include "device.h"
 #include "heap.h"

@@ -46,8 +46,8 @@ alone: static, and its heap with what that takes for each block. At rest means 1
 handshake of the one session, the broker's link up; the peak is static, most heap and deepest stack
 during that handshake, though they need not coincide. Where RAM is empty no board is emulated.
 
-Profiles are those of ffi/firmware.sh. A `device` has packets of 1280 bytes. `smallest` is the same library
-with packets of 548 bytes, one session and two streams. `full` has all parts and the default limits.
+Profiles are those of ffi/firmware.sh. A `device` has packets of 1280 bytes. `smallest` is the same
+library with packets of 548 bytes, one session and two streams. `full` has all parts and the default limits.
 
 """
 
@@ -55,8 +55,8 @@ MBEDTLS = """## Mbed TLS
 
 A TLS client of Mbed TLS 3.6 alone (tests/footprint/mbedtls_client.c): no transport with streams,
 loss recovery and migration, no broker, no services. The same processor as the reference target, -Os
-and the same C library and linker flags; AES-GCM and ChaCha20-Poly1305, X25519 and P-256, X.509. It is
-linked and not run: its RAM was not measured but for what is static, its contexts among it.
+and the same C library and linker flags; AES-GCM and ChaCha20-Poly1305, X25519 and P-256, X.509. It
+is linked and not run: its RAM was not measured but for what is static, its contexts among it.
 """
 
 LATER = """
@@ -92,7 +92,8 @@ def table(lines, mbedtls):
         print("| until | " + " | ".join(columns) + " |")
         print("| --- |" + " ---: |" * len(columns))
         for phase, title in PHASES:
-            print(f"| {title} | " + " | ".join(cell(values[f"{phase}.{c}"]) for c in columns) + " |")
+            cells = [cell(values[f"{phase}.{column}"]) for column in columns]
+            print(f"| {title} | " + " | ".join(cells) + " |")
         print()
         for suite in ("chacha20", "aes128"):
             if f"{suite}.open_1k" in values:
@@ -106,8 +107,10 @@ def table(lines, mbedtls):
 
 
 PHASES = [
-    ("start", "broker dialled"), ("link", "link to the broker up"), ("idle", "300 s without a session"),
-    ("handshake", "session up"), ("rest", "120 s of rest with it"), ("stream", "stream up, 1 KiB echoed"),
+    ("start", "broker dialled"), ("link", "link to the broker up"),
+    ("idle", "300 s without a session"),
+    ("handshake", "session up"), ("rest", "120 s of rest with it"),
+    ("stream", "stream up, 1 KiB echoed"),
     ("echoes", "1 KiB echoed 32 times"), ("after", "stream closed for 60 s"),
     ("closed", "session closed for 60 s"),
 ]

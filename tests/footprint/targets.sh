@@ -5,7 +5,7 @@ ALL_TARGETS="thumbv7m-none-eabi thumbv7em-none-eabi thumbv7em-none-eabihf thumbv
     thumbv8m.main-none-eabihf riscv32imac-unknown-none-elf"
 
 # use_target TARGET: sets tool (the prefix of compiler and tools), cpu (flags), libc (flags of a
-# small C library), small (the same with less), and board (an emulated one, where there is one).
+# small C library), and board (an emulated one, where there is one).
 use_target() {
     tool=arm-none-eabi
     libc="--specs=nano.specs --specs=nosys.specs"
@@ -22,7 +22,9 @@ use_target() {
     riscv32imac-unknown-none-elf)
         tool=riscv64-unknown-elf
         cpu="-march=rv32imac -mabi=ilp32"
-        libc="--specs=picolibc.specs"
+        # Room for it, at no board's addresses.
+        libc="--specs=picolibc.specs -Wl,--defsym=__flash=0x80000000,--defsym=__flash_size=4M
+            -Wl,--defsym=__ram=0x90000000,--defsym=__ram_size=1M"
         ;;
     *) die "no C compiler is known for $1" ;;
     esac
