@@ -7,7 +7,7 @@ set -eu
 
 usage() {
     cat <<'END'
-sh ffi/firmware.sh TARGET [--without PART]... [--with PART]...
+sh ffi/firmware.sh TARGET [--profile PROFILE] [--without PART]... [--with PART]...
 
 TARGET is a Rust target of a core without an operating system:
   thumbv7m-none-eabi           Cortex-M3
@@ -19,7 +19,19 @@ TARGET is a Rust target of a core without an operating system:
 
 PART is what can be left out, or, where it says so, added:
   tcp         the way over TCP and TLS, for networks that block UDP
+  log         texts for people; without it rit_io.log is not called, and rit_strerror,
+              rit_node_last_error and rit_node_explain tell nothing
+  udp         UDP services; without it rit_service_add of one answers ARG, rit_flow_open STATE
+  search      reaching peers behind a NAT that gives each connection another port, by trying many;
+              without it a relay is what remains there
+  lan         finding peers on the own network by multicast; without it rit_io.multicast is ignored
+  compact     less code where there is the choice; without it SHA-256 is faster and larger
   malloc      not unless told so: memory from malloc and free, rather than that of rit_heap_init
+
+PROFILE is what to begin with, `full` unless told otherwise; options count from left to right:
+  full        every part but those not chosen unless told so
+  device      what a device with TCP services needs: compact
+  smallest    the same, for one session with small packets (see core/FOOTPRINT.md)
 
 The library needs memcpy, memmove, memset and memcmp of its surroundings.
 END
@@ -36,14 +48,23 @@ refuse() {
     exit 2
 }
 
-PARTS="tcp malloc" # every part there is
-chosen="tcp"       # those in the library unless told otherwise
+PARTS="tcp log udp search lan compact malloc" # every part there is
+FULL="tcp log udp search lan compact"         # those in the library unless told otherwise
+chosen=$FULL
 triple=
 while [ $# -gt 0 ]; do
     case $1 in
     --help | -h)
         usage
         exit 0
+        ;;
+    --profile)
+        case ${2:-} in
+        full) chosen=$FULL ;;
+        device | smallest) chosen=compact ;;
+        *) refuse "there is no profile '${2:-}'" ;;
+        esac
+        shift
         ;;
     --with | --without)
         [ $# -ge 2 ] || refuse "$1 needs a part"

@@ -1,44 +1,26 @@
 #!/bin/sh
-# Builds core and librit.a for Cortex-M4F and M7F (thumbv7em-none-eabihf) without the standard
-# library, compiles the header for it, and links a program that uses every function, which shows
-# that the archive asks for nothing but the C library's malloc, free and mem*.
+# Shows that librit.a is what bare-metal C programs can link, for each target of ffi/firmware.sh:
 #
-# The core library for bare metal is built from the sources that Debian packages beside its compiler.
+#   sh tests/firmware-build.sh [TARGET]...      all, unless some are named
+#
+# With the parts that a device needs, and for Cortex-M4F with all: the header compiles as C89, C99
+# and C17; a program that uses every function links, which shows that the archive asks for nothing but
+# the C library's mem*; the functions are those of ffi/symbols.txt; in a linked device no panic
+# has a message, and no panicking code of Rust's library is left; and no path of this machine is inside.
 # What is missing is installed by package name; see tests/setup.sh.
 set -eu
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=tests/setup.sh
 . "$ROOT/tests/setup.sh"
+# shellcheck source=tests/footprint/targets.sh
+. "$ROOT/tests/footprint/targets.sh"
 cd "$ROOT"
 
-triple=thumbv7em-none-eabihf
-need_rust
-need_firmware_rust
-need_command arm-none-eabi-gcc gcc-arm-none-eabi
-need_packages libnewlib-arm-none-eabi
-
-# A target folder of its own: another compiler's work would be thrown away each time.
-CARGO_TARGET_DIR=$TARGET/firmware
-RUSTC=/usr/bin/rustc
-# What -Zbuild-std needs on a stable compiler.
-RUSTC_BOOTSTRAP=1
-export CARGO_TARGET_DIR RUSTC RUSTC_BOOTSTRAP
-
-say "core and ffi for $triple, with $($RUSTC --version)"
-# One kind of library each: there are no shared libraries on bare metal.
-build() {
-    cargo rustc --locked --profile firmware -Zbuild-std=core,alloc --target "$triple" --lib \
-        --no-default-features "$@"
-}
-build -p rit-core --features rustcrypto --crate-type rlib
-build -p rit-ffi --crate-type staticlib
-
-archive=$CARGO_TARGET_DIR/$triple/firmware/librit.a
-out=$CARGO_TARGET_DIR/$triple/probe
-mkdir -p "$out"
-cpu="-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16"
+targets=${*:-$ALL_TARGETS}
 warnings="-Wall -Wextra -Wpedantic -Wconversion -Werror"
+out=$TARGET/firmware/probe
+mkdir -p "$out"
 
 # A table of all functions, so that the linker must find each of them.
 {
@@ -47,15 +29,70 @@ warnings="-Wall -Wextra -Wpedantic -Wconversion -Werror"
     sed 's/.*/    (function)&,/' ffi/symbols.txt
     printf '};\nint main(void) { return all[0] == 0; }\n'
 } >"$out/probe.c"
-for standard in c89 c99 c17; do
-    # shellcheck disable=SC2086 # lists of options
-    arm-none-eabi-gcc $cpu $warnings -std=$standard -ffreestanding -Iinclude -fsyntax-only \
-        -x c include/rit.h
-done
-# shellcheck disable=SC2086 # lists of options
-arm-none-eabi-gcc $cpu -std=c99 -Iinclude -Os --specs=nosys.specs -Wl,--gc-sections \
-    -Wl,--undefined=all "$out/probe.c" "$archive" -o "$out/probe.elf" 2>"$out/link.log" || {
-    cat "$out/link.log" >&2
-    exit 1
+
+headers() {
+    for standard in c89 c99 c17; do
+        # shellcheck disable=SC2086 # lists of options
+        $tool-gcc $cpu $libc $warnings -std=$standard -ffreestanding -Iinclude -fsyntax-only -x c \
+            include/rit.h
+    done
 }
-arm-none-eabi-size "$out/probe.elf"
+
+link() { # NAME OPTIONS AND FILES...
+    name=$1
+    shift
+    # shellcheck disable=SC2086 # lists of options
+    $tool-gcc $cpu -std=c99 -Os -ffunction-sections -Iinclude -Itests/footprint $libc \
+        -Wl,--gc-sections -o "$out/$name.elf" "$@" 2>"$out/link.log" || {
+        cat "$out/link.log" >&2
+        return 1
+    }
+}
+
+# The functions that the archive offers are those listed.
+symbols() {
+    $tool-nm --defined-only --extern-only "$archive" 2>/dev/null |
+        awk '$2 ~ /[TW]/ && $3 ~ /^rit_/ { print $3 }' | sort -u >"$out/symbols"
+    sort -u ffi/symbols.txt | diff - "$out/symbols" || {
+        printf '%s\n' "error: the archive's functions are not those of ffi/symbols.txt" >&2
+        return 1
+    }
+}
+
+# Panics end in an instruction, without a message and without the code that would print one.
+no_panics() {
+    $tool-nm --demangle "$out/device.elf" |
+        grep -E 'core::panicking|rust_begin_unwind|panic_(fmt|bounds)|unwrap_failed|expect_failed' \
+            >"$out/panics" || return 0
+    cat "$out/panics" >&2
+    printf '%s\n' "error: a device has panic machinery in it" >&2
+    return 1
+}
+
+no_paths() {
+    for path in "$ROOT" "${CARGO_HOME:-$HOME/.cargo}" /usr/lib/rust /usr/src/rust; do
+        if grep -a -q -F "$path/" "$archive"; then
+            printf '%s\n' "error: $path is inside the archive" >&2
+            return 1
+        fi
+    done
+}
+
+check() { # TARGET OPTIONS OF ITS BUILD
+    say "$1 $2"
+    use_target "$1"
+    headers
+    # shellcheck disable=SC2086 # a list of options
+    archive=$(sh ffi/firmware.sh "$1" $2 | tail -n 1)
+    link probe -Wl,--undefined=all "$out/probe.c" "$archive"
+    symbols
+    link device tests/footprint/device.c tests/footprint/no_board.c "$archive"
+    no_panics
+    no_paths
+    $tool-size "$out/device.elf"
+}
+
+for target in $targets; do
+    check "$target" "--profile device"
+    [ "$target" != thumbv7em-none-eabihf ] || check "$target" "--profile full"
+done

@@ -151,7 +151,7 @@ unit() {
     step "documentation" documentation
     step "unit tests" cargo_tests unit --lib --bins
     step "examples in the documentation" cargo test --locked --workspace --doc
-    step "core and ffi for thumbv7em-none-eabihf" sh tests/firmware-build.sh
+    step "librit.a for thumbv7em-none-eabi" sh tests/firmware-build.sh thumbv7em-none-eabi
     if cargo deny --version >/dev/null 2>&1; then
         step "licences and sources" cargo deny --locked check licenses bans sources
     fi
@@ -256,6 +256,7 @@ firmware() {
     for stack in lwip uip; do
         [ ! -e "tests/$stack/run.sh" ] || step "the port to $stack" sh "tests/$stack/run.sh"
     done
+    step "librit.a for all targets" sh tests/firmware-build.sh
     step "build the images" sh examples-c/cortex-m/build.sh "$TARGET/images" \
         board-an385 board-an386 lwip-an386 freertos-an386 uip-an385 uip-an386 || return
     cable_runner || {

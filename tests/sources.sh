@@ -9,6 +9,7 @@
 #   need_freertos     FREERTOS_SRC  the kernel
 #   need_uip          UIP_SRC       uIP 1.0: uip.c, uip_arp.c and what belongs to them
 #   need_iscsiuio     ISCSIUIO_SRC  a uIP whose calls take a stack argument, inside of open-iscsi
+#   need_mbedtls      MBEDTLS_SRC   Mbed TLS 3.6
 
 SOURCES=$TARGET/sources
 
@@ -129,4 +130,10 @@ need_iscsiuio() {
     debian_source trixie open-iscsi \
         2630a2eb737f6f0ab81339ddabcf19b1d2aeec4dbab314d82a0700ddd50bb8e2 &&
         ISCSIUIO_SRC=$source_dir/iscsiuio/src/uip
+}
+
+need_mbedtls() {
+    debian_source trixie mbedtls \
+        8fb65fae8dcae5840f793c0a334860a411f884cc537ea290ce1c52bb64ca007a &&
+        MBEDTLS_SRC=$source_dir
 }

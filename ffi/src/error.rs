@@ -227,9 +227,12 @@ pub extern "C" fn rit_version() -> *const c_char {
 }
 
 /// A short English description of an error code; good for ever, never null, also for numbers that
-/// are no code. Callable anywhere.
+/// are no code; empty in a library built without texts. Callable anywhere.
 #[unsafe(no_mangle)]
 pub extern "C" fn rit_strerror(err: i32) -> *const c_char {
+    if !cfg!(feature = "log") {
+        return c"".as_ptr();
+    }
     guard::run(|| describe(err)).unwrap_or(c"internal error").as_ptr()
 }
 

@@ -123,7 +123,7 @@ pub struct rit_io {
         unsafe extern "C" fn(ctx: *mut c_void, slot: u32, buf: *const u8, len: usize) -> i32,
     >,
     /// OPTIONAL. A line of text for people, without a line end, at a level RIT_LOG_*; never a
-    /// secret. msg is good only during the call.
+    /// secret. msg is good only during the call. A library built without texts does not call it.
     pub log: Option<unsafe extern "C" fn(ctx: *mut c_void, level: i32, msg: *const c_char)>,
     /// OPTIONAL, for systems that send many datagrams in one call (UDP_SEGMENT of Linux): called
     /// instead of send where several go to one address. pkts holds len bytes: datagrams of size
@@ -423,7 +423,7 @@ impl Io {
 
     /// Tells people; does no work where nobody listens.
     pub(crate) fn log(&self, level: i32, text: impl FnOnce() -> String) {
-        let Some(log) = self.raw.log else { return };
+        let Some(log) = self.raw.log.filter(|_| cfg!(feature = "log")) else { return };
         let mut text = text();
         text.retain(|c| c != '\0');
         text.push('\0');

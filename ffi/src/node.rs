@@ -423,7 +423,7 @@ pub unsafe extern "C" fn rit_node_public_key(node: *const rit_node, out: *mut u8
 }
 
 /// The detail of the last call on this node that failed, as English text for a log; empty if none
-/// did.
+/// did, or in a library built without texts.
 ///
 /// out: cap bytes, of which the text takes what fits, always with a NUL at its end; null if cap is
 /// 0. Returns the length of the whole text without the NUL, so a result of cap or more means that
@@ -438,7 +438,10 @@ pub unsafe extern "C" fn rit_node_last_error(
     let tell = |inner: &mut Inner| {
         // SAFETY: as the header asks of the caller.
         let out = unsafe { args::bytes_mut(out.cast(), cap, "out")? };
-        let text = inner.last_error.map(|error| error.to_string()).unwrap_or_default();
+        let text = match inner.last_error {
+            Some(error) if cfg!(feature = "log") => error.to_string(),
+            _ => Default::default(),
+        };
         text::copy_cut(&text, out);
         len = i32::try_from(text.len()).unwrap_or(i32::MAX);
         Ok(())

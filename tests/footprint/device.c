@@ -6,7 +6,7 @@
 #include <string.h>
 
 static uint8_t packet[1500];
-static uint8_t held[512]; /* bytes read and not yet written back */
+static uint8_t held[1024]; /* bytes read and not yet written back */
 static size_t held_len;
 static rit_stream stream; /* one at a time */
 
@@ -16,15 +16,20 @@ static rit_node *start(void) {
     struct rit_service service;
     struct rit_broker broker;
     struct rit_path path;
+    uint8_t owner[RIT_KEY_LEN];
     rit_service_id id;
     rit_node *node;
+    size_t size = 0;
+    void *heap = device_heap(&size);
     int32_t error = RIT_OK;
 
+    if (heap != NULL && rit_heap_init(heap, size) != RIT_OK)
+        return NULL;
     memset(&io, 0, sizeof io);
     io.struct_size = (uint32_t)sizeof io;
-    io.now_us = board_now_us;
-    io.entropy = board_entropy;
-    io.send = board_send;
+    io.now_us = device_now_us;
+    io.entropy = device_entropy;
+    io.send = device_send;
     node = rit_node_new(device_limits(&config), &io, &error);
     if (node == NULL)
         return NULL;
@@ -42,10 +47,10 @@ static rit_node *start(void) {
     path.port = 7480;
     memset(&broker, 0, sizeof broker);
     broker.struct_size = (uint32_t)sizeof broker;
-    memcpy(broker.key, device_broker, sizeof broker.key);
+    device_peers(broker.key, owner);
     broker.paths = &path;
     broker.path_count = 1;
-    if (rit_peer_allow(node, device_owner) != RIT_OK ||
+    if (rit_peer_allow(node, owner) != RIT_OK ||
         rit_service_add(node, &service, &id) != RIT_OK ||
         rit_broker_connect(node, &broker) != RIT_OK) {
         rit_node_free(node);
@@ -117,7 +122,7 @@ int main(void) {
     if (node == NULL)
         return 1;
     for (;;) {
-        len = board_wait(&from, packet, sizeof packet, rit_node_deadline(node));
+        len = device_wait(&from, packet, sizeof packet, rit_node_deadline(node));
         if (len > 0)
             (void)rit_node_receive(node, &from, packet, len);
         else

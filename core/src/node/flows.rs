@@ -46,6 +46,9 @@ impl Node {
         service: &str,
         now: Time,
     ) -> Result<FlowHandle, NodeError> {
+        if !cfg!(feature = "udp") {
+            return Err(NodeError::State);
+        }
         if !is_service_name(service) {
             return Err(NodeError::Name);
         }
@@ -151,6 +154,9 @@ impl Node {
         now: Time,
         act: impl FnOnce(&mut Tunnel, StreamId) -> Result<T, NodeError>,
     ) -> Result<T, NodeError> {
+        if !cfg!(feature = "udp") {
+            return Err(NodeError::StaleHandle);
+        }
         let entry = self.flows.get(Handle(flow.0)).ok_or(NodeError::StaleHandle)?;
         let (owner, id) = (entry.session, entry.id);
         let session = self.live_session(owner)?;
@@ -191,7 +197,7 @@ impl Node {
     // ---- what the tunnel says
 
     pub(super) fn on_flow_incoming(&mut self, owner: Handle, id: StreamId, service: &str) {
-        let service = self.find_service(SERVICE_UDP, service);
+        let service = self.find_service(SERVICE_UDP, service).filter(|_| cfg!(feature = "udp"));
         let max_flows = self.max_flows;
         let Some(session) = self.sessions.get_mut(owner) else { return };
         let handles = session.flows.len();
@@ -210,6 +216,9 @@ impl Node {
     }
 
     pub(super) fn on_flow_accepted(&mut self, owner: Handle, id: StreamId) {
+        if !cfg!(feature = "udp") {
+            return;
+        }
         if let Some(handle) = self.find_flow(owner, id) {
             self.tell_of_flow(handle, OPENED);
             self.on_flow_changed(owner, id);
@@ -217,6 +226,9 @@ impl Node {
     }
 
     pub(super) fn on_flow_refused(&mut self, owner: Handle, id: StreamId, refusal: Refusal) {
+        if !cfg!(feature = "udp") {
+            return;
+        }
         let Some(handle) = self.find_flow(owner, id) else { return };
         if let Some(entry) = self.flows.get_mut(handle) {
             entry.refusal = Some(refusal);
@@ -225,6 +237,9 @@ impl Node {
     }
 
     pub(super) fn on_flow_changed(&mut self, owner: Handle, id: StreamId) {
+        if !cfg!(feature = "udp") {
+            return;
+        }
         let Some(handle) = self.find_flow(owner, id) else { return };
         let state = self.flow_state(handle);
         let Some(entry) = self.flows.get_mut(handle) else { return };
@@ -256,6 +271,9 @@ impl Node {
     // ---- events
 
     pub(super) fn poll_flow_event(&mut self) -> Option<Event> {
+        if !cfg!(feature = "udp") {
+            return None;
+        }
         while let Some((handle, bit)) = self.flow_news.next(&mut self.flows) {
             if let Some(event) = self.flow_event(handle, bit) {
                 return Some(event);

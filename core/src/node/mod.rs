@@ -56,7 +56,7 @@ use crate::transport::{self, Connection, Local, Transmit};
 use crate::traverse::TlsUse;
 use crate::trust::AllowList;
 use crate::tunnel::FLOW_IDLE_DEFAULT;
-use crate::wire::message::{SERVICES_MAX, ServiceInfo, is_service_name};
+use crate::wire::message::{SERVICE_UDP, SERVICES_MAX, ServiceInfo, is_service_name};
 use crate::wire::relay::is_relays;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -192,13 +192,17 @@ impl Node {
     /// A node that is not connected to anything. `seed` is its only source of randomness and must
     /// come from a true one; the same seed and inputs give the same bytes.
     pub fn new(
-        config: Config,
+        mut config: Config,
         provider: &'static dyn Provider,
         signer: Arc<dyn Signer>,
         seed: [u8; 32],
         _now: Time,
     ) -> Result<Node, ConfigError> {
         config.check()?;
+        if !cfg!(feature = "udp") {
+            // Nor does the peer hear that there could be any.
+            (config.transport.datagram_recv_buffer, config.transport.datagram_queue) = (0, 0);
+        }
         let local = Local { config: config.transport.clone(), provider, signer };
         let max_streams = usize::try_from(config.transport.max_streams).unwrap_or(usize::MAX);
         Ok(Node {
@@ -557,6 +561,9 @@ impl Node {
     pub fn service_add(&mut self, service: ServiceInfo, now: Time) -> Result<ServiceId, NodeError> {
         if !is_service_name(&service.name) {
             return Err(NodeError::Name);
+        }
+        if service.kind == SERVICE_UDP && !cfg!(feature = "udp") {
+            return Err(NodeError::Argument);
         }
         if self.find_service(service.kind, &service.name).is_some() {
             return Err(NodeError::Exists);

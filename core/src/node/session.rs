@@ -518,7 +518,7 @@ impl Node {
         self.plan_port_search(handle);
         let Some(session) = self.sessions.get_mut(handle) else { return };
         session.is_up = true;
-        session.lan = self.multicast.then(|| Lan::new(now));
+        session.lan = Lan::if_wanted(self.multicast, now);
         self.endpoint.await_no_probes(Owner::Session(handle));
         // All it knows is asked now: the peer is there to answer.
         session.search.restart(now);

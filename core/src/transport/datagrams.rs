@@ -95,6 +95,9 @@ impl Outbox {
 
     /// Whether one waits; drops those in front that it is too late for.
     pub(super) fn has_pending(&mut self, now: Time) -> bool {
+        if !cfg!(feature = "udp") {
+            return false;
+        }
         self.expire(now);
         !self.waiting.is_empty()
     }
@@ -114,6 +117,9 @@ impl Outbox {
 
     /// Writes as many as fit; those larger than `max` never will. Tells whether there was one.
     pub(super) fn write(&mut self, w: &mut Writer<'_>, max: usize, now: Time) -> bool {
+        if !cfg!(feature = "udp") {
+            return false;
+        }
         let before = w.len();
         while self.has_pending(now) {
             let Some(len) = self.waiting.front().map(|waiting| waiting.len) else { break };
@@ -367,7 +373,9 @@ impl Connection {
             let reason = "DATAGRAM larger than announced";
             return Err(Violation::new(TransportCode::PROTOCOL, reason));
         }
-        self.inbox.push(datagram.data);
+        if cfg!(feature = "udp") {
+            self.inbox.push(datagram.data);
+        }
         Ok(())
     }
 }

@@ -8,17 +8,9 @@
 //! Invariants: no more than [`ASKS`] questions to each group in [`REST`], however often the way to
 //! the peer changes; none once the path in use stays on the network.
 
+use super::lan_groups::LAN_GROUPS;
 use crate::base::{Path, Time};
 use core::time::Duration;
-
-/// Where all nodes that can listen do: 239.255.114.116, of the IPv4 local scope (RFC 2365 §6.1),
-/// and ff12::efff:7274, link-local and not assigned by IANA (RFC 4291 §2.7, RFC 3307 §4.3).
-pub const LAN_GROUPS: [Path; 2] = [
-    group([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xef, 0xff, 0x72, 0x74]),
-    group([0xff, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xef, 0xff, 0x72, 0x74]),
-];
-/// The UDP port there.
-pub const LAN_PORT: u16 = 7484;
 
 /// Questions to each group in a row: some are lost.
 const ASKS: u32 = 3;
@@ -28,10 +20,6 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const WAIT: Duration = Duration::from_secs(1);
 /// From the beginning of one row to that of the next.
 const REST: Duration = Duration::from_secs(10);
-
-const fn group(ip: [u8; 16]) -> Path {
-    Path { ip, port: LAN_PORT, via: 0, socket: 0, ifindex: 0 }
-}
 
 /// One session's questions to the network that this node is on.
 #[derive(Debug)]
@@ -61,6 +49,11 @@ impl Lan {
         };
         lan.begin(now);
         lan
+    }
+
+    /// The same, where it is wanted.
+    pub fn if_wanted(is_wanted: bool, now: Time) -> Option<Self> {
+        is_wanted.then(|| Lan::new(now))
     }
 
     /// The peer may be near now: our network changed, or the way to it was lost.

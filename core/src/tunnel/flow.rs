@@ -203,6 +203,9 @@ impl Tunnel {
 
     /// The flow is let go of: so is what came for it.
     pub(super) fn forget_flow(&mut self, id: StreamId) {
+        if !cfg!(feature = "udp") {
+            return;
+        }
         self.connection.datagram_forget(id.0);
         if self.flows.is_empty() {
             self.connection.datagram_shrink();
@@ -217,6 +220,9 @@ impl Tunnel {
 
     /// How many flows are not over, as far as what came says.
     pub fn live_flows(&mut self) -> usize {
+        if !cfg!(feature = "udp") {
+            return 0;
+        }
         let ids: Vec<StreamId> = self.flows.keys().copied().collect();
         for id in ids {
             if matches!(self.phases.get(&id), Some(Phase::Open)) {
@@ -233,6 +239,9 @@ impl Tunnel {
 
     /// What can be done with a flow now.
     pub fn flow_state(&self, id: StreamId) -> Option<FlowState> {
+        if !cfg!(feature = "udp") {
+            return None;
+        }
         let flow = self.flows.get(&id)?;
         let is_open = matches!(self.phases.get(&id)?, Phase::Open);
         let is_readable =
@@ -244,6 +253,9 @@ impl Tunnel {
 
     /// Gives each datagram to its flow; those of no flow are dropped.
     pub(super) fn sort_datagrams(&mut self) {
+        if !cfg!(feature = "udp") {
+            return;
+        }
         let (flows, changed) = (&mut self.flows, &mut self.changed_flows);
         let now = self.connection.now();
         self.connection.datagram_sort(|head| {
@@ -259,6 +271,9 @@ impl Tunnel {
     }
 
     pub(super) fn poll_changed_flow(&mut self) -> Option<TunnelEvent> {
+        if !cfg!(feature = "udp") {
+            return None;
+        }
         while let Some(id) = self.changed_flows.pop_front() {
             if let Some(flow) = self.flows.get_mut(&id) {
                 flow.is_changed = false;
@@ -270,6 +285,9 @@ impl Tunnel {
 
     /// Takes the next message off the flow's stream, or notes its end.
     pub(super) fn look_at_flow(&mut self, id: StreamId) {
+        if !cfg!(feature = "udp") {
+            return;
+        }
         let Some(flow) = self.flows.get_mut(&id) else { return };
         if flow.end.is_some() || flow.messages.is_whole() {
             return;

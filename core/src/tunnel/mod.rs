@@ -293,7 +293,7 @@ impl Tunnel {
                 let service = String::from(name);
                 let kind = header[0] - 1;
                 self.phases.insert(id, Phase::Asked);
-                if kind == SERVICE_UDP {
+                if kind == SERVICE_UDP && cfg!(feature = "udp") {
                     self.flows.insert(id, Flow::new(self.connection.now()));
                 }
                 Some(TunnelEvent::Incoming { id, kind, service })
