@@ -1791,7 +1791,12 @@ const char *rit_strerror(int32_t err);
  * processes, or with the option `malloc`, has C's heap and answers STATE.
  *
  * memory: size bytes, of any alignment, the library's for good. Nodes of all kinds share it, and
- * no pointer into it is handed out but rit_node.
+ * no pointer into it is handed out but rit_node. The least of use, for a device with one session
+ * and one stream at a time, windows and buffers of 2048 bytes and datagrams of 1280: 28 KiB on
+ * 32-bit targets, 36 KiB on 64-bit ones. Some of it is asked for and given back at once: whatever
+ * is kept leaves room for what goes on, and a connection is not begun that could not be finished.
+ * What there is no room for is answered by NOMEM, or taken for lost on the way where the network
+ * brings it; all else goes on, and works again once there is room.
  * Errors: NULL, ARG (too small for anything; more than UINT32_MAX), STATE (it has its memory, or
  * this build takes none). Callable in a callback, not in an ISR.
  */
@@ -1830,8 +1835,8 @@ void rit_config_init(struct rit_config *cfg);
  * and stores it; where rit_io.crypto holds the key, it does neither. Calls now_us, entropy, load,
  * store, log, and entries of rit_io.crypto.
  *
- * Errors: NULL, ARG, SIZE, VERSION, NOMEM, ENTROPY, STORAGE, IDENTITY, CRYPTO. Not in a callback of
- * a node being made (that would not end), not in an ISR.
+ * Errors: NULL, ARG, SIZE, VERSION, NOMEM, ENTROPY, STORAGE, IDENTITY, CRYPTO. Not in a callback
+ * of a node being made (that would not end), not in an ISR.
  */
 struct rit_node *rit_node_new(const struct rit_config *cfg, const struct rit_io *io, int32_t *err);
 
@@ -1865,7 +1870,8 @@ int32_t rit_node_last_error(const struct rit_node *node, char *out, size_t cap);
  * ones. Not needed to be reachable at the address that the broker sees.
  *
  * paths: count addresses with the UDP port the node receives at; copied. At most 8.
- * Errors: NULL, ARG (port 0), SIZE, LIMIT, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ * Errors: NULL, ARG (port 0), SIZE, LIMIT, NOMEM (the former ones stay), REENTRY, INTERNAL.
+ * Not in a callback, not in an ISR.
  */
 int32_t rit_node_set_local_paths(struct rit_node *node, const struct rit_path *paths, size_t count);
 
@@ -1892,8 +1898,9 @@ int32_t rit_node_stats(const struct rit_node *node, struct rit_stats *out);
  * without an answer, and RIT_OK: strangers are no error.
  *
  * from: the source. pkt: len bytes, not kept; an empty one, or one longer than max_datagram and
- * the 9 bytes of a relay, is dropped. Errors: NULL, ARG (from), SIZE, REENTRY, INTERNAL. Not in a
- * callback, not in an ISR: queue datagrams there and hand them in from the main loop.
+ * the 9 bytes of a relay, is dropped. Errors: NULL, ARG (from), SIZE, NOMEM (as if it had been
+ * lost on the way: it will come again), REENTRY, INTERNAL. Not in a callback, not in an ISR: queue
+ * datagrams there and hand them in from the main loop.
  */
 int32_t rit_node_receive(struct rit_node *node,
                          const struct rit_path *from,
@@ -1907,7 +1914,8 @@ int32_t rit_node_receive(struct rit_node *node,
  * from: the source; its ecn is that of all. pkts: datagrams of size bytes each, end to end, len
  * bytes in all; the last may be shorter. They are decrypted in place: what is in pkts afterwards
  * is of no use. Datagrams longer than max_datagram and the 9 bytes of a relay are dropped.
- * Errors: NULL, ARG (from; size 0), SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ * Errors: NULL, ARG (from; size 0), SIZE, NOMEM (for some of them, as in rit_node_receive),
+ * REENTRY, INTERNAL. Not in a callback, not in an ISR.
  */
 int32_t rit_node_receive_batch(struct rit_node *node,
                                const struct rit_path *from,
@@ -1937,7 +1945,9 @@ int32_t rit_node_transmit(struct rit_node *node,
  * Does what is due. Call it at or after the deadline; earlier is harmless: while there is a
  * deadline, rit_io.set_timer is told of it anew.
  *
- * Errors: NULL, REENTRY, INTERNAL. Not in a callback (not in set_timer either), not in an ISR.
+ * Errors: NULL, NOMEM (something was put off, such as to call the broker again), REENTRY,
+ * INTERNAL.
+ * Not in a callback (not in set_timer either), not in an ISR.
  */
 int32_t rit_node_timeout(struct rit_node *node);
 
@@ -1946,7 +1956,7 @@ int32_t rit_node_timeout(struct rit_node *node);
  * are none, at most 64, then does what is due.
  *
  * Errors: NULL, STATE (there is no rit_io.recv), ARG (recv returned more than cap, or no valid
- * path), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ * path), NOMEM (as in rit_node_receive), REENTRY, INTERNAL. Not in a callback, not in an ISR.
  */
 int32_t rit_node_poll(struct rit_node *node);
 
@@ -2104,7 +2114,7 @@ int32_t rit_session_path(struct rit_node *node,
  * The words may change with each version.
  *
  * out: gets the text, cut to cap - 1 bytes, and a NUL. A kilobyte holds most of them.
- * Errors: NULL, ARG (cap 0), HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ * Errors: NULL, ARG (cap 0), HANDLE, NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
  */
 int32_t rit_node_explain(struct rit_node *node, rit_session session, char *out, size_t cap);
 

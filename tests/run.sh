@@ -169,6 +169,8 @@ abi() {
     set_up need_libclang || return
     set_up need_packages libmbedtls-dev || return
     step "C interface" cargo_tests abi
+    step "running out of memory" env CARGO_TARGET_DIR="$TARGET/memory" cargo test --locked \
+        --manifest-path tests/memory/Cargo.toml --no-fail-fast
 }
 
 fuzz_seeds() {

@@ -3,6 +3,7 @@
 use crate::RIT_ABI_VERSION;
 use crate::args::{self, Versioned};
 use crate::error::Error;
+use crate::memory;
 use core::time::Duration;
 use rit_core::node::Config;
 use rit_core::transport;
@@ -85,6 +86,7 @@ impl rit_config {
 
     fn to_core(self) -> Config {
         let mut config = Config::default();
+        memory::keep(&mut config.transport);
         let t = &mut config.transport;
         or_default(&mut t.max_datagram, self.max_datagram as usize);
         or_default(&mut t.stream_window, self.stream_window.into());

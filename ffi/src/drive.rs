@@ -3,17 +3,25 @@
 use crate::args::{self, Answer};
 use crate::error::Error;
 use crate::io::rit_path;
-use crate::node::{NEVER, command, query, rit_node};
+use crate::node::{Inner, NEVER, command, query, rit_node};
 
 /// Datagrams one `rit_node_poll` takes, so that a flood leaves the main loop its turn.
 const POLL_DATAGRAMS_MAX: usize = 64;
+
+impl Inner {
+    /// What was not taken for lack of memory is as good as lost, and will come again.
+    pub(crate) fn check_shortage(&mut self) -> Result<(), Error> {
+        if self.node.take_shortage() { Err(Error::Memory) } else { Ok(()) }
+    }
+}
 
 /// Hands in one UDP datagram as it came from the network. What belongs to nothing known is dropped
 /// without an answer, and RIT_OK: strangers are no error.
 ///
 /// from: the source. pkt: len bytes, not kept; an empty one, or one longer than max_datagram and
-/// the 9 bytes of a relay, is dropped. Errors: NULL, ARG (from), SIZE, REENTRY, INTERNAL. Not in a
-/// callback, not in an ISR: queue datagrams there and hand them in from the main loop.
+/// the 9 bytes of a relay, is dropped. Errors: NULL, ARG (from), SIZE, NOMEM (as if it had been
+/// lost on the way: it will come again), REENTRY, INTERNAL. Not in a callback, not in an ISR: queue
+/// datagrams there and hand them in from the main loop.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_node_receive(
     node: *mut rit_node,
@@ -35,7 +43,7 @@ pub unsafe extern "C" fn rit_node_receive(
                 }
                 _ => inner.oversized += 1,
             }
-            Ok(())
+            inner.check_shortage()
         })
     }
 }
@@ -46,7 +54,8 @@ pub unsafe extern "C" fn rit_node_receive(
 /// from: the source; its ecn is that of all. pkts: datagrams of size bytes each, end to end, len
 /// bytes in all; the last may be shorter. They are decrypted in place: what is in pkts afterwards
 /// is of no use. Datagrams longer than max_datagram and the 9 bytes of a relay are dropped.
-/// Errors: NULL, ARG (from; size 0), SIZE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+/// Errors: NULL, ARG (from; size 0), SIZE, NOMEM (for some of them, as in rit_node_receive),
+/// REENTRY, INTERNAL. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_node_receive_batch(
     node: *mut rit_node,
@@ -69,7 +78,7 @@ pub unsafe extern "C" fn rit_node_receive_batch(
                 return Ok(());
             }
             inner.node.handle_datagrams(path, ecn, datagrams, size, now);
-            Ok(())
+            inner.check_shortage()
         })
     }
 }
@@ -116,7 +125,9 @@ pub unsafe extern "C" fn rit_node_transmit(
 /// Does what is due. Call it at or after the deadline; earlier is harmless: while there is a
 /// deadline, rit_io.set_timer is told of it anew.
 ///
-/// Errors: NULL, REENTRY, INTERNAL. Not in a callback (not in set_timer either), not in an ISR.
+/// Errors: NULL, NOMEM (something was put off, such as to call the broker again), REENTRY,
+/// INTERNAL.
+/// Not in a callback (not in set_timer either), not in an ISR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_node_timeout(node: *mut rit_node) -> i32 {
     // SAFETY: as the header asks of the caller.
@@ -125,7 +136,7 @@ pub unsafe extern "C" fn rit_node_timeout(node: *mut rit_node) -> i32 {
             // The timer went off, perhaps a little early: it is not set any more.
             inner.timer_us = NEVER;
             inner.node.handle_timeout(now);
-            Ok(())
+            inner.check_shortage()
         })
     }
 }
@@ -134,7 +145,7 @@ pub unsafe extern "C" fn rit_node_timeout(node: *mut rit_node) -> i32 {
 /// are none, at most 64, then does what is due.
 ///
 /// Errors: NULL, STATE (there is no rit_io.recv), ARG (recv returned more than cap, or no valid
-/// path), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+/// path), NOMEM (as in rit_node_receive), REENTRY, INTERNAL. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_node_poll(node: *mut rit_node) -> i32 {
     // SAFETY: as the header asks of the caller.
@@ -148,7 +159,7 @@ pub unsafe extern "C" fn rit_node_poll(node: *mut rit_node) -> i32 {
                 }
             }
             inner.node.handle_timeout(now);
-            Ok(())
+            inner.check_shortage()
         })
     }
 }

@@ -180,6 +180,7 @@ fn node_code(error: NodeError) -> i32 {
         NodeError::Stopped(_) => RIT_ERR_CLOSED,
         NodeError::Expired => RIT_ERR_TIMEOUT,
         NodeError::Crypto => RIT_ERR_CRYPTO,
+        NodeError::Memory => RIT_ERR_NOMEM,
         NodeError::Internal => RIT_ERR_INTERNAL,
     }
 }
@@ -209,6 +210,7 @@ pub(crate) fn reason_code(reason: Reason) -> (i32, u64) {
         Reason::Forgotten => RIT_ERR_FORGOTTEN,
         Reason::Protocol => RIT_ERR_PEER,
         Reason::Crypto => RIT_ERR_CRYPTO,
+        Reason::Memory => RIT_ERR_NOMEM,
         Reason::Internal => RIT_ERR_INTERNAL,
     };
     (error, 0)

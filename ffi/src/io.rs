@@ -6,6 +6,7 @@
 use crate::args::{self, Versioned};
 use crate::crypto::{self, rit_crypto};
 use crate::error::Error;
+use crate::memory;
 use alloc::string::String;
 use core::ffi::{c_char, c_void};
 use rit_core::base::{Ecn, Path};
@@ -245,6 +246,9 @@ impl rit_path {
     }
 }
 
+/// Memory for one line, while it is made.
+const LOG_ROOM: usize = 512;
+
 /// The integrator's table, checked.
 pub(crate) struct Io {
     raw: rit_io,
@@ -424,6 +428,9 @@ impl Io {
     /// Tells people; does no work where nobody listens.
     pub(crate) fn log(&self, level: i32, text: impl FnOnce() -> String) {
         let Some(log) = self.raw.log.filter(|_| cfg!(feature = "log")) else { return };
+        if memory::check(LOG_ROOM).is_err() {
+            return; // nor is there for words
+        }
         let mut text = text();
         text.retain(|c| c != '\0');
         text.push('\0');

@@ -32,6 +32,7 @@ mod args;
 #[cfg(all(not(feature = "std"), target_os = "none"))]
 mod firmware;
 mod guard;
+mod memory;
 
 pub use broker::{rit_broker, rit_broker_connect};
 pub use config::{rit_config, rit_config_init};

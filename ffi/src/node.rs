@@ -13,6 +13,7 @@ use crate::io::{
     Io, RIT_BATCH_LEN_MAX, RIT_LOG_DEBUG, RIT_LOG_ERROR, RIT_SLOT_IDENTITY, RIT_SLOT_MAX, rit_io,
     rit_path,
 };
+use crate::memory;
 use crate::text;
 use alloc::boxed::Box;
 use alloc::format;
@@ -37,6 +38,10 @@ const LOCAL_PATHS_MAX: usize = 8;
 const ENTROPY_BLOCKS: usize = 4;
 /// Unit in which the drawn bytes are compared.
 const ENTROPY_PIECE: usize = 16;
+/// Memory for an error as text.
+const LINE_ROOM: usize = 512;
+/// Memory for the parts of a node, beside itself and its buffer.
+const PARTS_ROOM: usize = 256 * size_of::<usize>();
 /// No deadline.
 pub(crate) const NEVER: u64 = u64::MAX;
 
@@ -304,6 +309,11 @@ unsafe fn find_signer(
 /// # Safety
 /// What the table of `io` points to is readable.
 unsafe fn create(mut config: Config, io: Io) -> Result<Box<rit_node>, Error> {
+    let max_datagram = config.transport.max_datagram.min(MAX_DATAGRAM);
+    let max_send = max_datagram + RELAY_OVERHEAD;
+    let buf_len = (max_send * io.batch_max()).min(RIT_BATCH_LEN_MAX.max(max_send));
+    // All at once: no half of a node is made.
+    memory::check(size_of::<rit_node>() + buf_len + PARTS_ROOM + config.transport.reserve.spare)?;
     config.sockets = io.sockets();
     config.multicast = io.has_multicast();
     // SAFETY: the caller's promise.
@@ -312,9 +322,6 @@ unsafe fn create(mut config: Config, io: Io) -> Result<Box<rit_node>, Error> {
     let provider = unsafe { used.provider() };
     let mut rng = Rng::from_seed(*draw_seed(&io, provider)?);
     let mut buf = Vec::new();
-    let max_datagram = config.transport.max_datagram.min(MAX_DATAGRAM);
-    let max_send = max_datagram + RELAY_OVERHEAD;
-    let buf_len = (max_send * io.batch_max()).min(RIT_BATCH_LEN_MAX.max(max_send));
     buf.try_reserve_exact(buf_len).map_err(|_| Error::Memory)?;
     buf.resize(buf_len, 0);
     // SAFETY: as above.
@@ -357,8 +364,8 @@ unsafe fn create(mut config: Config, io: Io) -> Result<Box<rit_node>, Error> {
 /// and stores it; where rit_io.crypto holds the key, it does neither. Calls now_us, entropy, load,
 /// store, log, and entries of rit_io.crypto.
 ///
-/// Errors: NULL, ARG, SIZE, VERSION, NOMEM, ENTROPY, STORAGE, IDENTITY, CRYPTO. Not in a callback of
-/// a node being made (that would not end), not in an ISR.
+/// Errors: NULL, ARG, SIZE, VERSION, NOMEM, ENTROPY, STORAGE, IDENTITY, CRYPTO. Not in a callback
+/// of a node being made (that would not end), not in an ISR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_node_new(
     cfg: *const rit_config,
@@ -438,6 +445,7 @@ pub unsafe extern "C" fn rit_node_last_error(
     let tell = |inner: &mut Inner| {
         // SAFETY: as the header asks of the caller.
         let out = unsafe { args::bytes_mut(out.cast(), cap, "out")? };
+        memory::check(LINE_ROOM)?;
         let text = match inner.last_error {
             Some(error) if cfg!(feature = "log") => error.to_string(),
             _ => Default::default(),
@@ -455,7 +463,8 @@ pub unsafe extern "C" fn rit_node_last_error(
 /// ones. Not needed to be reachable at the address that the broker sees.
 ///
 /// paths: count addresses with the UDP port the node receives at; copied. At most 8.
-/// Errors: NULL, ARG (port 0), SIZE, LIMIT, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+/// Errors: NULL, ARG (port 0), SIZE, LIMIT, NOMEM (the former ones stay), REENTRY, INTERNAL.
+/// Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_node_set_local_paths(
     node: *mut rit_node,
@@ -466,8 +475,7 @@ pub unsafe extern "C" fn rit_node_set_local_paths(
     unsafe {
         command(node, |inner, now| {
             let paths = read_paths(paths, count, LOCAL_PATHS_MAX, "local paths")?;
-            inner.node.set_local_paths(&paths, now);
-            Ok(())
+            Ok(inner.node.set_local_paths(&paths, now)?)
         })
     }
 }

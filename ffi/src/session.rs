@@ -5,6 +5,7 @@ use crate::args::{self, Answer, Versioned};
 use crate::error::Error;
 use crate::event::{RIT_PATH_DIRECT, path_kind};
 use crate::io::rit_path;
+use crate::memory;
 use crate::node::{command, query, rit_node};
 use crate::service::rit_service_info;
 use crate::text::copy_cut;
@@ -18,6 +19,9 @@ pub type rit_session = u64;
 
 /// Largest code that fits the wire's variable-length numbers.
 const CODE_MAX: u64 = (1 << 62) - 1;
+
+/// Memory for the words of [`rit_node_explain`], which grow as they are put together.
+const EXPLAIN_ROOM: usize = 4096;
 
 /// Whom to reach.
 #[repr(C)]
@@ -273,7 +277,7 @@ pub unsafe extern "C" fn rit_session_path(
 /// The words may change with each version.
 ///
 /// out: gets the text, cut to cap - 1 bytes, and a NUL. A kilobyte holds most of them.
-/// Errors: NULL, ARG (cap 0), HANDLE, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+/// Errors: NULL, ARG (cap 0), HANDLE, NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_node_explain(
     node: *mut rit_node,
@@ -288,6 +292,7 @@ pub unsafe extern "C" fn rit_node_explain(
             if out.is_empty() {
                 return Err(Error::Argument("cap"));
             }
+            memory::check(EXPLAIN_ROOM)?;
             copy_cut(&inner.node.explain(SessionId(session), now)?, out);
             Ok(())
         })

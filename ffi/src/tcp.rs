@@ -42,7 +42,7 @@ pub unsafe extern "C" fn rit_node_tcp_receive(
             let path = connection(inner, path)?;
             let bytes = args::bytes(bytes, len, "bytes")?;
             receive(inner, path, bytes, now);
-            Ok(())
+            inner.check_shortage()
         })
     }
 }
@@ -87,7 +87,7 @@ pub unsafe extern "C" fn rit_node_tcp_closed(node: *mut rit_node, path: *const r
 
 /// Bytes taken in at once.
 #[cfg(feature = "tcp")]
-const PIECE_LEN: usize = 16 * 1024;
+const PIECE_LEN: usize = if cfg!(feature = "std") { 16 * 1024 } else { 1024 };
 
 #[cfg(feature = "tcp")]
 fn receive(inner: &mut Inner, path: Path, bytes: &[u8], now: Time) {

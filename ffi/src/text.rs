@@ -3,6 +3,7 @@
 use crate::args;
 use crate::error::{Error, RIT_OK};
 use crate::guard;
+use crate::memory;
 use crate::service::service_name;
 use crate::{RIT_KEY_LEN, RIT_KEY_TEXT_LEN};
 use core::ffi::c_char;
@@ -13,6 +14,8 @@ use rit_core::tunnel::loopback_address;
 use rit_core::wire::message::is_service_name;
 use rit_core::wire::text::{self, HOST_LEN_MAX, KEY_TEXT_LEN, TextError, Uri};
 
+/// Memory for the longest text that these functions make on the way.
+const TEXT_ROOM: usize = 1024;
 /// Longest text that can be a `rit://` address.
 const URI_LEN_MAX: usize = "rit://@[]:65535".len() + KEY_TEXT_LEN + HOST_LEN_MAX;
 
@@ -44,6 +47,7 @@ unsafe fn write(text: &str, out: *mut c_char, cap: usize, name: &'static str) ->
 }
 
 fn run(act: impl FnOnce() -> Result<(), Error>) -> i32 {
+    let act = || memory::check(TEXT_ROOM).and_then(|()| act());
     guard::run(act).unwrap_or(Err(Error::Internal)).map_or_else(Error::code, |()| RIT_OK)
 }
 

@@ -34,7 +34,7 @@ fn stage(seed: u64, boxes: &[NatConfig], is_together: bool, loss: u32, can: [boo
         trio.world.place(host, site);
         let wrong = |own: &Path| Path { port: own.port + 1, ..*own };
         let told: Vec<Path> = trio.world.host(host).addresses.iter().map(wrong).collect();
-        trio.world.with(host, |node, _, now| node.set_local_paths(&told, now));
+        trio.world.with(host, |node, _, now| node.set_local_paths(&told, now)).unwrap();
     }
     trio.world.capture = Some(Vec::new());
     trio.online();
@@ -221,7 +221,7 @@ fn a_stranger_gets_no_answer_to_what_it_overhears() {
 fn a_group_told_as_an_address_is_not_called() {
     let mut trio = stage(7, &[plain()], false, 0, [false; 2]);
     for host in [trio.device, trio.user] {
-        trio.world.with(host, |node, _, now| node.set_local_paths(&LAN_GROUPS, now));
+        trio.world.with(host, |node, _, now| node.set_local_paths(&LAN_GROUPS, now)).unwrap();
     }
     trio.world.run_for(Duration::from_secs(1));
     meet(&mut trio, Duration::from_secs(20));

@@ -4,6 +4,7 @@
 
 mod id;
 mod map;
+mod memory;
 mod range_set;
 mod ring;
 mod rng;
@@ -12,6 +13,7 @@ mod time;
 
 pub use id::{ContactId, Ecn, Path, PublicKey, Side};
 pub use map::{Map, Set};
+pub use memory::{Reserve, growth, has_room};
 pub use range_set::RangeSet;
 pub use ring::ByteRing;
 pub use rng::Rng;

@@ -3,6 +3,7 @@
 //! Used for packet numbers received, stream bytes acknowledged, lost or arrived. A `Vec` because
 //! these sets are short: a few holes at most on a working path.
 
+use super::growth;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -19,6 +20,11 @@ impl RangeSet {
     /// How many ranges, not numbers.
     pub fn range_count(&self) -> usize {
         self.0.len()
+    }
+
+    /// The memory that one more range needs.
+    pub fn growth(&self) -> usize {
+        growth::<Range<u64>>(self.0.len(), self.0.capacity())
     }
 
     /// Whether nothing is in it.

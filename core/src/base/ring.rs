@@ -32,6 +32,13 @@ impl ByteRing {
         self.storage.len()
     }
 
+    /// The memory that bytes up to `end` need beyond what there is; while they are copied the old
+    /// is still there.
+    pub fn growth(&self, end: u64) -> usize {
+        let needed = usize::try_from(end.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        if needed <= self.storage.len() { 0 } else { capacity_for(needed) }
+    }
+
     /// Writes `data` at an absolute offset, growing as needed. What lies below `base` is skipped.
     /// The caller checked its window: `offset + data.len() - base` is the memory this may take.
     /// `live` is the end of what must survive a growth.
@@ -97,10 +104,8 @@ impl ByteRing {
     }
 
     fn grow(&mut self, needed: usize, live: u64) {
-        let mut next = ByteRing {
-            storage: vec![0; needed.next_power_of_two().max(MIN_CAPACITY)].into_boxed_slice(),
-            base: self.base,
-        };
+        let mut next =
+            ByteRing { storage: vec![0; capacity_for(needed)].into_boxed_slice(), base: self.base };
         let live = (live.saturating_sub(self.base) as usize).min(self.storage.len());
         if live > 0 {
             let at = self.index(self.base);
@@ -110,6 +115,11 @@ impl ByteRing {
         }
         self.replace(core::mem::take(&mut next.storage));
     }
+}
+
+/// A power of two, so that no division is needed.
+fn capacity_for(needed: usize) -> usize {
+    needed.checked_next_power_of_two().unwrap_or(usize::MAX).max(MIN_CAPACITY)
 }
 
 impl Drop for ByteRing {

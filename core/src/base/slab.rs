@@ -1,5 +1,6 @@
 //! Slots with generations, so that a handle used after its thing is gone is told apart.
 
+use super::growth;
 use alloc::vec::Vec;
 
 /// Slot and generation in one number; never 0.
@@ -32,6 +33,11 @@ impl<T> Slab<T> {
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
+                if cfg!(not(feature = "std")) {
+                    self.slots.reserve_exact(1);
+                }
+                // Removing never needs memory.
+                self.free.reserve(self.slots.len() + 1);
                 self.slots.push(Slot { generation: 1, value: None });
                 (self.slots.len() - 1) as u32
             }
@@ -39,6 +45,15 @@ impl<T> Slab<T> {
         let slot = &mut self.slots[index as usize];
         slot.value = Some(value);
         Ok(Handle((u64::from(slot.generation) << 32) | u64::from(index)))
+    }
+
+    /// The memory that another value needs.
+    pub fn growth(&self) -> usize {
+        if self.free.is_empty() {
+            growth::<Slot<T>>(self.slots.len(), self.slots.capacity())
+        } else {
+            0
+        }
     }
 
     /// The value, unless it was removed.

@@ -44,6 +44,8 @@ pub const IDLE_SERVER: Duration = Duration::from_secs(180);
 pub const UNANSWERED_TIME: Duration = Duration::from_secs(30);
 
 const HEAD_LEN: usize = 2;
+/// What a record takes beside its content, or more.
+const RECORD_OVERHEAD: usize = 64;
 /// Frames sealed in one go: a record (RFC 8446 §5.1).
 const RECORD_LEN: usize = 16 * 1024;
 /// Decrypted bytes that nobody takes.
@@ -153,6 +155,18 @@ impl Carrier {
                 return Some(len);
             }
         }
+    }
+
+    /// Memory that it may take to send one of `len` bytes: it waits, and is sealed behind what
+    /// waits.
+    pub fn memory_to_send(&self, len: usize) -> usize {
+        4 * (self.frames.len() + self.output.len() + RECORD_OVERHEAD + len)
+    }
+
+    /// Memory that `len` bytes that came may take: they are put to those of the same record, and
+    /// opened.
+    pub fn memory_to_take(&self, len: usize) -> usize {
+        4 * (self.tls.waiting() + self.input.len() + len)
     }
 
     /// Sends a datagram of 1 to [`DATAGRAM_MAX`] bytes; false: it is lost, as a datagram may be.

@@ -68,6 +68,11 @@ impl TlsChannel {
         }
     }
 
+    /// Bytes that came of a record that is not whole.
+    pub fn waiting(&self) -> usize {
+        self.incoming.len()
+    }
+
     /// Takes bytes of the stream: appends what they say to `plaintext`, and what TLS itself has to
     /// say to `output`. After an error, and when the peer says that it is done, which is one too,
     /// nothing more can come of this.

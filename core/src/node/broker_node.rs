@@ -162,7 +162,7 @@ impl BrokerNode {
                 }
             }
             Route::First(first) => self.accept(first, path, datagram, now),
-            Route::Probe(_) | Route::Nowhere => {}
+            Route::Probe(_) | Route::Nowhere | Route::NoMemory => {}
         }
     }
 

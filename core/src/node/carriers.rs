@@ -7,8 +7,7 @@
 use super::Node;
 use crate::base::{Ecn, Path, Rng, Time};
 use crate::carrier::{Carrier, DATAGRAM_MAX};
-use crate::crypto::Provider;
-use crate::transport::Transmit;
+use crate::transport::{Local, Transmit};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -57,7 +56,7 @@ impl Carriers {
         &mut self,
         path: Path,
         datagram: &[u8],
-        provider: &'static dyn Provider,
+        local: &Local,
         rng: &mut Rng,
         now: Time,
     ) {
@@ -66,14 +65,21 @@ impl Carriers {
         }
         let path = key(path);
         if self.find(path).is_none() {
-            let Some(carrier) = Carrier::client(provider, rng.fork(), now) else { return };
+            if !local.config.reserve.allows_connection() {
+                return;
+            }
+            let made = Carrier::client(local.provider, rng.fork(), now);
+            let Some(carrier) = made else { return };
             if self.entries.len() >= MAX_CARRIERS {
                 self.close(0);
             }
             self.entries.push(Entry { path, carrier, is_blocked: false });
         }
         if let Some(entry) = self.find(path) {
-            entry.carrier.send_datagram(datagram, now);
+            let needed = entry.carrier.memory_to_send(datagram.len());
+            if local.config.reserve.allows(needed) {
+                entry.carrier.send_datagram(datagram, now);
+            }
         }
     }
 
@@ -140,9 +146,9 @@ impl Carriers {
 impl Node {
     /// Takes a datagram into the connection that it goes by.
     pub(super) fn send_by_tcp(&mut self, transmit: Transmit, buf: &[u8], now: Time) {
-        let (provider, rng) = (self.endpoint.provider(), &mut self.endpoint.rng);
         let datagram = buf.get(..transmit.len).unwrap_or_default();
-        self.carriers.send(transmit.path, datagram, provider, rng, now);
+        let (local, rng) = (&self.endpoint.local, &mut self.endpoint.rng);
+        self.carriers.send(transmit.path, datagram, local, rng, now);
     }
 
     /// Whether the port can do TCP; without, which is how a node begins, paths of [`Path::TLS`] are
@@ -183,7 +189,15 @@ impl Node {
 
     /// Takes bytes that came by the connection, 64 KiB at most.
     pub fn handle_tcp(&mut self, path: Path, bytes: &[u8], now: Time) {
+        let reserve = self.reserve();
         if let Some(entry) = self.carriers.find(path) {
+            // A stream with a hole in it is of no use.
+            let needed = entry.carrier.memory_to_take(bytes.len());
+            if !reserve.allows(needed + reserve.step) {
+                self.is_short_of_memory = true;
+                let at = self.carriers.entries.iter().position(|entry| entry.path == key(path));
+                return self.carriers.close(at.unwrap_or(usize::MAX));
+            }
             entry.carrier.handle_bytes(bytes, now);
         }
         let mut datagram = [0; DATAGRAM_MAX];
@@ -202,10 +216,17 @@ impl Node {
 #[cfg(all(test, feature = "ring"))]
 mod tests {
     use super::*;
-    use crate::crypto::default_provider;
+    use crate::crypto::{Ed25519Signer, default_provider};
+    use crate::transport::Config;
+    use alloc::sync::Arc;
 
     fn path(n: u16) -> Path {
         Path { socket: Path::TLS, ..Path::v4([10, 0, 0, 1], n) }
+    }
+
+    fn local() -> Local {
+        let signer = Arc::new(Ed25519Signer::from_seed(&[1; 32]));
+        Local { config: Config::default(), provider: default_provider(), signer }
     }
 
     fn carriers() -> (Carriers, Rng) {
@@ -217,7 +238,7 @@ mod tests {
         let (mut carriers, mut rng) = carriers();
         let mut buf = [0; 2000];
         let send = |carriers: &mut Carriers, n, rng: &mut Rng| {
-            carriers.send(path(n), &[1], default_provider(), rng, Time::ZERO);
+            carriers.send(path(n), &[1], &local(), rng, Time::ZERO);
         };
         (0..MAX_CARRIERS as u16).for_each(|n| send(&mut carriers, n, &mut rng));
         send(&mut carriers, 0, &mut rng);
@@ -241,7 +262,7 @@ mod tests {
     fn without_tcp_nothing_is_opened() {
         let (mut carriers, mut rng) = carriers();
         carriers.is_enabled = false;
-        carriers.send(path(1), &[1], default_provider(), &mut rng, Time::ZERO);
+        carriers.send(path(1), &[1], &local(), &mut rng, Time::ZERO);
         assert!(carriers.entries.is_empty() && carriers.poll(&mut [0; 2000]).is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! The control stream of a node's connection to its broker: stream 0, framed messages both ways.
 
+use crate::base::Reserve;
 use crate::transport::{Connection, StreamError, StreamId};
 use crate::wire::message::{self, MESSAGE_LEN_MAX, Message, MessageError};
 use alloc::collections::VecDeque;
@@ -17,6 +18,8 @@ const FRAME_LEN_MAX: usize = 2 + MESSAGE_LEN_MAX;
 const CHUNK_LEN: usize = 1024;
 /// One message, not quite whole, and what may come behind it.
 const INBOX_CAPACITY: usize = FRAME_LEN_MAX + CHUNK_LEN;
+/// Memory of a message for each byte of it, at most: paths in growing vectors.
+const DECODED_RATIO: usize = 4;
 /// Application close code: the control stream broke.
 pub(super) const CODE_CONTROL: u64 = 3;
 
@@ -29,6 +32,9 @@ pub(super) enum ControlError {
     Ended,
     #[error("the peer reads too slowly")]
     Overflow,
+    /// Nothing was queued, and nothing is broken.
+    #[error("out of memory")]
+    Memory,
 }
 
 impl From<MessageError> for ControlError {
@@ -43,6 +49,8 @@ pub(super) struct Control {
     inbox: Vec<u8>,
     outbox: Vec<u8>,
     is_open: bool,
+    /// For memory to take what came.
+    is_waiting: bool,
 }
 
 impl Control {
@@ -57,14 +65,29 @@ impl Control {
         connection: &mut Connection,
         message: &Message,
     ) -> Result<(), ControlError> {
+        let memory = connection.reserve();
+        // Written into a buffer, which may grow, then copied behind what waits, which may move.
+        if !memory.allows(self.outbox.len() + 4 * message.len_at_most()) {
+            return Err(ControlError::Memory);
+        }
         let capacity = (self.outbox.len() + FRAME_LEN_MAX).next_power_of_two();
-        reserve(&mut self.outbox, capacity);
+        if memory.spare == 0 {
+            reserve(&mut self.outbox, capacity);
+        } else {
+            let capacity = self.outbox.len() + 2 + message.len_at_most();
+            reserve(&mut self.outbox, capacity);
+        }
         message.encode(&mut self.outbox)?;
         if self.outbox.len() > MAX_OUTBOX {
             return Err(ControlError::Overflow);
         }
         self.flush(connection);
         Ok(())
+    }
+
+    /// Whether [`Self::receive`] left something for lack of memory, and is to be called again.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.is_waiting
     }
 
     /// Writes what the stream takes now.
@@ -90,12 +113,21 @@ impl Control {
         out: &mut VecDeque<Message>,
     ) -> Result<(), ControlError> {
         let mut chunk = [0; CHUNK_LEN];
+        let memory = connection.reserve();
+        self.is_waiting = false;
         loop {
+            // What there is no room for waits in the stream.
+            let needed = self.inbox.len() + CHUNK_LEN;
+            if memory.spare > 0 && !(memory.allows(needed) && self.take_messages(out, memory)?) {
+                self.is_waiting = true;
+                break;
+            }
             match connection.stream_read(CONTROL_STREAM, &mut chunk) {
                 Ok(len) if len > 0 => {
-                    reserve(&mut self.inbox, INBOX_CAPACITY);
+                    let capacity = if memory.spare == 0 { INBOX_CAPACITY } else { needed };
+                    reserve(&mut self.inbox, capacity);
                     self.inbox.extend_from_slice(&chunk[..len]);
-                    self.take_messages(out)?;
+                    self.take_messages(out, memory)?;
                 }
                 Err(StreamError::Blocked) => break,
                 Ok(_) | Err(_) => return Err(ControlError::Ended),
@@ -105,12 +137,20 @@ impl Control {
         Ok(())
     }
 
-    fn take_messages(&mut self, out: &mut VecDeque<Message>) -> Result<(), ControlError> {
+    /// False: there is no memory for the next.
+    fn take_messages(
+        &mut self,
+        out: &mut VecDeque<Message>,
+        memory: Reserve,
+    ) -> Result<bool, ControlError> {
         while let Some((body, taken)) = message::split(&self.inbox)? {
+            if !memory.allows(body.len() * DECODED_RATIO) {
+                return Ok(false);
+            }
             out.extend(Message::decode(body)?);
             forget(&mut self.inbox, taken);
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -54,6 +54,8 @@ pub(super) enum Route<O> {
     /// The end we look for shows where it is.
     Probe(O),
     Nowhere,
+    /// It cannot be told for lack of memory.
+    NoMemory,
 }
 
 pub(super) struct Endpoint<O> {
@@ -157,6 +159,10 @@ impl<O: Copy + Ord> Endpoint<O> {
         }
         if header.dcid.len() != FIRST_DCID_LEN {
             return self.nowhere();
+        }
+        // The keys of a contact are made for the one packet.
+        if !self.local.config.reserve.allows_step() {
+            return Route::NoMemory;
         }
         if let Some(first) = self.open_first(header, datagram) {
             return Route::First(first);

@@ -51,6 +51,9 @@ pub enum NodeError {
     /// The integrator's crypto failed.
     #[error("the integrator's crypto failed")]
     Crypto,
+    /// There is no memory for it; nothing changed.
+    #[error("out of memory")]
+    Memory,
     /// A broken promise of this library or its crypto provider.
     #[error("internal error")]
     Internal,
@@ -74,6 +77,7 @@ impl From<StreamError> for NodeError {
             StreamError::Reset(code) => NodeError::Reset(code),
             StreamError::Stopped(code) => NodeError::Stopped(code),
             StreamError::Expired => NodeError::Expired,
+            StreamError::Memory => NodeError::Memory,
             StreamError::Finished | StreamError::NotConnected => NodeError::State,
         }
     }
@@ -84,6 +88,7 @@ impl From<DatagramError> for NodeError {
         match error {
             DatagramError::TooLarge => NodeError::TooLarge,
             DatagramError::Full => NodeError::Limit,
+            DatagramError::Memory => NodeError::Memory,
             DatagramError::Buffer(len) => NodeError::Buffer(len),
             DatagramError::NotConnected => NodeError::State,
         }
@@ -146,6 +151,9 @@ pub enum Reason {
     /// The broker's storage failed.
     #[error("the broker is unavailable")]
     Unavailable,
+    /// There is no memory for it here.
+    #[error("out of memory")]
+    Memory,
     /// One end broke the protocol.
     #[error("protocol violation")]
     Protocol,

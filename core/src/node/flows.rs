@@ -54,6 +54,7 @@ impl Node {
         }
         let owner = Handle(session.0);
         let max_flows = self.max_flows;
+        self.check_memory(self.flows.growth())?;
         let session = self.live_session(owner)?;
         let handles = session.flows.len();
         let tunnel = session.tunnel().ok_or(NodeError::State)?;
@@ -199,12 +200,14 @@ impl Node {
     pub(super) fn on_flow_incoming(&mut self, owner: Handle, id: StreamId, service: &str) {
         let service = self.find_service(SERVICE_UDP, service).filter(|_| cfg!(feature = "udp"));
         let max_flows = self.max_flows;
+        let has_memory = self.check_memory(self.flows.growth()).is_ok();
+        self.is_short_of_memory |= !has_memory;
         let Some(session) = self.sessions.get_mut(owner) else { return };
         let handles = session.flows.len();
         let Some(tunnel) = session.tunnel() else { return };
         let refusal = match service {
             None => Refusal::Unknown,
-            Some(_) if !has_room(tunnel, handles, 1, max_flows) => Refusal::Limit,
+            Some(_) if !has_memory || !has_room(tunnel, handles, 1, max_flows) => Refusal::Limit,
             Some(service) => {
                 if let Some(handle) = self.add_flow(owner, id, service) {
                     self.tell_of_flow(handle, INCOMING);

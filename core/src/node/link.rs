@@ -5,7 +5,7 @@
 
 mod fallback;
 
-use super::control::{CODE_CONTROL, CONTROL_STREAM, Control};
+use super::control::{CODE_CONTROL, CONTROL_STREAM, Control, ControlError};
 use super::endpoint::Endpoint;
 use super::error::{NodeError, Reason};
 use super::keep_alive::{Due, KeepAlive, Say};
@@ -82,6 +82,8 @@ pub(super) struct Link {
     asks_left: u32,
     /// What was said in hello is not so any more.
     is_hello_stale: bool,
+    /// Something was not done for lack of memory.
+    is_short_of_memory: bool,
     keep_alive: KeepAlive,
 }
 
@@ -108,6 +110,7 @@ impl Link {
             ask_others_at: None,
             asks_left: 0,
             is_hello_stale: false,
+            is_short_of_memory: false,
         }
     }
 
@@ -132,6 +135,9 @@ impl Link {
         if address.paths.iter().all(|path| path.port == 0) {
             return Err(NodeError::Argument);
         }
+        if !endpoint.local.config.reserve.allows_connection() {
+            return Err(NodeError::Memory);
+        }
         self.address = Some(address);
         self.code = code.map(EnrolCode::from);
         self.failures = 0;
@@ -146,6 +152,11 @@ impl Link {
         if let Some(old) = self.connection.take() {
             endpoint.forget(&old, Owner::Broker);
         }
+        self.keep_alive.stop();
+        if !endpoint.local.config.reserve.allows_connection() {
+            self.is_short_of_memory = true;
+            return Err(NodeError::Memory);
+        }
         let contact = Contact { id, key };
         // All that a broker says it says on a stream.
         let mut local = endpoint.local.clone();
@@ -155,7 +166,6 @@ impl Link {
             local.config.idle_timeout = LINK_IDLE;
             local.config.ack_timeout = Some(ANSWER_TIME);
         }
-        self.keep_alive.stop();
         let connection =
             endpoint.open_with(local, &contact, address.key, path, Owner::Broker, now)?;
         self.connection = Some(connection);
@@ -180,6 +190,11 @@ impl Link {
                 self.first_flight.clear();
             }
         }
+    }
+
+    pub(super) fn take_shortage(&mut self) -> bool {
+        let own = core::mem::take(&mut self.is_short_of_memory);
+        self.connection.as_mut().is_some_and(Connection::take_shortage) || own
     }
 
     pub(super) fn handle_reset(&mut self, now: Time) {
@@ -322,6 +337,10 @@ impl Link {
                 self.wait(endpoint, now);
             }
         }
+        if self.control.is_waiting() {
+            self.read(events, now);
+            self.is_short_of_memory |= self.control.is_waiting();
+        }
         self.note_way(now);
         if self.is_hello_stale && self.is_online() {
             self.announce(now);
@@ -338,8 +357,11 @@ impl Link {
     /// Queues a message to the broker.
     pub(super) fn send(&mut self, message: &Message, now: Time) -> Result<(), NodeError> {
         let Some(connection) = &mut self.connection else { return Err(NodeError::Offline) };
-        let sent = self.control.send(connection, message);
-        sent.map_err(|_| {
+        self.control.send(connection, message).map_err(|error| {
+            if error == ControlError::Memory {
+                self.is_short_of_memory = true;
+                return NodeError::Memory;
+            }
             connection.close(CODE_CONTROL, now);
             NodeError::Internal
         })
@@ -352,21 +374,37 @@ impl Link {
         }
         self.control.on_open();
         // A failure closes the connection, which is news enough.
-        let _ = self.send_hello(now);
+        let sent = self.send_hello(now);
+        self.close_if_unsaid(sent, now);
+    }
+
+    /// Without memory for what must be said the link is made anew, some time later.
+    fn close_if_unsaid(&mut self, sent: Result<(), NodeError>, now: Time) {
+        if let (Err(NodeError::Memory), Some(connection)) = (sent, &mut self.connection) {
+            connection.close(CODE_CONTROL, now);
+        }
     }
 
     /// What we offer or where we are changed: the broker is told, at once or once it knows us.
     pub(super) fn announce(&mut self, now: Time) {
         self.is_hello_stale = true;
         if self.is_online() {
-            // A failure closes the link, which connects again and says hello anew.
-            let _ = self.send_hello(now);
+            // A failure closes the link, which connects again and says hello anew; but for one of
+            // memory, after which it is tried again.
+            self.is_hello_stale = self.send_hello(now) == Err(NodeError::Memory);
         }
     }
 
     /// Tells the broker what we offer and where we are.
     pub(super) fn send_hello(&mut self, now: Time) -> Result<(), NodeError> {
         self.is_hello_stale = false;
+        // What is copied to make the message.
+        let copied =
+            self.services.len() * size_of::<ServiceInfo>() + size_of_val(&*self.local_paths);
+        let reserve = self.connection.as_ref().map(Connection::reserve).unwrap_or_default();
+        if !reserve.allows(copied * 2) {
+            return Err(NodeError::Memory);
+        }
         let mut candidates = self.local_paths.clone();
         candidates.truncate(CANDIDATES_MAX);
         let hello = Message::Hello {
@@ -405,7 +443,8 @@ impl Link {
                 match self.code.clone() {
                     _ if enrolled => self.move_to_online(events, now),
                     Some(code) => {
-                        let _ = self.send(&Message::Enrol { code }, now);
+                        let sent = self.send(&Message::Enrol { code }, now);
+                        self.close_if_unsaid(sent, now);
                     }
                     None => self.give_up(Reason::NotEnrolled, events, now),
                 }

@@ -46,6 +46,9 @@ pub(super) struct Meetings {
 }
 
 impl Meetings {
+    /// Memory of one, without its candidates.
+    pub(super) const ENTRY_LEN: usize = size_of::<(ContactId, Meeting)>();
+
     /// The holder of `contact` may be at any of `candidates`, or come by `relays`.
     pub(super) fn add(
         &mut self,

@@ -19,6 +19,7 @@ mod flows;
 mod keep_alive;
 mod link;
 mod meet;
+mod memory;
 mod news;
 mod paths;
 mod relays;
@@ -186,6 +187,8 @@ pub struct Node {
     events: VecDeque<Event>,
     requests: Requests,
     stats: NodeStats,
+    /// Something that came since this was asked was not taken for lack of memory.
+    is_short_of_memory: bool,
 }
 
 impl Node {
@@ -228,6 +231,7 @@ impl Node {
             events: VecDeque::new(),
             requests: Requests::default(),
             stats: NodeStats::default(),
+            is_short_of_memory: false,
         })
     }
 
@@ -275,6 +279,10 @@ impl Node {
     ) {
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += datagram.len() as u64;
+        if !self.reserve().allows_datagram() || !self.has_room_for_events() {
+            self.is_short_of_memory = true;
+            return;
+        }
         let (path, datagram) = if is_relays(datagram) {
             let provider = self.endpoint.provider();
             match self.relays.unwrap(provider, path, datagram, now) {
@@ -291,16 +299,20 @@ impl Node {
             self.process(core::mem::replace(touched, owner), now);
         }
         match route {
-            Route::Known(Owner::Broker) => self.link.handle_datagram(path, ecn, datagram, now),
+            Route::Known(Owner::Broker) => {
+                self.link.handle_datagram(path, ecn, datagram, now);
+            }
             Route::Known(Owner::Session(handle)) => {
                 if let Some(session) = self.sessions.get_mut(handle) {
                     session.handle_datagram(path, ecn, datagram, now);
+                    self.is_short_of_memory |= session.take_shortage();
                 }
             }
             Route::Reset(owner) => self.handle_reset(owner, now),
             Route::First(first) => self.accept_session(first, path, datagram, now),
             Route::Probe(owner) => self.on_peer_shown(owner, path),
             Route::Nowhere => {}
+            Route::NoMemory => self.is_short_of_memory = true,
         }
     }
 
@@ -502,10 +514,13 @@ impl Node {
         self.link.start(address, enrol_code, &mut self.endpoint, now)
     }
 
-    /// Tells the broker at which addresses of its own this node may be reached.
-    pub fn set_local_paths(&mut self, paths: &[Path], now: Time) {
+    /// Tells the broker at which addresses of its own this node may be reached. `Memory`: the
+    /// former ones stay.
+    pub fn set_local_paths(&mut self, paths: &[Path], now: Time) -> Result<(), NodeError> {
+        self.check_memory(size_of_val(paths))?;
         self.link.local_paths = paths.to_vec();
         self.announce(now);
+        Ok(())
     }
 
     /// The system says that addresses or routes changed, or that it was asleep: asks the broker,
@@ -545,6 +560,9 @@ impl Node {
 
     /// Lets a peer open sessions to this node.
     pub fn peer_allow(&mut self, key: PublicKey) -> Result<(), NodeError> {
+        if !self.allowed.contains(&key) {
+            self.check_memory(self.allowed.growth())?;
+        }
         Ok(self.allowed.allow(key)?)
     }
 
@@ -568,6 +586,9 @@ impl Node {
         if self.find_service(service.kind, &service.name).is_some() {
             return Err(NodeError::Exists);
         }
+        // Its entry, moved with all others, and the list of all that the broker is told.
+        let one = size_of::<Option<Offered>>() + size_of::<ServiceInfo>() + service.name.len() * 2;
+        self.check_memory(self.services.growth() + (self.services.len() + 1) * one)?;
         let offered = Offered { info: service, flow_idle: FLOW_IDLE_DEFAULT };
         let handle = self.services.insert(offered).map_err(|_| NodeError::Limit)?;
         self.announce(now);

@@ -214,6 +214,10 @@ impl Node {
         if device == self.public_key() {
             return Err(NodeError::Argument);
         }
+        // Asked for in vain if the connection to come had no room.
+        if !self.has_room_for_connection() {
+            return Err(NodeError::Memory);
+        }
         let request = self.requests.fresh();
         let session = Session::new(Phase::Asking { request }, device, true);
         let handle = self.sessions.insert(session).map_err(|_| NodeError::Limit)?;
@@ -355,6 +359,9 @@ impl Node {
         if session.peer != peer {
             return self.end_session(handle, Reason::Untrusted);
         }
+        if !self.endpoint.local.config.reserve.allows_connection() {
+            return self.end_session(handle, Reason::Memory);
+        }
         // First where the broker sees it and by the relays: few copies are sent.
         let relays = self.relays.add(&way.relays, tls_use, now);
         let (seen, others) = way.candidates.split_at(way.candidates.len().min(1));
@@ -392,6 +399,9 @@ impl Node {
         if self.endpoint.contact_count() >= MAX_CONTACTS {
             return;
         }
+        if !self.has_room_for_meeting() {
+            return;
+        }
         self.forget_meeting(&contact.id);
         let relays = self.relays.add(&way.relays, self.tls_use(), now);
         self.meetings.add(&contact, &way.candidates, relays, way.mapping, now);
@@ -418,6 +428,9 @@ impl Node {
         // Taken back since the offer came.
         if !self.allowed.contains(&peer) {
             return;
+        }
+        if !self.has_room_for_connection() {
+            return; // as if the packet were lost: it comes again
         }
         // A slot first: the connection's routes name it.
         let phase = Phase::Asking { request: 0 };

@@ -71,6 +71,7 @@ impl Node {
         if self.streams.is_full() {
             return Err(NodeError::Limit);
         }
+        self.check_memory(self.streams.growth())?;
         let session = self.live_session(owner)?;
         let tunnel = session.tunnel().ok_or(NodeError::State)?;
         tunnel.connection.advance(now);
@@ -221,12 +222,18 @@ impl Node {
 
     pub(super) fn on_stream_incoming(&mut self, owner: Handle, id: StreamId, service: &str) {
         let service = self.find_service(SERVICE_TCP, service);
+        let has_room = self.check_memory(self.streams.growth()).is_ok();
         let Some(session) = self.sessions.get_mut(owner) else { return };
         let Some(tunnel) = session.tunnel() else { return };
         let Some(service) = service else {
             let _ = tunnel.refuse(id, Refusal::Unknown);
             return;
         };
+        if !has_room {
+            self.is_short_of_memory = true;
+            let _ = tunnel.refuse(id, Refusal::Limit);
+            return;
+        }
         match self.streams.insert(StreamEntry::new(owner, id, service)) {
             Ok(handle) => {
                 session.streams.insert(id, handle);

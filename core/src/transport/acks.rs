@@ -62,6 +62,11 @@ impl Acks {
         pn < self.floor || self.received.contains(pn)
     }
 
+    /// The memory that recording another packet needs.
+    pub(super) fn growth(&self) -> usize {
+        self.received.growth()
+    }
+
     /// The peer wants more or fewer ACKs. An older wish, come late, is no news.
     pub(super) fn on_frequency(&mut self, frame: &AckFrequency) -> Result<(), Violation> {
         let max_delay = Duration::from_micros(frame.max_delay_us);

@@ -24,6 +24,9 @@ pub(super) struct Close {
     answered: u32,
 }
 
+/// Bytes kept of the peer's words.
+const REASON_LEN_MAX: usize = 128;
+
 /// APPLICATION_ERROR: stands for an application's code where that may not be shown yet
 /// (RFC 9000 §10.2.3).
 const APPLICATION_ERROR: u64 = 0x0c;
@@ -72,7 +75,8 @@ impl Connection {
         self.linger(if close.is_application {
             CloseReason::Peer(close.code)
         } else {
-            let reason = String::from_utf8_lossy(close.reason).into_owned();
+            let reason = close.reason.get(..REASON_LEN_MAX).unwrap_or(close.reason);
+            let reason = String::from_utf8_lossy(reason).into_owned();
             CloseReason::PeerTransport { code: close.code, reason }
         });
     }

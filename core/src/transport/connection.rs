@@ -18,7 +18,7 @@ use super::rtt::RttEstimator;
 use super::space::{Space, SpaceId};
 use super::streams::Streams;
 use super::{BASE_DATAGRAM, Config, Event, Priority, StreamId, StreamState};
-use crate::base::{Path, PublicKey, Rng, Side, Time};
+use crate::base::{Path, PublicKey, Reserve, Rng, Side, Time};
 use crate::crypto::{DirectionKeys, Provider, Signer};
 use crate::handshake::{Contact, Handshake, HandshakeError, PeerPolicy, TlsRole};
 use crate::wire::cid::Cid;
@@ -149,6 +149,8 @@ pub struct Connection {
     /// The integrator's crypto failed at a packet since the last one that opened.
     pub(super) has_crypto_failed: bool,
     pub(super) events: VecDeque<Event>,
+    /// Something that came was not taken for lack of memory, as if it were lost.
+    pub(super) is_short_of_memory: bool,
 }
 
 impl Connection {
@@ -204,8 +206,8 @@ impl Connection {
             side: parts.side,
             role: parts.role,
             streams: Streams::new(parts.side, &config),
-            outbox: Outbox::new(config.datagram_send_buffer, config.datagram_queue),
-            inbox: Inbox::new(config.datagram_recv_buffer, config.datagram_queue),
+            outbox: Outbox::new(&config),
+            inbox: Inbox::new(&config),
             recovery: Recovery::new(BASE_DATAGRAM.min(config.max_datagram)),
             control: Control::new(Cids::new(local_cid, parts.reset_token, remote_cid)),
             handshake_deadline: Some(now + config.handshake_timeout),
@@ -236,6 +238,7 @@ impl Connection {
             has_sent_since_receive: false,
             has_crypto_failed: false,
             events: VecDeque::new(),
+            is_short_of_memory: false,
         })
     }
 
@@ -315,6 +318,16 @@ impl Connection {
     /// Bytes that congestion control lets be in flight (RFC 9002 §7).
     pub fn congestion_window(&self) -> u64 {
         self.recovery.controller.window()
+    }
+
+    /// Memory that is to stay free.
+    pub fn reserve(&self) -> Reserve {
+        self.config.reserve
+    }
+
+    /// Whether something that came since the last call was not taken for lack of memory.
+    pub fn take_shortage(&mut self) -> bool {
+        core::mem::take(&mut self.is_short_of_memory)
     }
 
     /// Counters.

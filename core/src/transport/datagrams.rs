@@ -4,10 +4,10 @@
 //! sent twice. What is full is told to the sender here ([`Outbox`]); of what comes the oldest makes
 //! room ([`Inbox`]). Owns no packets and no meaning: whoever reads sorts what came by a tag.
 
-use super::StreamId;
 use super::connection::{Connection, State};
 use super::error::{StreamError, TransportCode, Violation};
-use crate::base::{ByteRing, Time};
+use super::{Config, StreamId};
+use crate::base::{ByteRing, Reserve, Time, growth};
 use crate::wire::cid::LOCAL_CID_LEN;
 use crate::wire::codec::Writer;
 use crate::wire::frame::{self, Datagram};
@@ -30,6 +30,9 @@ pub enum DatagramError {
     /// Too many wait to be sent. No event follows: drop it, as UDP does.
     #[error("too many datagrams wait to be sent")]
     Full,
+    /// There is no memory for it now.
+    #[error("out of memory")]
+    Memory,
     /// The buffer has less room than this datagram, which stays, has bytes.
     #[error("the buffer is too small for {0} bytes")]
     Buffer(usize),
@@ -51,6 +54,7 @@ pub(super) struct Outbox {
     waiting: VecDeque<Waiting>,
     max_bytes: usize,
     max_count: usize,
+    reserve: Reserve,
     /// The last packet with datagrams began with them: streams have the next one.
     pub(super) has_led: bool,
     /// Expired, or too large for the path since it changed.
@@ -58,13 +62,14 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new(max_bytes: usize, max_count: usize) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         Outbox {
             ring: ByteRing::new(),
             end: 0,
             waiting: VecDeque::new(),
-            max_bytes,
-            max_count,
+            max_bytes: config.datagram_send_buffer,
+            max_count: config.datagram_queue,
+            reserve: config.reserve,
             has_led: false,
             dropped: 0,
         }
@@ -80,6 +85,10 @@ impl Outbox {
         let len = parts[0].len() + parts[1].len();
         if self.waiting.len() >= self.max_count || self.used() + len > self.max_bytes {
             return Err(DatagramError::Full);
+        }
+        let queue = growth::<Waiting>(self.waiting.len(), self.waiting.capacity());
+        if !self.reserve.allows(self.ring.growth(self.end + len as u64) + queue) {
+            return Err(DatagramError::Memory);
         }
         for part in parts {
             self.ring.write_at(self.end, part, self.end);
@@ -159,6 +168,7 @@ pub(super) struct Inbox {
     unsorted: usize,
     max_bytes: usize,
     max_count: usize,
+    reserve: Reserve,
     /// Dropped to make room, or wanted by nobody.
     pub(super) dropped: u64,
     /// Some came since this was last looked at.
@@ -166,14 +176,15 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    pub(super) fn new(max_bytes: usize, max_count: usize) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         Inbox {
             ring: ByteRing::new(),
             end: 0,
             arrived: VecDeque::new(),
             unsorted: 0,
-            max_bytes,
-            max_count,
+            max_bytes: config.datagram_recv_buffer,
+            max_count: config.datagram_queue,
+            reserve: config.reserve,
             dropped: 0,
             is_news: false,
         }
@@ -185,7 +196,10 @@ impl Inbox {
         {
             self.drop_oldest();
         }
-        if self.max_count == 0 || data.len() > self.max_bytes {
+        let queue = growth::<Arrived>(self.arrived.len(), self.arrived.capacity());
+        let grows_by = self.ring.growth(self.end + data.len() as u64) + queue;
+        let is_too_large = self.max_count == 0 || data.len() > self.max_bytes;
+        if is_too_large || !self.reserve.allows(grows_by) {
             self.dropped += 1;
             return;
         }
@@ -358,9 +372,9 @@ impl Connection {
         self.config.stream_window
     }
 
-    /// Bytes that a write to a stream would take now.
-    pub fn stream_room(&self, id: StreamId) -> Result<u64, StreamError> {
-        self.streams.room(id)
+    /// How many of so many bytes a write to a stream would take now.
+    pub fn stream_room(&self, id: StreamId, len: usize) -> Result<u64, StreamError> {
+        self.streams.room(id, len)
     }
 
     /// Memory of both queues' bytes.

@@ -104,6 +104,9 @@ pub enum StreamError {
     /// Our side's deadline passed before all was acknowledged; the rest is given up.
     #[error("the deadline of this side of the stream is over")]
     Expired,
+    /// There is no memory for it.
+    #[error("out of memory")]
+    Memory,
     /// Our side was finished or reset before.
     #[error("this side of the stream is finished")]
     Finished,

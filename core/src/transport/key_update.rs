@@ -176,7 +176,7 @@ impl Connection {
         let space = &self.spaces[SpaceId::Data as usize];
         let (pn, acked) = (space.sent.next_pn(), space.largest_acked);
         let is_due = self.key_update.as_ref().is_some_and(|keys| keys.is_due(pn, acked, self.now));
-        if is_due && self.is_confirmed {
+        if is_due && self.is_confirmed && self.config.reserve.allows_step() {
             self.move_to_next_keys();
         }
     }
@@ -194,6 +194,11 @@ impl Connection {
         };
         let unmasked = protect::unmask(&*keys.remote.header, header, packet, expected)?;
         let generation = update.generation(unmasked.key_phase, unmasked.pn);
+        // As if it were lost: there is no room for the keys after those.
+        if generation == Generation::Next && !self.config.reserve.allows_step() {
+            self.is_short_of_memory = true;
+            return Err(OpenError::Unauthentic);
+        }
         let other = match generation {
             Generation::Current => Some(&*keys.remote.packet),
             other => update.other_key(other, self.now),

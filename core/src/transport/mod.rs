@@ -57,7 +57,7 @@ use cids::ACTIVE_CIDS;
 use core::time::Duration;
 use recv_stream::RecvStream;
 
-use crate::base::{Ecn, Path};
+use crate::base::{Ecn, Path, Reserve};
 use crate::handshake::TlsRole;
 use crate::wire::params::TransportParams;
 
@@ -99,6 +99,10 @@ pub struct Config {
     pub keep_alive: Duration,
     /// The handshake is given up after this long.
     pub handshake_timeout: Duration,
+    /// Bytes of the peer's part of a handshake taken.
+    pub max_handshake: usize,
+    /// Memory that is to stay free.
+    pub reserve: Reserve,
 }
 
 impl Default for Config {
@@ -117,6 +121,8 @@ impl Default for Config {
             ack_timeout: None,
             keep_alive: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
+            max_handshake: 16 * 1024,
+            reserve: Reserve::default(),
         }
     }
 }

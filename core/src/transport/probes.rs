@@ -13,7 +13,7 @@ use alloc::collections::VecDeque;
 use core::time::Duration;
 
 /// Questions that wait to be sent, or for their answer.
-const MAX_ASKED: usize = 128;
+const MAX_ASKED: usize = if cfg!(feature = "std") { 128 } else { 16 };
 /// Answers owed.
 const MAX_RESPONSES: usize = 8;
 /// Paths that answered.

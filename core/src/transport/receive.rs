@@ -73,6 +73,12 @@ impl Connection {
         if id == SpaceId::Data && self.state == State::Handshaking {
             return;
         }
+        // TLS takes what it needs.
+        if id == SpaceId::Contact && self.handshake.is_some() && !self.config.reserve.allows_step()
+        {
+            self.is_short_of_memory = true;
+            return;
+        }
         let expected = self.spaces[id as usize].acks.expected();
         let opened = match id {
             SpaceId::Contact => protect::open(&keys.remote, header, packet, expected),
@@ -113,6 +119,10 @@ impl Connection {
             self.packets_dropped += 1;
             return;
         }
+        if !self.config.reserve.allows(self.spaces[id as usize].acks.growth()) {
+            self.is_short_of_memory = true;
+            return;
+        }
         match self.state {
             State::Closing => self.on_packet_while_closing(),
             State::Draining | State::Closed => return,
@@ -132,6 +142,7 @@ impl Connection {
         let is_newest = opened.pn >= self.spaces[id as usize].acks.expected();
         let result = self.handle_payload(id, payload);
         if core::mem::take(&mut self.streams.has_declined) {
+            self.is_short_of_memory = true;
             return;
         }
         match result {
@@ -282,6 +293,9 @@ impl Connection {
         // TLS has no more to say: a late copy.
         if self.handshake.is_none() {
             return Ok(());
+        }
+        if offset.saturating_add(data.len() as u64) > self.config.max_handshake as u64 {
+            return Err(Violation::new(TransportCode::CRYPTO_BUFFER, "handshake too long"));
         }
         self.crypto_rx.insert(offset, data)?;
         self.drive_handshake();

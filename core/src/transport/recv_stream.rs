@@ -136,6 +136,14 @@ impl RecvStream {
         self.received.range_count() as u64 >= most && !self.received.touches(range)
     }
 
+    /// The memory that it takes to keep bytes up to `end`.
+    pub(super) fn growth(&self, end: u64) -> usize {
+        if self.stop.is_some() || self.reset.is_some() {
+            return 0;
+        }
+        self.ring.growth(end) + self.received.growth()
+    }
+
     /// Bytes received and not read; those the application refused count as read.
     pub(super) fn unread(&self) -> u64 {
         if self.stop.is_some() || self.reset.is_some() { 0 } else { self.end - self.ring.base() }

@@ -3,7 +3,7 @@
 //! Owns its bytes until they are acknowledged. Does not own the connection's flow control credit.
 
 use super::StreamError;
-use crate::base::{ByteRing, RangeSet};
+use crate::base::{ByteRing, RangeSet, Reserve};
 use crate::wire::codec::VARINT_MAX;
 use core::ops::Range;
 
@@ -97,6 +97,15 @@ impl SendStream {
             (None, Reset::None, Fin::Open) => Ok(()),
             _ => Err(StreamError::Finished),
         }
+    }
+
+    /// How many of `wanted` bytes there is memory for.
+    pub(super) fn room(&self, wanted: u64, reserve: Reserve) -> u64 {
+        if reserve.allows(self.ring.growth(self.end + wanted)) {
+            return wanted;
+        }
+        let left = (self.ring.capacity() as u64).saturating_sub(self.end - self.ring.base());
+        left.min(wanted)
     }
 
     /// Takes as much of `data` as `room` bytes allow.

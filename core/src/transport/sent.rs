@@ -6,9 +6,12 @@
 //! middle wait for the front.
 
 use super::StreamId;
-use crate::base::Time;
+use crate::base::{Time, growth};
 use alloc::collections::VecDeque;
 use core::ops::Range;
+
+/// Packets, and frames of one packet, that are sent whether or not there is memory for more.
+const FEW: usize = 4;
 
 /// What to do again if its packet is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +75,17 @@ impl SentPackets {
     /// Whether an acknowledgement is awaited.
     pub(super) fn has_ack_eliciting(&self) -> bool {
         self.outstanding > 0
+    }
+
+    /// The memory that another packet needs, with what becomes of it: pieces acknowledged or lost.
+    /// The first few need none to speak of.
+    pub(super) fn growth(&self) -> usize {
+        if self.packets.len() < FEW {
+            return 0;
+        }
+        let packets = growth::<SentPacket>(self.packets.len(), self.packets.capacity());
+        let frames = growth::<SentFrame>(self.frames.len() + FEW - 1, self.frames.capacity());
+        packets + frames
     }
 
     /// Notes a frame of the packet that [`Self::push_packet`] will complete.

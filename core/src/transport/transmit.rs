@@ -186,14 +186,21 @@ impl Connection {
         }
     }
 
-    /// Whether window and pace let another packet go.
-    fn may_send(&mut self) -> bool {
-        self.recovery.has_room() && self.recovery.is_paced(self.now)
+    /// Whether window, memory and pace let another packet go. Where memory does not, packets are
+    /// under way, and their ACK is what makes room.
+    fn may_send(&mut self, id: SpaceId) -> bool {
+        let growth = self.spaces[id as usize].sent.growth();
+        self.recovery.has_room()
+            && self.recovery.is_paced(self.now)
+            && self.config.reserve.allows(growth)
     }
 
     /// The size of the path MTU probe to send now, if it has room.
     fn mtu_probe_size(&mut self, room: usize) -> Option<usize> {
         if self.state != State::Established || !self.is_confirmed || !self.recovery.has_room() {
+            return None;
+        }
+        if !self.config.reserve.allows(self.spaces[SpaceId::Data as usize].sent.growth()) {
             return None;
         }
         self.recovery.mtu.next_probe(self.now).filter(|size| *size <= room)
@@ -206,7 +213,7 @@ impl Connection {
             return Some(false);
         }
         let is_probe = self.spaces[id as usize].probes > 0;
-        let is_wanted = is_probe || self.has_frames(id) && self.may_send();
+        let is_wanted = is_probe || self.has_frames(id) && self.may_send(id);
         if !is_wanted && !self.spaces[id as usize].acks.is_due() {
             return None;
         }

@@ -123,6 +123,7 @@ fn is_v4(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::traverse::lan_groups::group;
     use alloc::vec::Vec;
 
     const PEER: Path = group([0x20, 1, 0xd, 0xb8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9]);

@@ -11,6 +11,6 @@ pub const LAN_GROUPS: [Path; 2] = [
 /// The UDP port there.
 pub const LAN_PORT: u16 = 7484;
 
-const fn group(ip: [u8; 16]) -> Path {
+pub(super) const fn group(ip: [u8; 16]) -> Path {
     Path { ip, port: LAN_PORT, via: 0, socket: 0, ifindex: 0 }
 }

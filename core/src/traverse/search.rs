@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 /// Candidates of one session, relays included.
-pub const MAX_CANDIDATES: usize = 24;
+pub const MAX_CANDIDATES: usize = if cfg!(feature = "std") { 24 } else { 12 };
 /// The first wait for an answer; doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// Questions in a row without an answer that may well be under way.

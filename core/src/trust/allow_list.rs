@@ -41,6 +41,11 @@ impl AllowList {
         Ok(())
     }
 
+    /// The memory that another key needs.
+    pub(crate) fn growth(&self) -> usize {
+        (self.keys.len() + 1) * size_of::<PublicKey>()
+    }
+
     /// No longer allows `key`; says whether it was allowed.
     pub fn forbid(&mut self, key: &PublicKey) -> bool {
         self.keys.remove(key)

@@ -71,8 +71,11 @@ impl Messages {
             if into.len() == target {
                 return Ok(true);
             }
-            // No more memory than there are bytes to fill it.
+            // No more memory than there are bytes to fill it. What there is none for waits.
             let start = into.len();
+            if !connection.reserve().allows(2 * target.min(start + CHUNK_LEN)) {
+                return Ok(false);
+            }
             into.resize(target.min(start + CHUNK_LEN), 0);
             let read = connection.stream_read(id, &mut into[start..]);
             into.truncate(start + read.unwrap_or(0));
@@ -185,6 +188,8 @@ impl Tunnel {
         if !matches!(self.phases.get(&id)?, Phase::Open) {
             return None;
         }
+        // Again, for want of memory the last time.
+        self.look_at_flow(id);
         let flow = self.flows.get_mut(&id)?;
         if flow.messages.is_whole() {
             let taken = flow.messages.take(out);
@@ -342,7 +347,8 @@ fn send_on_stream(
     if message.len() > MESSAGE_MAX || needed > connection.message_max_to_send() {
         return Err(DatagramError::TooLarge);
     }
-    let room = connection.stream_room(id).map_err(|_| DatagramError::NotConnected)?;
+    let room =
+        connection.stream_room(id, message.len() + 2).map_err(|_| DatagramError::NotConnected)?;
     if needed > room {
         return Err(DatagramError::Full);
     }

@@ -148,10 +148,13 @@ impl Tunnel {
                 self.phases.insert(id, Phase::Asking);
                 Ok(id)
             }
-            // The connection's send buffer is full.
-            _ => {
+            // The connection's send buffer is full, or there is no memory for one.
+            written => {
                 self.connection.stream_release(id, CODE_RELEASED)?;
-                Err(StreamError::Limit)
+                Err(written
+                    .err()
+                    .filter(|e| *e == StreamError::Memory)
+                    .unwrap_or(StreamError::Limit))
             }
         }
     }

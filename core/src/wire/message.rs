@@ -422,12 +422,25 @@ pub fn split(stream: &[u8]) -> Result<Option<(&[u8], usize)>, MessageError> {
 }
 
 impl Message {
+    /// The bytes of it, or more: what is to be free before it is encoded.
+    pub fn len_at_most(&self) -> usize {
+        match self {
+            Message::Hello { services, candidates, .. } => {
+                let names: usize = services.iter().map(|service| service.name.len() + 16).sum();
+                names + candidates.len() * 24 + FIRMWARE_LEN_MAX + 32
+            }
+            Message::Enrol { .. } => CODE_LEN_MAX + 16,
+            Message::Connect { .. } | Message::Quiet { .. } => 64,
+            _ => MESSAGE_LEN_MAX,
+        }
+    }
+
     /// Appends the length and the message to `out`, which on error stays as it was.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), MessageError> {
         self.check()?;
         // Roomy enough that growing never leaves a copy of a contact key behind but in offers of
         // very many services.
-        let mut body = Zeroizing::new(Vec::with_capacity(BODY_LEN_USUAL));
+        let mut body = Zeroizing::new(Vec::with_capacity(BODY_LEN_USUAL.min(self.len_at_most())));
         minicbor::encode(self, &mut *body).map_err(|_impossible| MessageError::Malformed)?;
         if body.len() > MESSAGE_LEN_MAX {
             return Err(MessageError::TooLong);

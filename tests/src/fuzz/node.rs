@@ -440,7 +440,10 @@ impl Stage {
                 let service = pick(&self.services, a)?;
                 let _ = self.node.service_remove(service, now);
             }
-            6 => self.node.set_local_paths(&vec![path(a); usize::from(a % 20)], now),
+            6 => {
+                let paths = vec![path(a); usize::from(a % 20)];
+                self.node.set_local_paths(&paths, now).expect("memory is not counted here");
+            }
             7 => {
                 let key =
                     if a & 1 == 0 { self.broker.public_key() } else { self.liar.public_key() };

@@ -105,7 +105,9 @@ impl Trio {
     /// Tells a host its own addresses, as its port does.
     pub fn tell_addresses(&mut self, host: HostId) {
         let own = self.world.host(host).addresses.clone();
-        self.world.with(host, |node, _, now| node.set_local_paths(&own, now));
+        self.world.with(host, |node, _, now| {
+            node.set_local_paths(&own, now).expect("memory is not counted here");
+        });
     }
 
     fn cast(mut world: World, broker: HostId, config: Config) -> Self {

@@ -21,6 +21,12 @@ impl Deadlines {
         self.of.insert(id, (at, code));
     }
 
+    /// The memory that one more needs.
+    fn growth(&self) -> usize {
+        let entry = size_of::<(Time, StreamId)>() + size_of::<(StreamId, (Time, u64))>();
+        (self.of.len() + 1) * entry
+    }
+
     pub(super) fn remove(&mut self, id: StreamId) -> Option<u64> {
         let (at, code) = self.of.remove(&id)?;
         self.sorted.remove(&(at, id));
@@ -40,6 +46,9 @@ impl Streams {
         code: u64,
     ) -> Result<(), StreamError> {
         let stream = self.table.get(&id).ok_or(StreamError::Unknown)?;
+        if deadline.is_some() && !self.reserve.allows(self.deadlines.growth()) {
+            return Err(StreamError::Memory);
+        }
         match deadline.filter(|_| !stream.send.is_terminal()) {
             Some(at) => self.deadlines.insert(id, at, code),
             None => {

@@ -12,7 +12,7 @@ use super::error::{TransportCode, Violation};
 use super::recv_stream::RecvStream;
 use super::send_stream::SendStream;
 use super::{Config, Priority, StreamError, StreamId, StreamState};
-use crate::base::{Map, Set, Side};
+use crate::base::{Map, Reserve, Set, Side};
 use crate::wire::frame;
 use crate::wire::params::TransportParams;
 use alloc::collections::VecDeque;
@@ -26,6 +26,9 @@ pub(super) use schedule::MAX_TURN;
 /// a service's header and answer must not wait for other streams' peers to read. Not less than the
 /// least `stream_send_buffer`.
 const FIRST_WRITE: u64 = 256;
+
+/// Memory that a stream takes outside the table: its handle, its header, its places in queues.
+const STREAM_OVERHEAD: usize = 64 * size_of::<usize>();
 
 /// Where a stream with data to send stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,13 +89,15 @@ pub(super) struct Streams {
     memory: usize,
     schedule: Schedule,
     deadlines: Deadlines,
+    reserve: Reserve,
     /// Writers told to wait because the connection's send buffer is full.
     waiting: Set<StreamId>,
     changed: VecDeque<StreamId>,
     opened: VecDeque<StreamId>,
     pending_max_data: bool,
     pending_max_streams: bool,
-    /// A frame of the packet at hand was not taken: the packet must not be acknowledged.
+    /// A frame of the packet at hand was not taken, for lack of memory or order: the packet must
+    /// not be acknowledged.
     pub(super) has_declined: bool,
 }
 
@@ -119,6 +124,7 @@ impl Streams {
             memory: 0,
             schedule: Schedule::default(),
             deadlines: Deadlines::default(),
+            reserve: config.reserve,
             waiting: Set::new(),
             changed: VecDeque::new(),
             opened: VecDeque::new(),
@@ -143,6 +149,9 @@ impl Streams {
         if self.next_local >= self.max_local {
             return Err(StreamError::Limit);
         }
+        if !self.has_memory_for_stream() {
+            return Err(StreamError::Memory);
+        }
         let id = StreamId(self.next_local << 2 | first_bit(self.side));
         self.next_local += 1;
         self.insert(id, self.initial_local);
@@ -155,7 +164,13 @@ impl Streams {
         stream.send.check_open()?;
         let room = self.stream_send_buffer.saturating_sub(stream.send.buffered());
         let total_room = total_room.max(FIRST_WRITE.saturating_sub(stream.send.end()));
-        let len = stream.send.write(data, room.min(total_room));
+        let wanted = room.min(total_room).min(data.len() as u64);
+        let fitting = stream.send.room(wanted, self.reserve);
+        if fitting == 0 && wanted > 0 && stream.send.buffered() == 0 {
+            // Nothing will be acknowledged that a writer could wait for.
+            return Err(StreamError::Memory);
+        }
+        let len = stream.send.write(data, fitting);
         self.buffered += len as u64;
         self.memory += stream.look_at_memory();
         if len < data.len() {
@@ -171,13 +186,14 @@ impl Streams {
         Ok(len)
     }
 
-    /// Bytes that [`Self::write`] would take now.
-    pub(super) fn room(&self, id: StreamId) -> Result<u64, StreamError> {
+    /// How many of so many bytes [`Self::write`] would take now.
+    pub(super) fn room(&self, id: StreamId, len: usize) -> Result<u64, StreamError> {
         let stream = self.table.get(&id).ok_or(StreamError::Unknown)?;
         stream.send.check_open()?;
         let room = self.stream_send_buffer.saturating_sub(stream.send.buffered());
         let total_room = self.window.saturating_sub(self.buffered);
-        Ok(room.min(total_room.max(FIRST_WRITE.saturating_sub(stream.send.end()))))
+        let room = room.min(total_room.max(FIRST_WRITE.saturating_sub(stream.send.end())));
+        Ok(stream.send.room(room.min(len as u64), self.reserve))
     }
 
     pub(super) fn read(&mut self, id: StreamId, out: &mut [u8]) -> Result<usize, StreamError> {
@@ -304,6 +320,10 @@ impl Streams {
         }
         // Opening a stream opens all before it (RFC 9000 §3.2).
         while id & 1 != first_bit(self.side) && self.next_remote <= ordinal {
+            if !self.has_memory_for_stream() {
+                self.has_declined = true;
+                return Ok(None);
+            }
             let opened = StreamId(self.next_remote << 2 | first_bit(self.side.peer()));
             self.next_remote += 1;
             self.insert(opened, self.initial_remote);
@@ -313,10 +333,11 @@ impl Streams {
     }
 
     pub(super) fn on_stream(&mut self, frame: &frame::Stream<'_>) -> Result<(), Violation> {
-        let credit = self.recv_max - self.arrived;
+        let (credit, reserve) = (self.recv_max - self.arrived, self.reserve);
         let Some(stream) = self.remote(frame.id)? else { return Ok(()) };
         let range = frame.offset..frame.offset + frame.data.len() as u64;
-        if stream.recv.is_too_scattered(range) {
+        let growth = stream.recv.growth(range.end);
+        if stream.recv.is_too_scattered(range) || !reserve.allows(growth) {
             self.has_declined = true;
             return Ok(());
         }
@@ -389,6 +410,13 @@ impl Streams {
 
     // ---- bookkeeping
 
+    /// Whether another stream can be kept, with what stands for it in queues and tables elsewhere.
+    fn has_memory_for_stream(&self) -> bool {
+        let entry = size_of::<(StreamId, Stream)>();
+        // The table is copied as it grows.
+        self.reserve.allows((self.table.len() + 1) * entry + STREAM_OVERHEAD)
+    }
+
     fn insert(&mut self, id: StreamId, send_max: u64) {
         let stream = Stream {
             send: SendStream::new(send_max),
@@ -454,7 +482,9 @@ impl Streams {
     /// connection's windows, of both directions, ask for.
     fn trim(&mut self, id: StreamId) {
         let is_crowded = self.memory as u64 > self.window * 2;
-        if let Some(stream) = self.table.get_mut(&id).filter(|_| is_crowded) {
+        // What is to become smaller is copied.
+        let may = |stream: &&mut Stream| is_crowded && self.reserve.allows(stream.memory);
+        if let Some(stream) = self.table.get_mut(&id).filter(may) {
             stream.send.compact();
             stream.recv.compact();
             self.memory -= stream.memory;
