@@ -1,8 +1,8 @@
 //! Entropy: what no source of randomness does.
 //!
 //! Draws as the node does, 32 bytes at a time. Passing says nothing about quality: only faults that
-//! are as good as impossible by chance are told. A source that begins anew after each reset is found
-//! by what the run before left in the storage.
+//! are as good as impossible by chance are told. A source that begins anew after each reset is
+//! found by what the run before left in the storage.
 
 use super::World;
 use super::finding::*;

@@ -245,7 +245,8 @@ fn clock_text(code: u32) -> &'static CStr {
               count microseconds"
         }
         RIT_SELFTEST_CLOCK_SLOW => {
-            c"clock: it is too slow: seconds, milliseconds or ticks must be made microseconds, in 64 bits"
+            c"clock: it is too slow: seconds, milliseconds or ticks must be made microseconds, in \
+              64 bits"
         }
         RIT_SELFTEST_CLOCK_FAST => {
             c"clock: it is too fast: nanoseconds or cycles must be made microseconds; or \
