@@ -577,7 +577,7 @@ typedef struct rit_selftest rit_selftest;
 #define RIT_SELFTEST_STAGE_HEAP 1
 
 /**
- * Value of RIT_SELFTEST_REENTRY: cryptography is tested; no callback is called.
+ * Value of RIT_SELFTEST_REENTRY: cryptography is tested, by the entries of rit_io.crypto.
  */
 #define RIT_SELFTEST_STAGE_CRYPTO 2
 
@@ -2361,7 +2361,8 @@ struct rit_selftest *rit_selftest_new(const struct rit_selftest_config *config,
 
 /**
  * Does the next small piece of a self-test: a signature's time at most, or 64 blocks of heap.
- * Calls now_us, entropy, send, send_batch, recv, set_timer, load, store.
+ * Calls now_us, entropy, send, send_batch, recv, set_timer, load, store and entries of
+ * rit_io.crypto but those of the key.
  *
  * Returns RIT_OK when it is over; RIT_ERR_AGAIN: call it again in the next turn of the main loop.
  * Other errors: NULL, NOMEM (and it is over), REENTRY, INTERNAL. Not in a callback, not in an ISR.

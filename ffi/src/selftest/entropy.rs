@@ -127,7 +127,7 @@ impl Entropy {
             }
         }
         world.record.hashes = hashes;
-        if is_repeated {
+        if is_repeated && world.record.runs > 0 {
             let runs = i64::from(world.record.runs);
             world.findings.tell(RIT_SELFTEST_ENTROPY_RESET, runs, 0);
         }
