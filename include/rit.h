@@ -1015,11 +1015,13 @@ struct rit_config {
      */
     uint32_t stream_window;
     /**
-     * Bytes received and not read yet of all streams of one session; default 4194304.
+     * Bytes received and not read yet of all streams of one session, where addresses have 32 bits
+     * at most 2^30; default 4194304.
      */
     uint32_t session_window;
     /**
-     * Bytes written and not acknowledged yet of one stream, at least 256; default 262144.
+     * Bytes written and not acknowledged yet of one stream, at least 256, where addresses have 32
+     * bits at most 2^30; default 262144.
      */
     uint32_t stream_send_buffer;
     /**
