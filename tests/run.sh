@@ -251,6 +251,7 @@ firmware() {
     set_up need_command ip iproute2 || return
     set_up need_command python3 python3 || return
     set_up need_command qemu-system-arm qemu-system-arm || return
+    step "32 bits, and big-endian" sh tests/foreign.sh
     programs || return
     step "build the images" sh examples-c/cortex-m/build.sh "$TARGET/images" \
         board-an385 board-an386 || return
