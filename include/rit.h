@@ -578,7 +578,7 @@ typedef struct rit_selftest rit_selftest;
 #define RIT_SELFTEST_STAGE_HEAP 1
 
 /**
- * Value of RIT_SELFTEST_REENTRY: cryptography is tested; no callback is called.
+ * Value of RIT_SELFTEST_REENTRY: cryptography is tested, by the entries of rit_io.crypto.
  */
 #define RIT_SELFTEST_STAGE_CRYPTO 2
 
@@ -1016,11 +1016,13 @@ struct rit_config {
      */
     uint32_t stream_window;
     /**
-     * Bytes received and not read yet of all streams of one session; default 4194304.
+     * Bytes received and not read yet of all streams of one session, where addresses have 32 bits
+     * at most 2^30; default 4194304.
      */
     uint32_t session_window;
     /**
-     * Bytes written and not acknowledged yet of one stream, at least 256; default 262144.
+     * Bytes written and not acknowledged yet of one stream, at least 256, where addresses have 32
+     * bits at most 2^30; default 262144.
      */
     uint32_t stream_send_buffer;
     /**
@@ -1306,7 +1308,7 @@ struct rit_io {
     int32_t (*store)(void *ctx, uint32_t slot, const uint8_t *buf, size_t len);
     /**
      * OPTIONAL. A line of text for people, without a line end, at a level RIT_LOG_*; never a
-     * secret. msg is good only during the call.
+     * secret. msg is good only during the call. A library built without texts does not call it.
      */
     void (*log)(void *ctx, int32_t level, const char *msg);
     /**
@@ -1781,7 +1783,7 @@ const char *rit_version(void);
 
 /**
  * A short English description of an error code; good for ever, never null, also for numbers that
- * are no code. Callable anywhere.
+ * are no code; empty in a library built without texts. Callable anywhere.
  */
 const char *rit_strerror(int32_t err);
 
@@ -1857,7 +1859,7 @@ int32_t rit_node_public_key(const struct rit_node *node, uint8_t out[RIT_KEY_LEN
 
 /**
  * The detail of the last call on this node that failed, as English text for a log; empty if none
- * did.
+ * did, or in a library built without texts.
  *
  * out: cap bytes, of which the text takes what fits, always with a NUL at its end; null if cap is
  * 0. Returns the length of the whole text without the NUL, so a result of cap or more means that
@@ -2407,7 +2409,8 @@ struct rit_selftest *rit_selftest_new(const struct rit_selftest_config *config,
 
 /**
  * Does the next small piece of a self-test: a signature's time at most, or 64 blocks of heap.
- * Calls now_us, entropy, send, send_batch, recv, set_timer, load, store.
+ * Calls now_us, entropy, send, send_batch, recv, set_timer, load, store and entries of
+ * rit_io.crypto but those of the key.
  *
  * Returns RIT_OK when it is over; RIT_ERR_AGAIN: call it again in the next turn of the main loop.
  * Other errors: NULL, NOMEM (and it is over), REENTRY, INTERNAL. Not in a callback, not in an ISR.

@@ -254,6 +254,7 @@ firmware() {
     set_up need_command ip iproute2 || return
     set_up need_command python3 python3 || return
     set_up need_command qemu-system-arm qemu-system-arm || return
+    step "32 bits, and big-endian" sh tests/foreign.sh
     programs || return
     for stack in lwip uip; do
         [ ! -e "tests/$stack/run.sh" ] || step "the port to $stack" sh "tests/$stack/run.sh"

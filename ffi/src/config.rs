@@ -28,9 +28,11 @@ pub struct rit_config {
     /// Bytes received and not read yet of one stream, 256 to session_window; default 262144. More
     /// than that only a stream has whose reader keeps up.
     pub stream_window: u32,
-    /// Bytes received and not read yet of all streams of one session; default 4194304.
+    /// Bytes received and not read yet of all streams of one session, where addresses have 32 bits
+    /// at most 2^30; default 4194304.
     pub session_window: u32,
-    /// Bytes written and not acknowledged yet of one stream, at least 256; default 262144.
+    /// Bytes written and not acknowledged yet of one stream, at least 256, where addresses have 32
+    /// bits at most 2^30; default 262144.
     pub stream_send_buffer: u32,
     /// The largest UDP payload sent and received, 512 to 9000 bytes; default 1452. What goes
     /// through a relay is 9 bytes longer, 71 until the relay has answered, unless rit_node_transmit

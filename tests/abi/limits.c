@@ -36,11 +36,15 @@ static void configuration(void) {
     WITH(stream_window, 256, RIT_OK);
     WITH(stream_window, 4194304, RIT_OK);
     WITH(stream_window, 4194305, RIT_ERR_ARG);
-    WITH(session_window, UINT32_MAX, RIT_OK);
+    /* What cannot be allocated is not promised to the peer. */
+    WITH(session_window, UINT32_MAX, sizeof(size_t) == 4 ? RIT_ERR_ARG : RIT_OK);
+    WITH(session_window, (uint32_t)1 << 30, RIT_OK);
     WITH(session_window, 256, RIT_OK);
     WITH(session_window, 255, RIT_ERR_ARG);
     WITH(stream_send_buffer, 255, RIT_ERR_ARG);
     WITH(stream_send_buffer, 256, RIT_OK);
+    WITH(stream_send_buffer, (uint32_t)1 << 30, RIT_OK);
+    WITH(stream_send_buffer, UINT32_MAX, sizeof(size_t) == 4 ? RIT_ERR_ARG : RIT_OK);
     WITH(keep_alive_ms, UINT32_MAX, RIT_OK);
     WITH(idle_timeout_ms, 1, RIT_OK);
     WITH(max_flows, 1, RIT_OK);

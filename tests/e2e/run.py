@@ -14,7 +14,7 @@ import time
 
 import runner
 
-MODULES = ("basic", "refusals", "brokers", "load", "secrecy", "datagrams")
+MODULES = ("basic", "refusals", "brokers", "load", "secrecy", "datagrams", "skeleton")
 LIMIT_S = 240
 
 

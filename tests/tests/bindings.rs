@@ -4,6 +4,8 @@
 //! bindgen asks libclang what the header means to a C compiler. Its layout assertions are read here
 //! as text and compared, both ways, so that no field is forgotten. Needs libclang.
 
+#![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::{offset_of, size_of};
 use std::path::Path;

@@ -164,15 +164,16 @@ mod tests {
     use super::super::{HeaderKey, PacketKey};
     use super::*;
     use alloc::boxed::Box;
+    use alloc::vec;
     use alloc::vec::Vec;
 
     fn providers() -> Vec<&'static dyn Provider> {
-        let mut providers: Vec<&'static dyn Provider> = Vec::new();
-        #[cfg(feature = "ring")]
-        providers.push(crate::crypto::ring());
-        #[cfg(feature = "rustcrypto")]
-        providers.push(crate::crypto::rustcrypto());
-        providers
+        vec![
+            #[cfg(feature = "ring")]
+            crate::crypto::ring(),
+            #[cfg(feature = "rustcrypto")]
+            crate::crypto::rustcrypto(),
+        ]
     }
 
     #[test]

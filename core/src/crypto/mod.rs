@@ -7,6 +7,8 @@
 //! Invariants: no entropy but what [`lend()`] hands over; secrets are zeroized and never printed;
 //! all providers give the same bytes.
 
+#[cfg(any(feature = "ring", feature = "rustcrypto"))]
+mod chacha_mask;
 mod known_answers;
 mod lend;
 mod raw_key;

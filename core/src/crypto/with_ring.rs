@@ -2,6 +2,7 @@
 //!
 //! Hosted targets only: ring's assembly does not exist for Cortex-M.
 
+use super::chacha_mask::ChaChaHeaderKey;
 use super::{
     AeadError, CryptoFailed, HeaderKey, PacketKey, Provider, Suite, TAG_LEN, has_aes_instructions,
     lent_randomness_provider, nonce, sized,
@@ -14,6 +15,13 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::cipher_suite::{
     TLS13_AES_128_GCM_SHA256, TLS13_CHACHA20_POLY1305_SHA256,
 };
+
+/// Whether ring has ChaCha20 in assembly. Elsewhere it counts blocks by an addition that a build with
+/// overflow checks ends at the last number, which is the peer's choice in a header.
+const HAS_CHACHA: bool = cfg!(all(
+    target_endian = "little",
+    any(target_arch = "x86", target_arch = "x86_64", target_arch = "arm", target_arch = "aarch64")
+));
 
 pub(super) struct Ring;
 
@@ -32,6 +40,9 @@ impl Provider for Ring {
     fn header_key(&self, suite: Suite, key: &[u8]) -> Box<dyn HeaderKey> {
         let key = match suite {
             Suite::Aes128Gcm => quic::HeaderProtectionKey::new(&quic::AES_128, &*sized::<16>(key)),
+            Suite::ChaCha20Poly1305 if !HAS_CHACHA => {
+                return Box::new(ChaChaHeaderKey::new(key));
+            }
             Suite::ChaCha20Poly1305 => {
                 quic::HeaderProtectionKey::new(&quic::CHACHA20, &*sized::<32>(key))
             }

@@ -2,6 +2,7 @@
 //!
 //! Builds for every target.
 
+use super::chacha_mask::ChaChaHeaderKey;
 use super::{
     AeadError, CryptoFailed, HeaderKey, PacketKey, Provider, Suite, TAG_LEN, has_aes_instructions,
     lent_randomness_provider, nonce, sized, tls_suites,
@@ -11,9 +12,6 @@ use aes::cipher::{BlockEncrypt, KeyInit};
 use aes_gcm::Aes128Gcm;
 use aes_gcm::aead::AeadInPlace;
 use alloc::boxed::Box;
-use chacha20::ChaChaCore;
-use chacha20::cipher::consts::U10;
-use chacha20::cipher::{KeyIvInit, StreamCipherCore, StreamCipherSeekCore};
 use chacha20poly1305::ChaCha20Poly1305;
 use hmac::{Hmac, Mac};
 use rustls::crypto::{CryptoProvider, hmac as tls_hmac};
@@ -39,7 +37,7 @@ impl Provider for RustCrypto {
     fn header_key(&self, suite: Suite, key: &[u8]) -> Box<dyn HeaderKey> {
         match suite {
             Suite::Aes128Gcm => Box::new(AesHeaderKey(Aes128::new((&*sized::<16>(key)).into()))),
-            Suite::ChaCha20Poly1305 => Box::new(ChaChaHeaderKey(sized(key))),
+            Suite::ChaCha20Poly1305 => Box::new(ChaChaHeaderKey::new(key)),
         }
     }
 
@@ -120,21 +118,6 @@ impl HeaderKey for AesHeaderKey {
     fn mask(&self, sample: &[u8; 16]) -> Result<[u8; 5], CryptoFailed> {
         let mut block = (*sample).into();
         self.0.encrypt_block(&mut block);
-        Ok([block[0], block[1], block[2], block[3], block[4]])
-    }
-}
-
-/// RFC 9001 §5.4.4.
-struct ChaChaHeaderKey(Zeroizing<[u8; 32]>);
-
-impl HeaderKey for ChaChaHeaderKey {
-    fn mask(&self, sample: &[u8; 16]) -> Result<[u8; 5], CryptoFailed> {
-        let [c0, c1, c2, c3, nonce @ ..] = *sample;
-        let mut core = ChaChaCore::<U10>::new((&*self.0).into(), &nonce.into());
-        core.set_block_pos(u32::from_le_bytes([c0, c1, c2, c3]));
-        // The core, not the cipher: that one refuses the last counter, which a peer can choose.
-        let mut block = Default::default();
-        core.write_keystream_block(&mut block);
         Ok([block[0], block[1], block[2], block[3], block[4]])
     }
 }

@@ -103,6 +103,9 @@ impl Default for Config {
     }
 }
 
+/// Bytes of the largest window: the next power of two of what is in it can be allocated.
+const WINDOW_MAX: u64 = if usize::BITS == 32 { 1 << 30 } else { 1 << 40 };
+
 impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let t = &self.transport;
@@ -111,8 +114,8 @@ impl Config {
         }
         let is_sound = t.stream_window >= 256
             && t.stream_window <= t.session_window
-            && t.session_window <= 1 << 40
-            && t.stream_send_buffer >= 256
+            && t.session_window <= WINDOW_MAX
+            && (256..=WINDOW_MAX).contains(&t.stream_send_buffer)
             && (1..=1 << 30).contains(&t.max_streams)
             && self.max_sessions > 0
             && (1..=SERVICES_MAX).contains(&self.max_services)

@@ -404,6 +404,7 @@ fn skip_packets(connection: &mut Connection, to: u64) {
 #[test]
 fn used_up_keys_end_the_connection_and_the_peer_is_told() {
     let mut pair = Pair::connected(no_keep_alive());
+    pair.a.key_update.as_mut().unwrap().limit_as_aes();
     // The peer acknowledges nothing, so the keys cannot be updated.
     pair.a.spaces[DATA].largest_acked = None;
     skip_packets(&mut pair.a, (1 << 23) - 64);

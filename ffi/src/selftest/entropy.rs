@@ -1,8 +1,8 @@
 //! Entropy: what no source of randomness does.
 //!
 //! Draws as the node does, 32 bytes at a time. Passing says nothing about quality: only faults that
-//! are as good as impossible by chance are told. A source that begins anew after each reset is found
-//! by what the run before left in the storage.
+//! are as good as impossible by chance are told. A source that begins anew after each reset is
+//! found by what the run before left in the storage.
 
 use super::World;
 use super::finding::*;
@@ -127,7 +127,7 @@ impl Entropy {
             }
         }
         world.record.hashes = hashes;
-        if is_repeated {
+        if is_repeated && world.record.runs > 0 {
             let runs = i64::from(world.record.runs);
             world.findings.tell(RIT_SELFTEST_ENTROPY_RESET, runs, 0);
         }

@@ -245,7 +245,8 @@ fn clock_text(code: u32) -> &'static CStr {
               count microseconds"
         }
         RIT_SELFTEST_CLOCK_SLOW => {
-            c"clock: it is too slow: seconds, milliseconds or ticks must be made microseconds, in 64 bits"
+            c"clock: it is too slow: seconds, milliseconds or ticks must be made microseconds, in \
+              64 bits"
         }
         RIT_SELFTEST_CLOCK_FAST => {
             c"clock: it is too fast: nanoseconds or cycles must be made microseconds; or \
@@ -442,12 +443,12 @@ fn device_text(code: u32) -> &'static CStr {
               linker script, the stack, and external memory's set-up"
         }
         RIT_SELFTEST_HEAP_LEAKS => c"heap: what is freed must become free",
-        RIT_SELFTEST_CRYPTO_SHA256 => c"crypto: SHA-256 computes wrong",
-        RIT_SELFTEST_CRYPTO_HMAC => c"crypto: HMAC-SHA-256 computes wrong",
-        RIT_SELFTEST_CRYPTO_AES_GCM => c"crypto: AES-128-GCM computes wrong",
-        RIT_SELFTEST_CRYPTO_CHACHA20 => c"crypto: ChaCha20-Poly1305 computes wrong",
-        RIT_SELFTEST_CRYPTO_X25519 => c"crypto: X25519 computes wrong",
-        RIT_SELFTEST_CRYPTO_ED25519 => c"crypto: Ed25519 computes wrong",
+        RIT_SELFTEST_CRYPTO_SHA256 => c"crypto: SHA-256 computes wrong: rit_io.crypto if it has an entry for it, or the compiler",
+        RIT_SELFTEST_CRYPTO_HMAC => c"crypto: HMAC-SHA-256 computes wrong: rit_io.crypto if it has an entry for it, or the compiler",
+        RIT_SELFTEST_CRYPTO_AES_GCM => c"crypto: AES-128-GCM computes wrong: rit_io.crypto if it has an entry for it, or the compiler",
+        RIT_SELFTEST_CRYPTO_CHACHA20 => c"crypto: ChaCha20-Poly1305 computes wrong: rit_io.crypto if it has an entry for it, or the compiler",
+        RIT_SELFTEST_CRYPTO_X25519 => c"crypto: X25519 computes wrong: rit_io.crypto if it has an entry for it, or the compiler",
+        RIT_SELFTEST_CRYPTO_ED25519 => c"crypto: Ed25519 computes wrong: the compiler, or memory",
         RIT_SELFTEST_REENTRY => {
             c"callbacks: the library is called from inside a callback: note in set_timer and send \
               what is due, and do it from the main loop"

@@ -1,8 +1,8 @@
 //! A self-test for porters: what is wrong with their clock, entropy, timer, storage, sockets, heap.
 //!
-//! Owns the order of the tests and how they are driven: by the main loop, as a node is, a small step
-//! at a time, so that it runs where nothing may block. Does not own the tests, which are a module
-//! each, nor what the findings say, which is `finding`'s. Nothing of it is linked unless it is
+//! Owns the order of the tests and how they are driven: by the main loop, as a node is, a small
+//! step at a time, so that it runs where nothing may block. Does not own the tests, which are a
+//! module each, nor what the findings say, which is `finding`'s. Nothing of it is linked unless it is
 //! called.
 
 mod clock;
@@ -16,6 +16,7 @@ mod timer;
 pub use finding::{rit_finding, rit_selftest_text};
 
 use crate::args::{self, Answer, Versioned};
+use crate::crypto::Used;
 use crate::error::{Error, RIT_OK};
 use crate::guard;
 use crate::io::{Io, rit_io, rit_path};
@@ -37,7 +38,7 @@ const ANEW_US: u64 = 1_000_000;
 
 /// Value of RIT_SELFTEST_REENTRY: the heap is tested; no callback but now_us is called.
 pub const RIT_SELFTEST_STAGE_HEAP: u32 = 1;
-/// Value of RIT_SELFTEST_REENTRY: cryptography is tested; no callback is called.
+/// Value of RIT_SELFTEST_REENTRY: cryptography is tested, by the entries of rit_io.crypto.
 pub const RIT_SELFTEST_STAGE_CRYPTO: u32 = 2;
 /// Value of RIT_SELFTEST_REENTRY: the clock is tested, by now_us.
 pub const RIT_SELFTEST_STAGE_CLOCK: u32 = 3;
@@ -130,6 +131,8 @@ impl Config {
 struct World {
     io: Io,
     provider: &'static dyn Provider,
+    /// What the provider stands on.
+    _crypto: Used,
     config: Config,
     findings: Findings,
     record: storage::Record,
@@ -340,9 +343,14 @@ pub unsafe extern "C" fn rit_selftest_new(
         if config.echo.is_some() && !io.has_send() {
             return Err(Error::Null("rit_io.send"));
         }
+        // SAFETY: as the header asks of the caller.
+        let used = unsafe { io.crypto()? };
+        // SAFETY: the world, in which both are, is the only one who has it.
+        let provider = unsafe { used.provider() };
         let world = World {
             io,
-            provider: crypto::default_provider(),
+            provider,
+            _crypto: used,
             config,
             findings: Findings::new()?,
             record: storage::Record::default(),
@@ -363,7 +371,8 @@ pub unsafe extern "C" fn rit_selftest_new(
 }
 
 /// Does the next small piece of a self-test: a signature's time at most, or 64 blocks of heap.
-/// Calls now_us, entropy, send, send_batch, recv, set_timer, load, store.
+/// Calls now_us, entropy, send, send_batch, recv, set_timer, load, store and entries of
+/// rit_io.crypto but those of the key.
 ///
 /// Returns RIT_OK when it is over; RIT_ERR_AGAIN: call it again in the next turn of the main loop.
 /// Other errors: NULL, NOMEM (and it is over), REENTRY, INTERNAL. Not in a callback, not in an ISR.

@@ -13,6 +13,7 @@ pub mod hostile;
 pub mod hostile_relay;
 pub mod nat;
 pub mod net;
+pub mod provider;
 pub mod raw_peer;
 pub mod reach;
 pub mod relay;

@@ -47,7 +47,11 @@ impl Trio {
 
     /// The same with a configuration for device and user.
     pub fn with_config(seed: u64, links: LinkConfig, config: Config) -> Self {
-        let mut world = World::new(seed, links);
+        Self::in_world(World::new(seed, links), config)
+    }
+
+    /// The same in a world that is there already.
+    pub fn in_world(mut world: World, config: Config) -> Self {
         let broker = world.add_broker(Config::default());
         let mut trio = Self::cast(world, broker, config);
         trio.world.store(broker).add_code(DEVICE_CODE, 3600);
@@ -77,7 +81,13 @@ impl Trio {
         device: &[NatConfig],
         user: &[NatConfig],
     ) -> Self {
-        let mut trio = Self::with_config(seed, links, config);
+        Self::in_world(World::new(seed, links), config).behind_boxes(device, user)
+    }
+
+    /// Device and user of a new trio taken behind boxes, and the broker made as complete as
+    /// [`Trio::behind`] has it.
+    pub fn behind_boxes(self, device: &[NatConfig], user: &[NatConfig]) -> Self {
+        let mut trio = self;
         let broker = trio.world.host_mut(trio.broker);
         let first = broker.path();
         let second = Path { port: first.port + 1000, ..first };

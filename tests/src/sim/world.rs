@@ -15,7 +15,7 @@ use super::store::{Store, wall_unix_s};
 use super::tcp::tls_paths;
 use super::trace::Fnv;
 use rit_core::base::{Ecn, Path, PublicKey, Rng, Time};
-use rit_core::crypto::{self, Ed25519Signer};
+use rit_core::crypto::{self, Ed25519Signer, Provider};
 use rit_core::node::{BrokerAddress, BrokerNode, Config, ConfigError, Node};
 use rit_core::traverse::LAN_PORT;
 use std::sync::Arc;
@@ -41,6 +41,7 @@ pub struct World {
     sites: Sites,
     rng: Rng,
     trace: Fnv,
+    provider: &'static dyn Provider,
     steps: u64,
     steps_at_once: u64,
 }
@@ -62,9 +63,15 @@ impl World {
             sites: Sites::default(),
             rng,
             trace: Fnv::new(),
+            provider: crypto::default_provider(),
             steps: 0,
             steps_at_once: 0,
         }
+    }
+
+    /// What nodes and brokers compute with from now on, instead of the default.
+    pub fn set_provider(&mut self, provider: &'static dyn Provider) {
+        self.provider = provider;
     }
 
     /// Adds a node with a fresh identity.
@@ -82,7 +89,7 @@ impl World {
     pub fn node_of(&mut self, config: Config, identity: &[u8; 32]) -> Result<Node, ConfigError> {
         let signer = Arc::new(Ed25519Signer::from_seed(identity));
         let seed = self.rng.array();
-        let mut node = Node::new(config, crypto::default_provider(), signer, seed, self.now)?;
+        let mut node = Node::new(config, self.provider, signer, seed, self.now)?;
         node.set_tcp(true);
         Ok(node)
     }
@@ -127,7 +134,7 @@ impl World {
     fn broker_node(&mut self, config: Config, identity: &[u8; 32]) -> Box<BrokerNode> {
         let signer = Arc::new(Ed25519Signer::from_seed(identity));
         let seed = self.rng.array();
-        let broker = BrokerNode::new(config, crypto::default_provider(), signer, seed, self.now)
+        let broker = BrokerNode::new(config, self.provider, signer, seed, self.now)
             .expect("the configuration is sound");
         Box::new(broker)
     }
