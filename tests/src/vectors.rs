@@ -7,8 +7,8 @@
 
 use rit_core::base::{ContactId, Path, PublicKey, Side};
 use rit_core::crypto::{
-    self, DirectionKeys, Provider, Secret, Suite, broker_contact, contact_secrets, expand_label,
-    session_secrets,
+    self, DirectionKeys, Provider, RawKey, Secret, Suite, broker_contact, contact_secrets,
+    expand_label, session_secrets,
 };
 use rit_core::wire::VERSION;
 use rit_core::wire::ack;
@@ -38,6 +38,7 @@ pub fn text(p: &dyn Provider) -> String {
         one_rtt_packet(&mut out, p, name, suite);
     }
     contact_packet(&mut out, p);
+    names(&mut out, p);
     transport_params(&mut out);
     all_frames(&mut out);
     messages(&mut out);
@@ -95,6 +96,22 @@ fn key_schedule(out: &mut Out, p: &dyn Provider) {
     out.bytes("context_hash", &context_hash);
     out.bytes("initiator_secret", initiator.as_bytes());
     out.bytes("responder_secret", responder.as_bytes());
+}
+
+/// The key of RFC 6979 §A.2.5.
+fn names(out: &mut Out, p: &dyn Provider) {
+    let point = [
+        0x04, 0x60, 0xfe, 0xd4, 0xba, 0x25, 0x5a, 0x9d, 0x31, 0xc9, 0x61, 0xeb, 0x74, 0xc6, 0x35,
+        0x6d, 0x68, 0xc0, 0x49, 0xb8, 0x92, 0x3b, 0x61, 0xfa, 0x6c, 0xe6, 0x69, 0x62, 0x2e, 0x60,
+        0xf2, 0x9f, 0xb6, 0x79, 0x03, 0xfe, 0x10, 0x08, 0xb8, 0xbc, 0x99, 0xa4, 0x1a, 0xe9, 0xe9,
+        0x56, 0x28, 0xbc, 0x64, 0xf2, 0xf1, 0xb2, 0x0c, 0x2d, 0x7e, 0x9f, 0x51, 0x77, 0xa3, 0xc2,
+        0x94, 0xd4, 0x46, 0x22, 0x99,
+    ];
+    out.section("names");
+    for (kind, key) in [("ed25519", RawKey::Ed25519(input(0))), ("p256", RawKey::P256(point))] {
+        out.bytes(&format!("{kind}_subject_public_key_info"), &key.to_spki());
+        out.bytes(&format!("{kind}_name"), &key.name(p).0);
+    }
 }
 
 fn packet_keys(out: &mut Out, p: &dyn Provider, name: &str, suite: Suite) {

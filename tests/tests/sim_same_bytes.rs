@@ -53,7 +53,7 @@ fn sessions_through_nats() {
         let links = LinkConfig::clean(Duration::from_millis(20));
         let a_box = NatConfig::v4(Mapping::EndpointIndependent, Filtering::AddressAndPortDependent);
         let trio = Trio::in_world(world(seed, links), Config::default());
-        carry(trio.behind_boxes(&[a_box.clone()], &[a_box]), seed)
+        carry(trio.behind_boxes(std::slice::from_ref(&a_box), std::slice::from_ref(&a_box)), seed)
     });
 }
 

@@ -334,11 +334,11 @@ fn a_failing_entry_fails_its_own_end_alone() {
     // In the first flight there is the key share.
     let fake = Fake::default();
     fake.fail(&[Entry::X25519]);
-    let Setup { side, signer, policy, .. } = initiator();
+    let Setup { side, role, signer, policy, .. } = initiator();
     let (key, mut rng) = (Secret::new([7; 32]), Rng::from_seed([1; 32]));
-    let (provider, role) = (fake.provider(), TlsRole::Client);
     let started =
-        Handshake::new(provider, side, role, signer, policy, b"", key, DCID, &mut rng).map(drop);
+        Handshake::new(fake.provider(), side, role, signer, policy, b"", key, DCID, &mut rng)
+            .map(drop);
     assert_eq!(started, Err(HandshakeError::Crypto));
 }
 
