@@ -16,8 +16,8 @@ use rustls::crypto::ring::cipher_suite::{
     TLS13_AES_128_GCM_SHA256, TLS13_CHACHA20_POLY1305_SHA256,
 };
 
-/// Whether ring has ChaCha20 in assembly. Elsewhere it counts blocks by an addition that a build with
-/// overflow checks ends at the last number, which is the peer's choice in a header.
+/// Whether ring has ChaCha20 in assembly. Elsewhere it counts blocks by an addition that a build
+/// with overflow checks ends at the last number, which is the peer's choice in a header.
 const HAS_CHACHA: bool = cfg!(all(
     target_endian = "little",
     any(target_arch = "x86", target_arch = "x86_64", target_arch = "arm", target_arch = "aarch64")

@@ -2,6 +2,7 @@
 //! the initiator wherever it may be, so that the NATs on the way let that packet in.
 
 use super::deadlines::Deadlines;
+use super::{Node, Owner};
 use crate::base::{ContactId, Ecn, Map, Path, Rng, Side, Time};
 use crate::crypto::Provider;
 use crate::handshake::Contact;
@@ -92,5 +93,16 @@ impl Meetings {
         self.deadlines.set(id, meeting.next_probe());
         let len = write_contact_probe(provider, &meeting.contact, rng, buf)?;
         Some(Transmit { path, len, ecn: Ecn::NotEct })
+    }
+}
+
+impl Node {
+    /// The end we look for showed itself at `path`.
+    pub(super) fn on_peer_shown(&mut self, owner: Owner, path: Path) {
+        let Owner::Session(handle) = owner else { return };
+        if let Some(session) = self.sessions.get_mut(handle) {
+            session.first_flight.add(path);
+            self.endpoint.touch(owner);
+        }
     }
 }

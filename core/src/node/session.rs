@@ -60,7 +60,7 @@ struct Way {
 
 pub(super) struct Session {
     phase: Phase,
-    first_flight: FirstFlight,
+    pub(super) first_flight: FirstFlight,
     pub(super) search: Search,
     pub(super) traffic: Traffic,
     /// Paths through relays.
@@ -560,15 +560,6 @@ impl Node {
             }
             PathEvent::Answered { path, rtt } => session.search.on_answered(path, rtt, now),
             PathEvent::Asked(path) => session.search.on_asked(path, now),
-        }
-    }
-
-    /// The end we look for showed itself at `path`.
-    pub(super) fn on_peer_shown(&mut self, owner: Owner, path: Path) {
-        let Owner::Session(handle) = owner else { return };
-        if let Some(session) = self.sessions.get_mut(handle) {
-            session.first_flight.add(path);
-            self.endpoint.touch(owner);
         }
     }
 

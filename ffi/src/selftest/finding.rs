@@ -443,11 +443,17 @@ fn device_text(code: u32) -> &'static CStr {
               linker script, the stack, and external memory's set-up"
         }
         RIT_SELFTEST_HEAP_LEAKS => c"heap: what is freed must become free",
-        RIT_SELFTEST_CRYPTO_SHA256 => c"crypto: SHA-256 computes wrong: rit_io.crypto if it has an entry for it, or the compiler",
-        RIT_SELFTEST_CRYPTO_HMAC => c"crypto: HMAC-SHA-256 computes wrong: rit_io.crypto if it has an entry for it, or the compiler",
-        RIT_SELFTEST_CRYPTO_AES_GCM => c"crypto: AES-128-GCM computes wrong: rit_io.crypto if it has an entry for it, or the compiler",
-        RIT_SELFTEST_CRYPTO_CHACHA20 => c"crypto: ChaCha20-Poly1305 computes wrong: rit_io.crypto if it has an entry for it, or the compiler",
-        RIT_SELFTEST_CRYPTO_X25519 => c"crypto: X25519 computes wrong: rit_io.crypto if it has an entry for it, or the compiler",
+        RIT_SELFTEST_CRYPTO_SHA256 => c"crypto: SHA-256 is wrong: rit_io.crypto, or the compiler",
+        RIT_SELFTEST_CRYPTO_HMAC => {
+            c"crypto: HMAC-SHA-256 is wrong: rit_io.crypto, or the compiler"
+        }
+        RIT_SELFTEST_CRYPTO_AES_GCM => {
+            c"crypto: AES-128-GCM is wrong: rit_io.crypto, or the compiler"
+        }
+        RIT_SELFTEST_CRYPTO_CHACHA20 => {
+            c"crypto: ChaCha20-Poly1305 is wrong: rit_io.crypto, or the compiler"
+        }
+        RIT_SELFTEST_CRYPTO_X25519 => c"crypto: X25519 is wrong: rit_io.crypto, or the compiler",
         RIT_SELFTEST_CRYPTO_ED25519 => c"crypto: Ed25519 computes wrong: the compiler, or memory",
         RIT_SELFTEST_REENTRY => {
             c"callbacks: the library is called from inside a callback: note in set_timer and send \

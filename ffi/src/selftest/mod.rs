@@ -2,8 +2,8 @@
 //!
 //! Owns the order of the tests and how they are driven: by the main loop, as a node is, a small
 //! step at a time, so that it runs where nothing may block. Does not own the tests, which are a
-//! module each, nor what the findings say, which is `finding`'s. Nothing of it is linked unless it is
-//! called.
+//! module each, nor what the findings say, which is `finding`'s. Nothing of it is linked unless it
+//! is called.
 
 mod clock;
 mod entropy;
