@@ -387,7 +387,7 @@ static void check_right_ones(int is_polled) {
     CHECK(board.stored == 5);
     config.is_after_reset = 1;
     config.cpu_mhz = 100;
-    config.max_datagram = 548;
+    config.max_datagram = 512;
     run(&board, &config, is_polled);
     CHECK(board.faults == 0 && board.notes == 0);
     config.echo = NULL;

@@ -73,7 +73,7 @@ impl Sockets {
         Ok(Sockets {
             buf,
             echo,
-            sizes: [1, SMALL_LEN, max_datagram, longest],
+            sizes: [1, SMALL_LEN.min(max_datagram), max_datagram, longest],
             phase: Phase::Size(0),
             seed: 0,
             tries: 0,
