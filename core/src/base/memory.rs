@@ -24,7 +24,7 @@ pub struct Reserve {
 impl Reserve {
     /// Whether so many bytes may be kept.
     pub fn allows(&self, bytes: usize) -> bool {
-        self.spare == 0 || bytes == 0 || has_room(bytes + self.spare)
+        self.spare == 0 || bytes == 0 || has_room(bytes.saturating_add(self.spare))
     }
 
     /// Whether there may be another connection.
@@ -71,10 +71,10 @@ mod tests {
     fn without_a_reserve_nothing_is_asked_and_with_one_the_answer_is_true() {
         let none = Reserve::default();
         assert!(none.allows(usize::MAX) && none.allows_datagram() && none.allows_step());
-        let some = Reserve { spare: 1000, connection: 1 << 46, step: 10 };
+        let some = Reserve { spare: 1000, connection: 1 << (usize::BITS - 1), step: 10 };
         assert!(some.allows(0) && some.allows(10_000) && some.allows_datagram());
         assert!(some.allows_step() && !some.allows_connection());
-        assert!(has_room(0) && !has_room(isize::MAX as usize - 64));
+        assert!(has_room(0) && !has_room(1 << (usize::BITS - 1)));
     }
 
     #[test]

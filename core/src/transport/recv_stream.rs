@@ -136,12 +136,12 @@ impl RecvStream {
         self.received.range_count() as u64 >= most && !self.received.touches(range)
     }
 
-    /// The memory that it takes to keep bytes up to `end`.
+    /// The memory that it takes to keep bytes up to `end`, which may be anything.
     pub(super) fn growth(&self, end: u64) -> usize {
         if self.stop.is_some() || self.reset.is_some() {
             return 0;
         }
-        self.ring.growth(end) + self.received.growth()
+        self.ring.growth(end).saturating_add(self.received.growth())
     }
 
     /// Bytes received and not read; those the application refused count as read.
