@@ -314,13 +314,13 @@ unsafe fn enter(test: *mut rit_selftest, act: impl FnOnce(&mut Inner) -> Result<
 /// comes goes to rit_selftest_receive, the timer to rit_selftest_timeout, and each turn calls
 /// rit_selftest_step, without sleeping, and fetches findings with rit_selftest_next:
 ///
-///     do {
-///         a turn of the main loop, for the test instead of a node
-///         result = rit_selftest_step(test);
-///         while (rit_selftest_next(test, &finding) == RIT_OK)
-///             printf("%lu %ld (%ld) %s\n", (unsigned long)finding.code, (long)finding.value,
-///                    (long)finding.wanted, rit_selftest_text(finding.code));
-///     } while (result == RIT_ERR_AGAIN);
+///   do {
+///       a turn of the main loop, for the test instead of a node
+///       result = rit_selftest_step(test);
+///       while (rit_selftest_next(test, &finding) == RIT_OK)
+///           printf("%lu %ld (%ld) %s\n", (unsigned long)finding.code, (long)finding.value,
+///                  (long)finding.wanted, rit_selftest_text(finding.code));
+///   } while (result == RIT_ERR_AGAIN);
 ///
 /// Findings below RIT_SELFTEST_NOTE are faults. It takes some seconds, more where the sockets are
 /// silent. It stores its own slot, RIT_SLOT_SELFTEST, five times a run; other slots are only read.
