@@ -84,11 +84,14 @@ class Process:
         found = re.compile(pattern, re.MULTILINE)
 
         def look():
-            matches = list(found.finditer(self.text()))
+            # Whole lines: of one that is being written the end is not there yet.
+            status = self.child.poll()
+            text = self.text()
+            whole = text if status is not None else text[:text.rfind("\n") + 1]
+            matches = list(found.finditer(whole))
             if len(matches) >= count:
                 return matches[count - 1]
-            check(self.child.poll() is None or len(list(found.finditer(self.text()))) >= count,
-                  f"{self.name} ended ({self.child.poll()}) without a line like {pattern!r}")
+            check(status is None, f"{self.name} ended ({status}) without a line like {pattern!r}")
             return None
 
         return wait_until(look, seconds, f"a line like {pattern!r} from {self.name}")
