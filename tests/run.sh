@@ -28,6 +28,9 @@ for argument in "$@"; do
 done
 [ -n "$wanted" ] || wanted=$AREAS
 
+# What is built here is built once; keeping how it was built would double its size.
+export CARGO_INCREMENTAL=0
+
 logs=$TARGET/test-logs
 rm -rf "$logs"
 mkdir -p "$logs" || exit 1
@@ -171,6 +174,7 @@ abi() {
     step "C interface" cargo_tests abi
     step "running out of memory" env CARGO_TARGET_DIR="$TARGET/memory" cargo test --locked \
         --manifest-path tests/memory/Cargo.toml --no-fail-fast
+    rm -rf "$TARGET/memory"
 }
 
 fuzz_seeds() {
@@ -254,7 +258,10 @@ firmware() {
     set_up need_command ip iproute2 || return
     set_up need_command python3 python3 || return
     set_up need_command qemu-system-arm qemu-system-arm || return
-    step "32 bits, and big-endian" sh tests/foreign.sh
+    for machine in armv7 s390x; do
+        step "the core's tests on $machine" sh tests/foreign.sh "$machine"
+        rm -rf "$TARGET/foreign/$machine"* # some GB, that nothing after this uses
+    done
     programs || return
     for stack in lwip uip; do
         [ ! -e "tests/$stack/run.sh" ] || step "the port to $stack" sh "tests/$stack/run.sh"
@@ -282,9 +289,15 @@ emulated_boards() {
         --bin "$TARGET/e2e" --server "$TARGET/release/rit-server"
 }
 
+disk() {
+    note "the build folder has $(du -sh "$TARGET" | cut -f 1); free beside it: $(df -h "$TARGET" |
+        awk 'NR == 2 { print $4 }')"
+}
+
 summary() {
     printf '\n'
     say "Summary"
+    disk
     awk -F '|' '
         !($1 in seen) { seen[$1] = 1; order[++n] = $1 }
         { p[$1] += $3; f[$1] += $4; s[$1] += $5; t[$1] += $6 }
@@ -315,10 +328,12 @@ summary() {
 
 say "Setting up: what is missing is installed by package name"
 need_rust || exit 1
+disk
 for area in $wanted; do
     case $area in
     fuzz-seeds) fuzz_seeds ;;
     *) "$area" ;;
     esac
+    disk
 done
 summary
