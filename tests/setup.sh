@@ -61,6 +61,7 @@ need_packages() {
     note "apt-get install$missing"
     # shellcheck disable=SC2086 # a list of package names
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
+        -o DPkg::Lock::Timeout=600 \
         --no-remove -o Dpkg::Use-Pty=0 install $missing </dev/null >"$(apt_log)" 2>&1 || {
         cat "$(apt_log)" >&2
         printf '%s\n' "error: could not install:$missing" >&2
