@@ -266,6 +266,8 @@ impl Handshake {
         self.authenticate()
     }
 
+    /// Apart, for the stack: the configuration of TLS is large, and gone before TLS runs.
+    #[inline(never)]
     fn start(&mut self, rng: &mut Rng) -> Result<(), HandshakeError> {
         let Credentials { signer, peer } = &self.credentials;
         let (signer, peer) = (signer.clone(), peer.clone());
@@ -292,6 +294,7 @@ impl Handshake {
         Ok(())
     }
 
+    #[inline(never)]
     fn derive_secrets(&mut self) -> Result<(), HandshakeError> {
         let Some(exporter_secret) = self.taps.take_exporter_secret() else { return Ok(()) };
         let Some(tls) = &self.tls else { return Err(HandshakeError::Internal) };

@@ -15,6 +15,7 @@ use crate::broker::{
 use crate::crypto::{Provider, Signer, broker_contact};
 use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{self, Connection, Event, Local, PathEvent, Transmit};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -36,7 +37,7 @@ const HALF_OPEN_SHARE: usize = 8;
 const MIN_HALF_OPEN: usize = 8;
 
 pub(super) struct NodeLink {
-    pub(super) connection: Connection,
+    pub(super) connection: Box<Connection>,
     control: Control,
     /// Close with this code once everything is delivered, or at this time if it is not.
     pub(super) closing: Option<(u64, Time)>,
@@ -47,7 +48,7 @@ pub(super) struct NodeLink {
 }
 
 impl NodeLink {
-    fn new(mut connection: Connection) -> Self {
+    fn new(mut connection: Box<Connection>) -> Self {
         connection.set_keep_alive(SILENCE + GRACE);
         let control = Control::default();
         NodeLink { connection, control, closing: None, elsewhere: None, ask_back: None }

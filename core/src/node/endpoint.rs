@@ -13,6 +13,7 @@ use crate::transport::protect::{self, Opened};
 use crate::transport::{Accept, CidEvent, Connection, Local, Open, Transmit, is_contact_probe};
 use crate::wire::cid::Cid;
 use crate::wire::packet::{FIRST_DCID_LEN, Header};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 /// First packets of a lasting contact remembered against replay.
@@ -227,7 +228,7 @@ impl<O: Copy + Ord> Endpoint<O> {
         path: Path,
         datagram: &mut [u8],
         now: Time,
-    ) -> Result<Connection, HandshakeError> {
+    ) -> Result<Box<Connection>, HandshakeError> {
         let header = first.header;
         let dcid = header.dcid;
         let Some(scid) = header.scid else { return Err(HandshakeError::Malformed) };
@@ -260,7 +261,7 @@ impl<O: Copy + Ord> Endpoint<O> {
         path: Path,
         owner: O,
         now: Time,
-    ) -> Result<Connection, HandshakeError> {
+    ) -> Result<Box<Connection>, HandshakeError> {
         self.open_with(self.local.clone(), contact, peer, path, owner, now)
     }
 
@@ -273,7 +274,7 @@ impl<O: Copy + Ord> Endpoint<O> {
         path: Path,
         owner: O,
         now: Time,
-    ) -> Result<Connection, HandshakeError> {
+    ) -> Result<Box<Connection>, HandshakeError> {
         let mut dcid = [0; FIRST_DCID_LEN];
         let (id, nonce) = dcid.split_at_mut(FIRST_DCID_LEN / 2);
         id.copy_from_slice(&contact.id.0);

@@ -17,6 +17,7 @@ use crate::transport::{CloseReason, Connection, Event as ConnectionEvent, PathEv
 use crate::traverse::{FirstFlight, by_nat64, is_by_nat64};
 use crate::wire::VERSION;
 use crate::wire::message::{CANDIDATES_MAX, EnrolCode, Message, ServiceInfo};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -57,7 +58,7 @@ pub(super) struct Link {
     address: Option<BrokerAddress>,
     code: Option<EnrolCode>,
     phase: Phase,
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     first_flight: FirstFlight,
     control: Control,
     failures: u32,
@@ -119,7 +120,7 @@ impl Link {
     }
 
     pub(super) fn connection(&self) -> Option<&Connection> {
-        self.connection.as_ref()
+        self.connection.as_deref()
     }
 
     pub(super) fn start(
@@ -194,7 +195,7 @@ impl Link {
 
     pub(super) fn take_shortage(&mut self) -> bool {
         let own = core::mem::take(&mut self.is_short_of_memory);
-        self.connection.as_mut().is_some_and(Connection::take_shortage) || own
+        self.connection.as_deref_mut().is_some_and(Connection::take_shortage) || own
     }
 
     pub(super) fn handle_reset(&mut self, now: Time) {
@@ -306,7 +307,7 @@ impl Link {
         events: &mut VecDeque<Event>,
         now: Time,
     ) {
-        while let Some(event) = self.connection.as_mut().and_then(Connection::poll_event) {
+        while let Some(event) = self.connection.as_deref_mut().and_then(Connection::poll_event) {
             match event {
                 ConnectionEvent::Connected => self.greet(now),
                 ConnectionEvent::Closed(reason) => self.on_closed(&reason, endpoint, events, now),
@@ -401,7 +402,7 @@ impl Link {
         // What is copied to make the message.
         let copied =
             self.services.len() * size_of::<ServiceInfo>() + size_of_val(&*self.local_paths);
-        let reserve = self.connection.as_ref().map(Connection::reserve).unwrap_or_default();
+        let reserve = self.connection.as_deref().map(Connection::reserve).unwrap_or_default();
         if !reserve.allows(copied * 2) {
             return Err(NodeError::Memory);
         }

@@ -219,8 +219,7 @@ impl Node {
             return Err(NodeError::Memory);
         }
         let request = self.requests.fresh();
-        let session = Session::new(Phase::Asking { request }, device, true);
-        let handle = self.sessions.insert(session).map_err(|_| NodeError::Limit)?;
+        let handle = self.insert_session(request, device, true)?;
         self.requests.add(request, handle, now);
         let sent = self.link.send(&Message::Connect { request, device }, now);
         self.process_link(now);
@@ -274,6 +273,17 @@ impl Node {
     /// The services the device offers, as the offer told; empty at the device itself.
     pub fn session_services(&self, session: SessionId) -> Result<&[ServiceInfo], NodeError> {
         Ok(&self.peek_session(Handle(session.0))?.services)
+    }
+
+    #[inline(never)]
+    fn insert_session(
+        &mut self,
+        request: u32,
+        peer: PublicKey,
+        is_initiator: bool,
+    ) -> Result<Handle, NodeError> {
+        let session = Session::new(Phase::Asking { request }, peer, is_initiator);
+        self.sessions.insert(session).map_err(|_| NodeError::Limit)
     }
 
     pub(super) fn peek_session(&self, handle: Handle) -> Result<&Session, NodeError> {
@@ -351,6 +361,7 @@ impl Node {
     }
 
     /// We asked; here is the way.
+    #[inline(never)]
     fn on_offer(&mut self, request: u32, contact: &Contact, peer: PublicKey, way: Way, now: Time) {
         let tls_use = self.tls_use();
         let Some(handle) = self.find_request(request) else { return };
@@ -388,6 +399,7 @@ impl Node {
     }
 
     /// Someone asked for us: the first packet may come, if we allow them.
+    #[inline(never)]
     fn expect(&mut self, contact: Contact, peer: PublicKey, lifetime_s: u32, way: Way, now: Time) {
         if !self.allowed.contains(&peer) {
             return;
@@ -417,6 +429,7 @@ impl Node {
     }
 
     /// A first packet opened under a contact we hold.
+    #[inline(never)]
     pub(super) fn accept_session(
         &mut self,
         first: First,
@@ -433,8 +446,7 @@ impl Node {
             return; // as if the packet were lost: it comes again
         }
         // A slot first: the connection's routes name it.
-        let phase = Phase::Asking { request: 0 };
-        let Ok(handle) = self.sessions.insert(Session::new(phase, peer, false)) else { return };
+        let Ok(handle) = self.insert_session(0, peer, false) else { return };
         let owner = Owner::Session(handle);
         let contact = first.contact.id;
         match self.endpoint.accept(first, owner, path, datagram, now) {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::tunnel::Refusal;
+use alloc::boxed::Box;
 
 use crate::base::{ContactId, Ecn, Side};
 use crate::broker::{Answer, Query, code_hash};
@@ -443,7 +444,7 @@ fn a_contact_offered_again_takes_the_place_of_the_first() {
 /// A connection to the broker without a node's manners.
 struct Rude {
     endpoint: Endpoint<u8>,
-    connection: Connection,
+    connection: Box<Connection>,
 }
 
 impl Rude {

@@ -161,11 +161,11 @@ impl Connection {
         local_cid: Cid,
         rng: &mut Rng,
         now: Time,
-    ) -> Result<Self, HandshakeError> {
+    ) -> Result<Box<Self>, HandshakeError> {
         let Open { contact, dcid, path, peer, reset_token } = open;
         let (side, role) = (Side::Initiator, local.config.role);
         let parts = Parts { side, role, contact, dcid, path, peer, reset_token };
-        let mut connection = Self::new(local, parts, dcid, local_cid, rng, now)?;
+        let mut connection = Self::boxed(local, parts, dcid, local_cid, rng, now)?;
         connection.drive_handshake();
         Ok(connection)
     }
@@ -178,13 +178,27 @@ impl Connection {
         local_cid: Cid,
         rng: &mut Rng,
         now: Time,
-    ) -> Result<Self, HandshakeError> {
+    ) -> Result<Box<Self>, HandshakeError> {
         let Accept { contact, dcid, path, peer, reset_token } = accept;
         let (side, role) = (Side::Responder, TlsRole::Server);
         let parts = Parts { side, role, contact, dcid, path, peer, reset_token };
-        let mut connection = Self::new(local, parts, remote_cid, local_cid, rng, now)?;
+        let mut connection = Self::boxed(local, parts, remote_cid, local_cid, rng, now)?;
         connection.paths.is_latched = true;
         Ok(connection)
+    }
+
+    /// A function of its own, so that what it takes of the stack is given back before the handshake
+    /// needs it.
+    #[inline(never)]
+    fn boxed(
+        local: Local,
+        parts: Parts<'_>,
+        remote_cid: Cid,
+        local_cid: Cid,
+        rng: &mut Rng,
+        now: Time,
+    ) -> Result<Box<Self>, HandshakeError> {
+        Ok(Box::new(Self::new(local, parts, remote_cid, local_cid, rng, now)?))
     }
 
     fn new(

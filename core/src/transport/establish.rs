@@ -94,6 +94,7 @@ impl Connection {
 }
 
 /// Begins TLS, with what this end says of itself.
+#[inline(never)]
 pub(super) fn start_handshake(
     local: &Local,
     parts: &Parts<'_>,

@@ -74,7 +74,7 @@ impl Pair {
             reset_token: [1; 16],
         };
         let a_local = local(1, config.clone(), crypto::ring());
-        let a = Connection::open(a_local, open, Cid::local([1; 8]), &mut rng, Time::ZERO).unwrap();
+        let a = *Connection::open(a_local, open, Cid::local([1; 8]), &mut rng, Time::ZERO).unwrap();
         Pair {
             a,
             b: None,
@@ -117,7 +117,7 @@ impl Pair {
         };
         let (scid, cid) = (header.scid.unwrap(), Cid::local([2; 8]));
         let local = self.b_local.clone();
-        let mut b = Connection::accept(local, accept, scid, cid, &mut self.rng, self.now).unwrap();
+        let mut b = *Connection::accept(local, accept, scid, cid, &mut self.rng, self.now).unwrap();
         b.handle_first_packet(&header, &opened, packet, self.now);
         self.b = Some(b);
     }

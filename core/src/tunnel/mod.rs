@@ -18,6 +18,7 @@ use crate::transport::{
     CloseReason, Connection, Event, PathEvent, StreamError, StreamId, StreamState,
 };
 use crate::wire::message::{SERVICE_NAME_LEN_MAX, SERVICE_TCP, SERVICE_UDP, is_service_name};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -112,7 +113,7 @@ enum Phase {
 /// A connection with services on it.
 pub struct Tunnel {
     /// The connection underneath; datagrams go to it directly.
-    pub connection: Connection,
+    pub connection: Box<Connection>,
     phases: Map<StreamId, Phase>,
     flows: Map<StreamId, Flow>,
     /// Flows that something came for.
@@ -123,7 +124,7 @@ pub struct Tunnel {
 
 impl Tunnel {
     /// Services over `connection`.
-    pub fn new(connection: Connection) -> Self {
+    pub fn new(connection: Box<Connection>) -> Self {
         Tunnel {
             connection,
             phases: Map::new(),

@@ -90,7 +90,7 @@ impl Ends {
             reset_token: [4; 16],
         };
         let cid = Cid::local(self.rng.array());
-        Connection::open(self.a.clone(), open, cid, &mut self.rng, now).expect("it opens")
+        *Connection::open(self.a.clone(), open, cid, &mut self.rng, now).expect("it opens")
     }
 
     /// The responder to a first datagram.
@@ -108,7 +108,7 @@ impl Ends {
         };
         let remote = header.scid.expect("a long header");
         let cid = Cid::local(self.rng.array());
-        let mut b = Connection::accept(self.b.clone(), accept, remote, cid, &mut self.rng, now)
+        let mut b = *Connection::accept(self.b.clone(), accept, remote, cid, &mut self.rng, now)
             .expect("it accepts");
         b.handle_first_packet(&header, &opened, packet, now);
         b

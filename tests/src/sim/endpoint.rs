@@ -60,7 +60,7 @@ impl Endpoint {
         let open = Open { contact, dcid, path, peer, reset_token: [0; 16] };
         let cid = Cid::local(self.rng.array());
         let connection = Connection::open(self.local.clone(), open, cid, &mut self.rng, now);
-        self.connections.push(connection.expect("a connection can be opened"));
+        self.connections.push(*connection.expect("a connection can be opened"));
         self.connections.len() - 1
     }
 
@@ -94,7 +94,7 @@ impl Endpoint {
             Connection::accept(self.local.clone(), accept, remote, cid, &mut self.rng, now);
         let Ok(mut connection) = accepted else { return };
         connection.handle_first_packet(header, &opened, packet, now);
-        self.connections.push(connection);
+        self.connections.push(*connection);
     }
 
     /// The next datagram of any connection.
