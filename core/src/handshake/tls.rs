@@ -115,6 +115,7 @@ impl Tls {
 
     /// Runs TLS as far as it goes: takes from `incoming` what it has used, appends to `output`.
     /// Randomness must be lent.
+    #[inline(never)]
     pub(super) fn advance(
         &mut self,
         incoming: &mut Vec<u8>,

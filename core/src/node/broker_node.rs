@@ -162,12 +162,12 @@ impl BrokerNode {
                     self.process(id, now);
                 }
             }
-            Route::First(first) => self.accept(first, path, datagram, now),
+            Route::First(first) => self.accept(&first, path, datagram, now),
             Route::Probe(_) | Route::Nowhere | Route::NoMemory => {}
         }
     }
 
-    fn accept(&mut self, first: First, path: Path, datagram: &mut [u8], now: Time) {
+    fn accept(&mut self, first: &First, path: Path, datagram: &mut [u8], now: Time) {
         if self.half_open.len() >= self.max_half_open || self.links.len() >= self.max_links {
             if let Some(oldest) = self.half_open.first().copied() {
                 self.remove(oldest);

@@ -51,7 +51,7 @@ pub(super) enum Route<O> {
     Known(O),
     /// The owner's peer has forgotten its connection.
     Reset(O),
-    First(First),
+    First(Box<First>),
     /// The end we look for shows where it is.
     Probe(O),
     Nowhere,
@@ -202,7 +202,7 @@ impl<O: Copy + Ord> Endpoint<O> {
         Route::Nowhere
     }
 
-    fn open_first(&mut self, header: Header, datagram: &mut [u8]) -> Option<First> {
+    fn open_first(&mut self, header: Header, datagram: &mut [u8]) -> Option<Box<First>> {
         let id = ContactId(*header.dcid.as_bytes().first_chunk()?);
         let held = self.contacts.get(&id)?;
         let provider = self.local.provider;
@@ -211,19 +211,19 @@ impl<O: Copy + Ord> Endpoint<O> {
         if held.expires.is_none() && self.recent.contains(&header.dcid) {
             return None;
         }
-        Some(First {
+        Some(Box::new(First {
             is_lasting: held.expires.is_none(),
             contact: held.contact.clone(),
             peer: held.peer.clone(),
             header,
             opened,
-        })
+        }))
     }
 
     /// Makes the responder's connection for a first packet and feeds it the datagram.
     pub(super) fn accept(
         &mut self,
-        first: First,
+        first: &First,
         owner: O,
         path: Path,
         datagram: &mut [u8],
@@ -234,7 +234,8 @@ impl<O: Copy + Ord> Endpoint<O> {
         let Some(scid) = header.scid else { return Err(HandshakeError::Malformed) };
         let cid = self.fresh_cid();
         let reset_token = self.resets.token(&cid);
-        let accept = Accept { contact: &first.contact, dcid, path, peer: first.peer, reset_token };
+        let accept =
+            Accept { contact: &first.contact, dcid, path, peer: first.peer.clone(), reset_token };
         let local = self.local.clone();
         let mut connection = Connection::accept(local, accept, scid, cid, &mut self.rng, now)?;
         if first.is_lasting {

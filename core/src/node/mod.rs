@@ -312,7 +312,7 @@ impl Node {
                 }
             }
             Route::Reset(owner) => self.handle_reset(owner, now),
-            Route::First(first) => self.accept_session(first, path, datagram, now),
+            Route::First(first) => self.accept_session(&first, path, datagram, now),
             Route::Probe(owner) => self.on_peer_shown(owner, path),
             Route::Nowhere => {}
             Route::NoMemory => self.is_short_of_memory = true,

@@ -432,7 +432,7 @@ impl Node {
     #[inline(never)]
     pub(super) fn accept_session(
         &mut self,
-        first: First,
+        first: &First,
         path: Path,
         datagram: &mut [u8],
         now: Time,

@@ -9,13 +9,14 @@ use super::key_update::KeyUpdate;
 use super::space::{Keys, SpaceId};
 use crate::base::{Rng, Side};
 use crate::crypto::{DirectionKeys, Provider, Suite, contact_secrets};
-use crate::handshake::{Contact, Handshake, HandshakeError, TlsRole};
+use crate::handshake::{Contact, Handshake, HandshakeError, SessionSecrets, TlsRole};
 use crate::wire::cid::Cid;
 use crate::wire::codec::Writer;
 use crate::wire::params::TransportParams;
 
 impl Connection {
     /// Feeds what came to TLS, sends what it answers, takes keys and the peer's identity over.
+    #[inline(never)]
     pub(super) fn drive_handshake(&mut self) {
         let Some(handshake) = &mut self.handshake else { return };
         while let Some(data) = self.crypto_rx.read() {
@@ -34,20 +35,26 @@ impl Connection {
                 return self.close_for_violation(violation);
             };
             self.peer_params = params;
-            let theirs = usize::try_from(self.peer_params.max_udp_payload_size);
-            self.recovery.mtu.start(self.config.max_datagram.min(theirs.unwrap_or(usize::MAX)));
-            let (local, remote) = (&secrets.local, &secrets.remote);
-            self.key_update = Some(KeyUpdate::new(self.provider, secrets.suite, local, remote));
-            let keys = |secret| DirectionKeys::new(self.provider, secrets.suite, secret);
-            self.spaces[SpaceId::Data as usize].keys =
-                Some(Keys { local: keys(&secrets.local), remote: keys(&secrets.remote) });
+            self.adopt_secrets(&secrets);
         }
+        let Some(handshake) = &self.handshake else { return };
         if handshake.is_complete() {
             self.peer_key = handshake.peer_key();
             if self.key_update.is_some() && self.peer_key.is_some() {
                 self.move_to_established();
             }
         }
+    }
+
+    #[inline(never)]
+    fn adopt_secrets(&mut self, secrets: &SessionSecrets) {
+        let theirs = usize::try_from(self.peer_params.max_udp_payload_size);
+        self.recovery.mtu.start(self.config.max_datagram.min(theirs.unwrap_or(usize::MAX)));
+        let SessionSecrets { suite, local, remote } = secrets;
+        self.key_update = Some(KeyUpdate::new(self.provider, *suite, local, remote));
+        let keys = |secret| DirectionKeys::new(self.provider, *suite, secret);
+        self.spaces[SpaceId::Data as usize].keys =
+            Some(Keys { local: keys(local), remote: keys(remote) });
     }
 
     fn fail_handshake(&mut self, error: HandshakeError) {

@@ -112,8 +112,17 @@ impl Connection {
         }
     }
 
-    /// Takes an authentic packet.
-    pub(super) fn on_opened(&mut self, header: &Header, opened: &Opened, packet: &[u8]) {
+    /// Takes an authentic packet, then runs TLS on what it brought: with little on the stack, as
+    /// verifying a signature takes the most of it that anything does.
+    fn on_opened(&mut self, header: &Header, opened: &Opened, packet: &[u8]) {
+        self.take_opened(header, opened, packet);
+        if matches!(self.state, State::Handshaking | State::Established) {
+            self.drive_handshake();
+        }
+    }
+
+    #[inline(never)]
+    fn take_opened(&mut self, header: &Header, opened: &Opened, packet: &[u8]) {
         let id = if header.is_long() { SpaceId::Contact } else { SpaceId::Data };
         if self.spaces[id as usize].acks.is_duplicate(opened.pn) {
             self.packets_dropped += 1;
@@ -297,9 +306,7 @@ impl Connection {
         if offset.saturating_add(data.len() as u64) > self.config.max_handshake as u64 {
             return Err(Violation::new(TransportCode::CRYPTO_BUFFER, "handshake too long"));
         }
-        self.crypto_rx.insert(offset, data)?;
-        self.drive_handshake();
-        Ok(())
+        self.crypto_rx.insert(offset, data)
     }
 
     fn on_handshake_done(&mut self) -> Result<(), Violation> {
