@@ -45,6 +45,7 @@ impl<K: Copy + Ord> Deadlines<K> {
     }
 
     /// All who have one.
+    #[cfg(any(test, feature = "initiator"))]
     pub(super) fn keys(&self) -> impl Iterator<Item = K> + '_ {
         self.of.keys().copied()
     }

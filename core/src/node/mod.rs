@@ -23,6 +23,10 @@ mod memory;
 mod news;
 mod paths;
 mod relays;
+#[cfg(not(feature = "initiator"))]
+#[path = "no_requests.rs"]
+mod requests;
+#[cfg(feature = "initiator")]
 mod requests;
 mod reset;
 mod search_ports;
