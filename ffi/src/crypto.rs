@@ -40,12 +40,12 @@ pub const RIT_SHA256_PARTS_MAX: usize = 16;
 
 /// Crypto that the integrator computes: by an accelerator, a secure element, another library. Each
 /// entry is OPTIONAL; what is null the library computes itself, and a library built without `aes`
-/// uses AES only if aes_gcm_seal, aes_gcm_open and aes_block are all there. For each the answer is 0 for done;
-/// anything else is a failure, of which nothing else is believed. A packet that could not be sealed
-/// or opened counts as lost and is repeated in time. A failure in a handshake ends that handshake:
-/// the session ends with RIT_ERR_CRYPTO, the link to the broker is tried again. A session that
-/// times out while packets fail here ends with RIT_ERR_CRYPTO too. A hash that fails outside of a
-/// handshake is computed by the library.
+/// uses AES only if aes_gcm_seal, aes_gcm_open and aes_block are all there. For each the answer is
+/// 0 for done; anything else is a failure, of which nothing else is believed. A packet that could
+/// not be sealed or opened counts as lost and is repeated in time. A failure in a handshake ends
+/// that handshake: the session ends with RIT_ERR_CRYPTO, the link to the broker is tried again. A
+/// session that times out while packets fail here ends with RIT_ERR_CRYPTO too. A hash that fails
+/// outside of a handshake is computed by the library.
 ///
 /// The rules of rit_io hold: called on your thread, inside a call of the node, which answers
 /// RIT_ERR_REENTRY meanwhile; no blocking, throwing, or jumping out. Pointers are good only during
