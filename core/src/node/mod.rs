@@ -10,7 +10,6 @@ mod broker_node;
 #[cfg(feature = "tcp")]
 mod carriers;
 mod control;
-mod deadlines;
 mod endpoint;
 mod error;
 mod event;
