@@ -25,6 +25,11 @@ PART is what can be left out, or, where it says so, added:
   search      reaching peers behind a NAT that gives each connection another port, by trying many;
               without it a relay is what remains there
   lan         finding peers on the own network by multicast; without it rit_io.multicast is ignored
+  initiator   opening sessions; without it rit_session_open answers STATE, and peers open them
+  aes         AES-128-GCM in software; without it sessions use ChaCha20-Poly1305, which every end
+              has, unless rit_io.crypto brings all of AES along
+  own-crypto  crypto that the integrator computes; without it rit_node_new answers ARG where
+              rit_io.crypto is set
   compact     less code where there is the choice; without it SHA-256 is faster and larger
   malloc      not unless told so: memory from malloc and free, rather than that of rit_heap_init
 
@@ -48,8 +53,9 @@ refuse() {
     exit 2
 }
 
-PARTS="tcp log udp search lan compact malloc" # every part there is
-FULL="tcp log udp search lan compact"         # those in the library unless told otherwise
+# In the library unless told otherwise, and every part there is.
+FULL="tcp log udp search lan initiator aes own-crypto compact"
+PARTS="$FULL malloc"
 chosen=$FULL
 triple=
 while [ $# -gt 0 ]; do

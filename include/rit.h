@@ -1120,12 +1120,13 @@ struct rit_bytes {
 
 /**
  * Crypto that the integrator computes: by an accelerator, a secure element, another library. Each
- * entry is OPTIONAL; what is null the library computes itself. For each the answer is 0 for done;
- * anything else is a failure, of which nothing else is believed. A packet that could not be sealed
- * or opened counts as lost and is repeated in time. A failure in a handshake ends that handshake:
- * the session ends with RIT_ERR_CRYPTO, the link to the broker is tried again. A session that
- * times out while packets fail here ends with RIT_ERR_CRYPTO too. A hash that fails outside of a
- * handshake is computed by the library.
+ * entry is OPTIONAL; what is null the library computes itself, and a library built without `aes`
+ * uses AES only if aes_gcm_seal, aes_gcm_open and aes_block are all there. For each the answer is
+ * 0 for done; anything else is a failure, of which nothing else is believed. A packet that could
+ * not be sealed or opened counts as lost and is repeated in time. A failure in a handshake ends
+ * that handshake: the session ends with RIT_ERR_CRYPTO, the link to the broker is tried again. A
+ * session that times out while packets fail here ends with RIT_ERR_CRYPTO too. A hash that fails
+ * outside of a handshake is computed by the library.
  *
  * The rules of rit_io hold: called on your thread, inside a call of the node, which answers
  * RIT_ERR_REENTRY meanwhile; no blocking, throwing, or jumping out. Pointers are good only during
@@ -1359,7 +1360,8 @@ struct rit_io {
     uint32_t reserved;
     /**
      * OPTIONAL. Crypto that the integrator computes, and the node's private key if it is held
-     * elsewhere; copied. Null: the library computes all itself.
+     * elsewhere; copied. Null: the library computes all itself. In a library built without
+     * `own-crypto` it must be null, or rit_node_new and rit_selftest_new answer ARG.
      */
     const struct rit_crypto *crypto;
 };
@@ -2063,7 +2065,8 @@ int32_t rit_service_remove(struct rit_node *node, rit_service_id service);
  *
  * target: copied. out: gets the handle, good until SESSION_DOWN.
  * Errors: NULL, ARG (this node's own key), SIZE, OFFLINE (the broker link is not up: wait for
- * BROKER_ONLINE), LIMIT (max_sessions), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ * BROKER_ONLINE), STATE (the library is built without `initiator`), LIMIT (max_sessions), REENTRY,
+ * INTERNAL. Not in a callback, not in an ISR.
  */
 int32_t rit_session_open(struct rit_node *node, const struct rit_target *target, rit_session *out);
 

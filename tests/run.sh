@@ -172,6 +172,8 @@ abi() {
     set_up need_libclang || return
     set_up need_packages libmbedtls-dev || return
     step "C interface" cargo_tests abi
+    step "C interface with parts left out" cargo test --locked -p rit-ffi --lib \
+        --no-default-features --features std
     step "running out of memory" env CARGO_TARGET_DIR="$TARGET/memory" cargo test --locked \
         --manifest-path tests/memory/Cargo.toml --no-fail-fast
     rm -rf "$TARGET/memory"

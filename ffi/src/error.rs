@@ -124,6 +124,7 @@ pub(crate) enum Error {
     Entropy(&'static str),
     #[error("the {0} callback failed with {1}")]
     Storage(&'static str, i32),
+    #[cfg_attr(not(feature = "own-crypto"), expect(dead_code))]
     #[error("rit_crypto.{0} failed with {1}")]
     Crypto(&'static str, i32),
     #[error(transparent)]

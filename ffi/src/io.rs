@@ -174,7 +174,8 @@ pub struct rit_io {
     /// 0.
     pub reserved: u32,
     /// OPTIONAL. Crypto that the integrator computes, and the node's private key if it is held
-    /// elsewhere; copied. Null: the library computes all itself.
+    /// elsewhere; copied. Null: the library computes all itself. In a library built without
+    /// `own-crypto` it must be null, or rit_node_new and rit_selftest_new answer ARG.
     pub crypto: *const rit_crypto,
 }
 

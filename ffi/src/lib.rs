@@ -32,6 +32,8 @@ mod args;
 #[cfg(all(not(feature = "std"), target_os = "none"))]
 mod firmware;
 mod guard;
+#[cfg(all(test, feature = "std", not(feature = "initiator"), not(feature = "own-crypto")))]
+mod left_out;
 mod memory;
 
 pub use broker::{rit_broker, rit_broker_connect};

@@ -14,9 +14,12 @@ pub use sorted::{SortedMap as Map, SortedSet as Set};
 #[allow(unreachable_pub)]
 mod sorted {
     use alloc::vec::Vec;
+    use core::cmp::Ordering;
 
-    /// As much of `BTreeMap` as is used here. A look-up takes time with the logarithm of the number
-    /// of entries, a change with their number. Room is made for one entry at a time.
+    /// As much of `BTreeMap` as is used here. Everything takes time with the number of entries,
+    /// which are few. Room is made for one entry at a time.
+    ///
+    /// Three functions are never inlined: those of entries of one shape become one.
     #[derive(Clone, Debug)]
     pub struct SortedMap<K, V>(Vec<(K, V)>);
 
@@ -34,8 +37,30 @@ mod sorted {
     }
 
     impl<K: Ord, V> SortedMap<K, V> {
+        /// Where the key is, or would be.
+        #[inline(never)]
         fn find(&self, key: &K) -> Result<usize, usize> {
-            self.0.binary_search_by(|(other, _)| other.cmp(key))
+            for (at, (other, _)) in self.0.iter().enumerate() {
+                match other.cmp(key) {
+                    Ordering::Less => {}
+                    Ordering::Equal => return Ok(at),
+                    Ordering::Greater => return Err(at),
+                }
+            }
+            Err(self.0.len())
+        }
+
+        #[inline(never)]
+        fn put(&mut self, at: usize, entry: (K, V)) {
+            self.0.reserve_exact(1);
+            self.0.insert(at, entry);
+        }
+
+        #[inline(never)]
+        fn take(&mut self, at: usize) -> (K, V) {
+            let entry = self.0.remove(at);
+            self.release();
+            entry
         }
 
         /// The value of a key.
@@ -59,8 +84,7 @@ mod sorted {
             match self.find(&key) {
                 Ok(at) => self.0.get_mut(at).map(|(_, old)| core::mem::replace(old, value)),
                 Err(at) => {
-                    self.0.reserve_exact(1);
-                    self.0.insert(at, (key, value));
+                    self.put(at, (key, value));
                     None
                 }
             }
@@ -69,9 +93,7 @@ mod sorted {
         /// Takes an entry out.
         pub fn remove(&mut self, key: &K) -> Option<V> {
             let at = self.find(key).ok()?;
-            let (_, value) = self.0.remove(at);
-            self.release();
-            Some(value)
+            Some(self.take(at).1)
         }
 
         /// Keeps the entries that `keep` says.
@@ -164,9 +186,7 @@ mod sorted {
             if self.is_empty() {
                 return None;
             }
-            let (key, ()) = self.0.0.remove(0);
-            self.0.release();
-            Some(key)
+            Some(self.0.take(0).0)
         }
 
         /// The keys in order.

@@ -2,6 +2,7 @@
 //!
 //! Owns plain data and containers. Knows nothing of packets, crypto or connections.
 
+mod deadlines;
 mod id;
 mod map;
 mod memory;
@@ -11,6 +12,7 @@ mod rng;
 mod slab;
 mod time;
 
+pub use deadlines::Deadlines;
 pub use id::{ContactId, Ecn, Path, PublicKey, Side};
 pub use map::{Map, Set};
 pub use memory::{Reserve, growth, has_room};

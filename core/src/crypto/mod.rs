@@ -14,6 +14,11 @@ mod lend;
 mod raw_key;
 mod schedule;
 mod sign;
+#[cfg(all(feature = "rustcrypto", not(feature = "aes")))]
+#[path = "no_soft_aes.rs"]
+mod soft_aes;
+#[cfg(feature = "aes")]
+mod soft_aes;
 mod tls;
 #[cfg(feature = "rustcrypto")]
 mod tls_suites;
@@ -21,10 +26,10 @@ mod tls_suites;
 mod with_ring;
 #[cfg(feature = "rustcrypto")]
 mod with_rustcrypto;
-#[cfg(feature = "rustcrypto")]
+#[cfg(feature = "own-crypto")]
 pub(crate) mod with_table;
 
-#[cfg(all(test, feature = "ring", feature = "rustcrypto"))]
+#[cfg(all(test, feature = "ring", feature = "own-crypto"))]
 mod tests;
 
 pub use known_answers::{Primitive, is_right};
@@ -36,7 +41,7 @@ pub use schedule::{
 };
 pub use sign::{Ed25519Signer, Signer, verify};
 pub use tls::lent_randomness_provider;
-#[cfg(feature = "rustcrypto")]
+#[cfg(feature = "own-crypto")]
 pub use with_table::{Entry, MAX_PARTS, Table, WithTable};
 
 use alloc::boxed::Box;
@@ -159,6 +164,11 @@ pub trait Provider: Send + Sync + 'static {
     /// have a result nevertheless, as a hash has, was computed here.
     fn take_failure(&self) -> bool {
         false
+    }
+
+    /// Whether there is AES-128-GCM at all: a build may leave it out.
+    fn has_aes(&self) -> bool {
+        true
     }
 
     /// Whether AES-GCM runs on instructions made for it; where not, ChaCha20-Poly1305 is preferred.

@@ -23,13 +23,13 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 
-/// Both suites, computed by whichever provider is lent.
-pub(super) fn suites(fast_aes: bool) -> Vec<SupportedCipherSuite> {
-    let mut suites = vec![TLS_AES_128_GCM, TLS_CHACHA20_POLY1305];
-    if !fast_aes {
-        suites.reverse();
+/// The suites of `provider`, which computes them while it is lent.
+pub(super) fn suites(provider: &dyn Provider) -> Vec<SupportedCipherSuite> {
+    match (provider.has_aes(), provider.fast_aes()) {
+        (false, _) => vec![TLS_CHACHA20_POLY1305],
+        (true, false) => vec![TLS_CHACHA20_POLY1305, TLS_AES_128_GCM],
+        (true, true) => vec![TLS_AES_128_GCM, TLS_CHACHA20_POLY1305],
     }
-    suites
 }
 
 /// rustls asks for keys only while one is lent; if it ever did else, software is right too.

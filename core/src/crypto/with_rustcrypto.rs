@@ -4,15 +4,13 @@
 
 use super::chacha_mask::ChaChaHeaderKey;
 use super::{
-    AeadError, CryptoFailed, HeaderKey, PacketKey, Provider, Suite, TAG_LEN, has_aes_instructions,
-    lent_randomness_provider, nonce, sized, tls_suites,
+    AeadError, HeaderKey, PacketKey, Provider, Suite, TAG_LEN, has_aes_instructions,
+    lent_randomness_provider, nonce, sized, soft_aes, tls_suites,
 };
-use aes::Aes128;
-use aes::cipher::{BlockEncrypt, KeyInit};
-use aes_gcm::Aes128Gcm;
-use aes_gcm::aead::AeadInPlace;
 use alloc::boxed::Box;
-use chacha20poly1305::ChaCha20Poly1305;
+use chacha20poly1305::aead::AeadInPlace;
+use chacha20poly1305::aead::consts::{U12, U16};
+use chacha20poly1305::{ChaCha20Poly1305, KeyInit};
 use hmac::{Hmac, Mac};
 use rustls::crypto::{CryptoProvider, hmac as tls_hmac};
 use sha2::{Digest, Sha256};
@@ -23,10 +21,7 @@ pub(super) struct RustCrypto;
 impl Provider for RustCrypto {
     fn packet_key(&self, suite: Suite, key: &[u8], iv: &[u8; 12]) -> Box<dyn PacketKey> {
         match suite {
-            Suite::Aes128Gcm => {
-                let aead = Aes128Gcm::new((&*sized::<16>(key)).into());
-                Box::new(SoftPacketKey { aead, iv: *iv })
-            }
+            Suite::Aes128Gcm => soft_aes::packet_key(key, iv),
             Suite::ChaCha20Poly1305 => {
                 let aead = ChaCha20Poly1305::new((&*sized::<32>(key)).into());
                 Box::new(SoftPacketKey { aead, iv: *iv })
@@ -36,7 +31,7 @@ impl Provider for RustCrypto {
 
     fn header_key(&self, suite: Suite, key: &[u8]) -> Box<dyn HeaderKey> {
         match suite {
-            Suite::Aes128Gcm => Box::new(AesHeaderKey(Aes128::new((&*sized::<16>(key)).into()))),
+            Suite::Aes128Gcm => soft_aes::header_key(key),
             Suite::ChaCha20Poly1305 => Box::new(ChaChaHeaderKey::new(key)),
         }
     }
@@ -53,13 +48,19 @@ impl Provider for RustCrypto {
         mac.finalize().into_bytes().into()
     }
 
+    fn has_aes(&self) -> bool {
+        soft_aes::IS_THERE
+    }
+
     fn fast_aes(&self) -> bool {
         // Elsewhere the `aes` crate computes AES in software unless asked at build time.
-        cfg!(any(target_arch = "x86", target_arch = "x86_64")) && has_aes_instructions()
+        self.has_aes()
+            && cfg!(any(target_arch = "x86", target_arch = "x86_64"))
+            && has_aes_instructions()
     }
 
     fn tls(&self) -> CryptoProvider {
-        lent_randomness_provider(tls_suites::suites(self.fast_aes()))
+        lent_randomness_provider(tls_suites::suites(self))
     }
 }
 
@@ -78,16 +79,14 @@ fn keyed_hmac(key: &[u8]) -> Hmac<Sha256> {
     <Hmac<Sha256> as Mac>::new((&*block).into())
 }
 
-struct SoftPacketKey<A> {
-    aead: A,
-    iv: [u8; 12],
+pub(super) struct SoftPacketKey<A> {
+    pub(super) aead: A,
+    pub(super) iv: [u8; 12],
 }
 
 impl<A> PacketKey for SoftPacketKey<A>
 where
-    A: AeadInPlace<NonceSize = aes_gcm::aead::consts::U12, TagSize = aes_gcm::aead::consts::U16>
-        + Send
-        + Sync,
+    A: AeadInPlace<NonceSize = U12, TagSize = U16> + Send + Sync,
 {
     fn seal(&self, pn: u64, aad: &[u8], buf: &mut [u8]) -> Result<(), AeadError> {
         let (plain, room) = buf.split_last_chunk_mut::<TAG_LEN>().ok_or(AeadError::Unauthentic)?;
@@ -111,17 +110,6 @@ where
     }
 }
 
-/// RFC 9001 §5.4.3.
-struct AesHeaderKey(Aes128);
-
-impl HeaderKey for AesHeaderKey {
-    fn mask(&self, sample: &[u8; 16]) -> Result<[u8; 5], CryptoFailed> {
-        let mut block = (*sample).into();
-        self.0.encrypt_block(&mut block);
-        Ok([block[0], block[1], block[2], block[3], block[4]])
-    }
-}
-
 struct TlsHmacKey(Hmac<Sha256>);
 
 impl tls_hmac::Key for TlsHmacKey {
@@ -135,5 +123,23 @@ impl tls_hmac::Key for TlsHmacKey {
 
     fn tag_len(&self) -> usize {
         32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+    use rustls::CipherSuite;
+
+    /// So that any two ends have one in common.
+    #[test]
+    fn chacha_is_offered_always_and_aes_where_it_is_built_in() {
+        let mut offered: Vec<_> =
+            RustCrypto.tls().cipher_suites.iter().map(|s| s.suite()).collect();
+        offered.sort_by_key(|suite| *suite != CipherSuite::TLS13_CHACHA20_POLY1305_SHA256);
+        let all =
+            [CipherSuite::TLS13_CHACHA20_POLY1305_SHA256, CipherSuite::TLS13_AES_128_GCM_SHA256];
+        assert_eq!(offered, all[..if cfg!(feature = "aes") { 2 } else { 1 }]);
     }
 }

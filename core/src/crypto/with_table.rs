@@ -201,13 +201,19 @@ impl Provider for WithTable {
         self.0.has_failed.swap(false, Ordering::Relaxed)
     }
 
+    fn has_aes(&self) -> bool {
+        let suite = Suite::Aes128Gcm;
+        let entries = [Entry::Seal(suite), Entry::Open(suite), Entry::Block(suite)];
+        default_provider().has_aes() || entries.iter().all(|entry| self.0.table.has(*entry))
+    }
+
     fn fast_aes(&self) -> bool {
         let has_own = self.0.table.has(Entry::Seal(Suite::Aes128Gcm));
         if has_own { self.0.table.fast_aes() } else { default_provider().fast_aes() }
     }
 
     fn tls(&self) -> CryptoProvider {
-        lent_randomness_provider(tls_suites::suites(self.fast_aes()))
+        lent_randomness_provider(tls_suites::suites(self))
     }
 }
 

@@ -14,7 +14,7 @@ mod client;
 mod error;
 mod tls;
 
-#[cfg(all(test, feature = "ring", feature = "rustcrypto"))]
+#[cfg(all(test, feature = "ring", feature = "own-crypto"))]
 mod tests;
 
 #[cfg(feature = "tcp")]

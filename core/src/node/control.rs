@@ -147,7 +147,9 @@ impl Control {
             if !memory.allows(body.len() * DECODED_RATIO) {
                 return Ok(false);
             }
-            out.extend(Message::decode(body)?);
+            if let Some(message) = Message::decode(body)? {
+                out.push_back(message);
+            }
             forget(&mut self.inbox, taken);
         }
         Ok(true)

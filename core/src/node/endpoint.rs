@@ -4,9 +4,8 @@
 //! A datagram that opens under no contact or connection known here is dropped without an answer.
 //! `O` names the owner of a connection.
 
-use super::deadlines::Deadlines;
 use super::reset::Resets;
-use crate::base::{ContactId, Ecn, Map, Path, PublicKey, Rng, Set, Time};
+use crate::base::{ContactId, Deadlines, Ecn, Map, Path, PublicKey, Rng, Set, Time};
 use crate::crypto::Provider;
 use crate::handshake::{Contact, HandshakeError, PeerPolicy};
 use crate::transport::protect::{self, Opened};

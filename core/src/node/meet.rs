@@ -1,9 +1,8 @@
 //! Introductions at the end that responds, until the initiator's first packet comes: it asks for
 //! the initiator wherever it may be, so that the NATs on the way let that packet in.
 
-use super::deadlines::Deadlines;
 use super::{Node, Owner};
-use crate::base::{ContactId, Ecn, Map, Path, Rng, Side, Time};
+use crate::base::{ContactId, Deadlines, Ecn, Map, Path, Rng, Side, Time};
 use crate::crypto::Provider;
 use crate::handshake::Contact;
 use crate::transport::{Transmit, write_contact_probe};

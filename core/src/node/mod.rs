@@ -10,7 +10,6 @@ mod broker_node;
 #[cfg(feature = "tcp")]
 mod carriers;
 mod control;
-mod deadlines;
 mod endpoint;
 mod error;
 mod event;
@@ -23,6 +22,10 @@ mod memory;
 mod news;
 mod paths;
 mod relays;
+#[cfg(not(feature = "initiator"))]
+#[path = "no_requests.rs"]
+mod requests;
+#[cfg(feature = "initiator")]
 mod requests;
 mod reset;
 mod search_ports;

@@ -3,8 +3,7 @@
 //! Owns their numbers, which stand in a [`Path`] that leads through a relay, and takes what comes
 //! through one out of its wrapping. A channel lasts as long as its owner, who releases it.
 
-use super::deadlines::Deadlines;
-use crate::base::{Map, Path, Time};
+use crate::base::{Deadlines, Map, Path, Time};
 use crate::crypto::Provider;
 use crate::transport::Transmit;
 use crate::traverse::{RELAY_OVERHEAD, RelayEnd, TlsUse};

@@ -1,8 +1,7 @@
 //! Sessions for which the broker was asked, until it answers.
 
-use super::deadlines::Deadlines;
 use super::{Node, Reason};
-use crate::base::{Handle, Time};
+use crate::base::{Deadlines, Handle, Time};
 use core::time::Duration;
 
 /// How long the broker may take to answer a request.

@@ -206,8 +206,12 @@ impl Session {
 }
 
 impl Node {
-    /// Asks the broker for a session with `device`. `SessionUp` or `SessionDown` follows.
+    /// Asks the broker for a session with `device`. `SessionUp` or `SessionDown` follows. Without
+    /// the feature `initiator` it is never possible.
     pub fn session_open(&mut self, device: PublicKey, now: Time) -> Result<SessionId, NodeError> {
+        if !cfg!(feature = "initiator") {
+            return Err(NodeError::State);
+        }
         if !self.link.is_online() {
             return Err(NodeError::Offline);
         }

@@ -80,7 +80,9 @@ impl Cids {
     /// The peer's limit and the token of its first ID are known.
     pub(super) fn start(&mut self, limit: u64, token: Option<ResetToken>) {
         self.max_issued = limit.min(ACTIVE_CIDS);
-        self.events.extend(token.map(CidEvent::Token));
+        if let Some(token) = token {
+            self.events.push_back(CidEvent::Token(token));
+        }
     }
 
     // ---- ours

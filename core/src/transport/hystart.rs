@@ -11,7 +11,7 @@ const MIN_RTT_THRESH: Duration = Duration::from_millis(4);
 const MAX_RTT_THRESH: Duration = Duration::from_millis(16);
 const MIN_RTT_DIVISOR: u32 = 8;
 const N_RTT_SAMPLE: u32 = 8;
-const CSS_GROWTH_DIVISOR: f64 = 4.0;
+const CSS_GROWTH_DIVISOR: u64 = 4;
 const CSS_ROUNDS: u32 = 5;
 
 /// Where slow start stands.
@@ -28,7 +28,7 @@ pub(super) struct HyStart {
 
 impl HyStart {
     /// A packet sent at `sent_at` was acknowledged: by how much growth is to be divided.
-    pub(super) fn divisor(&mut self, sent_at: Time, now: Time) -> f64 {
+    pub(super) fn divisor(&mut self, sent_at: Time, now: Time) -> u64 {
         if self.round_end.is_none_or(|end| sent_at > end) {
             self.round_end = Some(now);
             self.last_round_min = self.this_round_min.take().or(self.last_round_min);
@@ -37,7 +37,7 @@ impl HyStart {
                 *rounds += 1;
             }
         }
-        if self.css.is_some() { CSS_GROWTH_DIVISOR } else { 1.0 }
+        if self.css.is_some() { CSS_GROWTH_DIVISOR } else { 1 }
     }
 
     /// A round-trip time was measured.
@@ -73,11 +73,11 @@ mod tests {
     use super::*;
 
     /// A round of ten packets, each taking `rtt`; the divisors of its acknowledgements.
-    fn round(hystart: &mut HyStart, now: &mut Time, rtt_ms: u64) -> f64 {
+    fn round(hystart: &mut HyStart, now: &mut Time, rtt_ms: u64) -> u64 {
         let rtt = Duration::from_millis(rtt_ms);
         let sent = *now + Duration::from_micros(1);
         *now = *now + rtt;
-        let mut divisor = 0.0;
+        let mut divisor = 0;
         for _ in 0..10 {
             divisor = hystart.divisor(sent, *now);
             hystart.on_rtt(rtt);
@@ -89,7 +89,7 @@ mod tests {
     fn a_growing_queue_ends_slow_start_after_five_careful_rounds() {
         let (mut hystart, mut now) = (HyStart::default(), Time::ZERO);
         for _ in 0..5 {
-            assert_eq!(round(&mut hystart, &mut now, 50), 1.0);
+            assert_eq!(round(&mut hystart, &mut now, 50), 1);
         }
         round(&mut hystart, &mut now, 60);
         for _ in 0..4 {
@@ -105,10 +105,10 @@ mod tests {
         let (mut hystart, mut now) = (HyStart::default(), Time::ZERO);
         round(&mut hystart, &mut now, 50);
         assert_eq!(round(&mut hystart, &mut now, 70), CSS_GROWTH_DIVISOR);
-        assert_eq!(round(&mut hystart, &mut now, 50), 1.0);
+        assert_eq!(round(&mut hystart, &mut now, 50), 1);
         assert!(!hystart.is_over());
         // Less than the threshold is no sign.
-        assert_eq!(round(&mut hystart, &mut now, 53), 1.0);
-        assert_eq!(round(&mut hystart, &mut now, 53), 1.0);
+        assert_eq!(round(&mut hystart, &mut now, 53), 1);
+        assert_eq!(round(&mut hystart, &mut now, 53), 1);
     }
 }

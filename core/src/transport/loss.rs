@@ -263,21 +263,36 @@ impl Recovery {
         spaces: &[Space; 2],
         is_unconfirmed: bool,
     ) -> Option<(Time, SpaceId)> {
-        let each = || SpaceId::ALL.into_iter().zip(spaces);
-        let loss = each().filter_map(|(id, s)| s.loss_time.map(|at| (at, id))).min_by_key(|x| x.0);
-        loss.or_else(|| {
-            each()
-                .filter(|(id, space)| {
-                    if is_unconfirmed {
-                        *id == SpaceId::Contact && space.keys.is_some()
-                    } else {
-                        space.sent.has_ack_eliciting()
-                    }
-                })
-                .filter_map(|(id, space)| {
-                    space.last_eliciting.map(|at| (at + self.pto_with_backoff(id), id))
-                })
-                .min_by_key(|x| x.0)
-        })
+        let mut first = None;
+        for (id, space) in SpaceId::ALL.into_iter().zip(spaces) {
+            first = sooner(first, space.loss_time, id);
+        }
+        if first.is_some() {
+            return first;
+        }
+        for (id, space) in SpaceId::ALL.into_iter().zip(spaces) {
+            let is_armed = if is_unconfirmed {
+                id == SpaceId::Contact && space.keys.is_some()
+            } else {
+                space.sent.has_ack_eliciting()
+            };
+            if let (true, Some(last)) = (is_armed, space.last_eliciting) {
+                first = sooner(first, Some(last + self.pto_with_backoff(id)), id);
+            }
+        }
+        first
+    }
+}
+
+/// The sooner of two timers; the first, if both are as soon.
+fn sooner(
+    first: Option<(Time, SpaceId)>,
+    other: Option<Time>,
+    id: SpaceId,
+) -> Option<(Time, SpaceId)> {
+    match (first, other) {
+        (Some((at, _)), Some(other)) if at <= other => first,
+        (_, Some(other)) => Some((other, id)),
+        (_, None) => first,
     }
 }

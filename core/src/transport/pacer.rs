@@ -18,6 +18,16 @@ const MAX_BURST: u64 = 256;
 /// Packets it holds at least for a sender that had nothing in flight (RFC 9002 §7.7).
 const FIRST_BURST: u64 = 10;
 
+/// Larger windows are paced as this one, and longer times and round trips count as 268 s, so that
+/// 64 bits hold every product: bytes gained, 2^32 × 2^28 × 5 < 2^63, and time to wait for at most
+/// 128 packets of 64 KiB, 2^7 × 2^16 × 2^28 × 4 = 2^53.
+const MAX_WINDOW: u64 = 1 << 32;
+const MAX_TIME_US: u64 = 1 << 28;
+
+fn in_us(time: Duration) -> u64 {
+    (time.as_micros() as u64).min(MAX_TIME_US)
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Pacer {
     tokens: u64,
@@ -40,18 +50,16 @@ impl Pacer {
         if self.tokens >= mtu && self.filled_at == Some(now) {
             return None;
         }
-        let rtt_us = (rtt.as_micros() as u64).max(1);
-        let in_us = |us: u64| {
-            let bytes = u128::from(window) * u128::from(us) * u128::from(GAIN.0);
-            (bytes / u128::from(rtt_us * GAIN.1)) as u64
-        };
+        // A window in a round trip, both as the gain has it.
+        let window = window.clamp(1, MAX_WINDOW) * GAIN.0;
+        let rtt_us = in_us(rtt).max(1) * GAIN.1;
         let least = if is_idle { FIRST_BURST } else { MIN_BURST };
-        let capacity = in_us(BURST_TIME_US).clamp(least * mtu, MAX_BURST * mtu);
+        let capacity = (window * BURST_TIME_US / rtt_us).clamp(least * mtu, MAX_BURST * mtu);
         let Some(filled_at) = self.filled_at else {
             (self.tokens, self.filled_at) = (capacity.max(FIRST_BURST * mtu), Some(now));
             return None;
         };
-        let gained = in_us(now.since(filled_at).as_micros() as u64);
+        let gained = window * in_us(now.since(filled_at)) / rtt_us;
         // Too little time for a byte is kept for later, and so is what is left of a first burst.
         if gained > 0 {
             self.tokens = self.tokens.saturating_add(gained).min(capacity.max(self.tokens));
@@ -62,9 +70,7 @@ impl Pacer {
         }
         // Half a bucket at once, rather than one wake-up for each packet.
         let missing = (capacity / 2).max(mtu) - self.tokens;
-        let wait_us = u128::from(missing) * u128::from(rtt_us * GAIN.1)
-            / (u128::from(window.max(1)) * u128::from(GAIN.0));
-        Some(now + Duration::from_micros(wait_us as u64 + 1))
+        Some(now + Duration::from_micros(missing * rtt_us / window + 1))
     }
 
     pub(super) fn on_sent(&mut self, bytes: u64) {
@@ -115,6 +121,28 @@ mod tests {
         // A clock that stands still, and a round trip of nothing.
         pacer.on_sent(u64::MAX);
         assert!(pacer.delay(20_000, Duration::ZERO, MTU, false, at).is_some_and(|next| next > at));
+    }
+
+    #[test]
+    fn nothing_overflows_at_the_edges() {
+        for window in [0, 1, MAX_WINDOW, MAX_WINDOW + 1, u64::MAX] {
+            for rtt_us in [0, 1, MAX_TIME_US, MAX_TIME_US + 1, u64::MAX] {
+                for gap_us in [0, 1, MAX_TIME_US, u64::MAX] {
+                    let (rtt, mtu) = (Duration::from_micros(rtt_us), 1 << 16);
+                    let mut pacer = Pacer::default();
+                    let now = Time::from_micros(gap_us);
+                    assert_eq!(pacer.delay(window, rtt, mtu, false, Time::ZERO), None);
+                    assert!(pacer.tokens <= MAX_BURST << 16);
+                    pacer.on_sent(u64::MAX);
+                    if let Some(at) = pacer.delay(window, rtt, mtu, false, now) {
+                        assert!(at > now || gap_us == u64::MAX);
+                        // No longer than half a bucket takes at the slowest there is.
+                        assert!(at.since(now).as_micros() <= 1 + (128 << (16 + 30)));
+                    }
+                    assert!(pacer.tokens <= MAX_BURST << 16);
+                }
+            }
+        }
     }
 
     #[test]

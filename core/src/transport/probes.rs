@@ -3,13 +3,13 @@
 //!
 //! Owns the questions and answers under way. Does not own which addresses are worth a question, nor
 //! when: that is `traverse`'s. Invariant: every list is bounded, and where it is full the oldest
-//! makes room.
+//! makes room. They are short, and mostly empty: vectors, from whose front is taken.
 //!
 //! Unlike in QUIC a question is not padded, and neither is its answer: addresses are tried by the
 //! hundred, and what size a path carries is found out where it is used.
 
 use crate::base::{Path, Time};
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// Questions that wait to be sent, or for their answer.
@@ -44,10 +44,10 @@ struct Known {
 #[derive(Default)]
 pub(super) struct Probes {
     /// And whether the answer is waited for.
-    to_ask: VecDeque<(Path, bool)>,
-    asked: VecDeque<Asked>,
-    responses: VecDeque<Response>,
-    known: VecDeque<Known>,
+    to_ask: Vec<(Path, bool)>,
+    asked: Vec<Asked>,
+    responses: Vec<Response>,
+    known: Vec<Known>,
     /// The path we left for a better one, and until when the peer may not have heard of that.
     left: Option<(Path, Time)>,
 }
@@ -81,7 +81,10 @@ impl Probes {
 
     /// The next path to ask, with this.
     pub(super) fn next_to_ask(&mut self, data: [u8; 8], at: Time) -> Option<Path> {
-        let (path, is_awaited) = self.to_ask.pop_front()?;
+        if self.to_ask.is_empty() {
+            return None;
+        }
+        let (path, is_awaited) = self.to_ask.remove(0);
         if is_awaited {
             push(&mut self.asked, Asked { path, data, at }, MAX_ASKED);
         }
@@ -91,7 +94,7 @@ impl Probes {
     /// PATH_RESPONSE: which path it proves, and the round trip. A late or foreign one is harmless.
     pub(super) fn on_response(&mut self, data: [u8; 8], now: Time) -> Option<(Path, Duration)> {
         let index = self.asked.iter().position(|asked| asked.data == data)?;
-        let asked = self.asked.remove(index)?;
+        let asked = self.asked.remove(index);
         let rtt = now.since(asked.at);
         self.known.retain(|known| known.path != asked.path);
         push(&mut self.known, Known { path: asked.path, at: now, rtt }, MAX_KNOWN);
@@ -116,7 +119,7 @@ impl Probes {
     /// Takes an answer that goes to `active`, or, if there is none to say, elsewhere.
     pub(super) fn take_response(&mut self, is_meant: impl Fn(&Path) -> bool) -> Option<Response> {
         let index = self.responses.iter().position(|response| is_meant(&response.path))?;
-        self.responses.remove(index)
+        Some(self.responses.remove(index))
     }
 
     /// Whether an answer is owed there.
@@ -125,11 +128,11 @@ impl Probes {
     }
 }
 
-fn push<T>(queue: &mut VecDeque<T>, item: T, max: usize) {
+fn push<T>(queue: &mut Vec<T>, item: T, max: usize) {
     if queue.len() >= max {
-        queue.pop_front();
+        queue.remove(0);
     }
-    queue.push_back(item);
+    queue.push(item);
 }
 
 #[cfg(test)]
@@ -200,7 +203,7 @@ mod tests {
             let mut probes = Probes::default();
             (0..2).for_each(|n| probes.respond(Response { path: path(50), data: [n; 8] }, &active));
             assert_eq!(probes.responses.len(), owed);
-            assert_eq!(probes.responses.back().map(|last| last.data), Some([1; 8]));
+            assert_eq!(probes.responses.last().map(|last| last.data), Some([1; 8]));
         }
     }
 }

@@ -194,7 +194,7 @@ impl SentPackets {
     pub(super) fn shrink(&mut self) {
         while self.packets.front().is_some_and(|packet| packet.is_settled) {
             let Some(packet) = self.packets.pop_front() else { return };
-            self.frames.drain(..usize::from(packet.frame_count));
+            (0..packet.frame_count).for_each(|_| drop(self.frames.pop_front()));
             self.first_frame += u64::from(packet.frame_count);
         }
     }

@@ -180,19 +180,24 @@ impl RelayEnd {
     /// Where the next bind goes: to where the relay answered, to each address by UDP while it has
     /// not, and to all where it does not answer any more.
     fn next_to_bind(&mut self, now: Time) -> Vec<Path> {
-        let is_udp_due = self.ask_udp_at <= now;
+        let is_lost = self.misses > MAX_MISSES;
+        let mut to = Vec::new();
         match self.at {
-            Some(at) if self.misses <= MAX_MISSES && !is_tls(&at) => alloc::vec![at],
-            Some(at) if self.misses <= MAX_MISSES => {
-                if is_udp_due {
+            Some(at) if !is_lost => {
+                if is_tls(&at) && self.ask_udp_at <= now {
                     self.ask_udp_at = now + ASK_UDP;
+                    to.extend_from_slice(&self.udp);
                 }
-                let udp = self.udp.iter().copied().filter(|_| is_udp_due);
-                udp.chain([at]).collect()
+                to.push(at);
             }
-            None if self.misses <= MAX_MISSES && !self.is_blocked => self.udp.clone(),
-            _ => self.all().collect(),
+            _ => {
+                to.extend_from_slice(&self.udp);
+                if is_lost || self.is_blocked {
+                    to.extend_from_slice(&self.tls);
+                }
+            }
         }
+        to
     }
 
     /// Writes a bind before `payload` bytes that stand behind its place.
@@ -273,7 +278,7 @@ impl RelayEnd {
 }
 
 fn is_tls(path: &Path) -> bool {
-    path.socket == Path::TLS
+    cfg!(feature = "tcp") && path.socket == Path::TLS
 }
 
 #[cfg(all(test, feature = "ring"))]

@@ -316,7 +316,6 @@ impl Search {
                 }
             }
         }
-        let others = || self.candidates.iter().filter(|candidate| candidate.path != active);
         if let Some(since) = self.in_trouble_since {
             let is_sure = match self.side {
                 Side::Initiator => unanswered >= 1,
@@ -325,9 +324,8 @@ impl Search {
                 }
             };
             // Asked since, not only answered: the peer may have moved between the two.
-            let answers = |c: &&Candidate| c.proven_at.is_some_and(|at| at >= since);
-            let best = others().filter(answers).min_by_key(|candidate| candidate.cost());
-            return best.filter(|_| is_sure).map(|candidate| candidate.path);
+            let best = self.cheapest_but(active, since).filter(|_| is_sure);
+            return best.map(|(_, path)| path);
         }
         if self.side == Side::Responder {
             return None;
@@ -335,8 +333,23 @@ impl Search {
         let current = self.candidates.iter().find(|candidate| candidate.path == active);
         // What it costs is not known before it is asked too.
         let current = current.and_then(Candidate::cost)?;
-        let best = others().filter_map(|c| Some((c.cost()?, c.path))).min()?;
-        (best.0 + best.0 / 8 + MIN_GAIN < current).then_some(best.1)
+        let (cost, path) = self.cheapest_but(active, Time::ZERO)?;
+        (cost + cost / 8 + MIN_GAIN < current).then_some(path)
+    }
+
+    /// The cheapest of the other paths, of those proven by what was asked since then.
+    fn cheapest_but(&self, active: Path, since: Time) -> Option<(Duration, Path)> {
+        let mut best: Option<(Duration, Path)> = None;
+        for candidate in &self.candidates {
+            if candidate.path == active || candidate.proven_at < Some(since) {
+                continue;
+            }
+            let Some(cost) = candidate.cost() else { continue };
+            if best.is_none_or(|(least, _)| cost < least) {
+                best = Some((cost, candidate.path));
+            }
+        }
+        best
     }
 }
 
