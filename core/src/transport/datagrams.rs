@@ -393,3 +393,8 @@ impl Connection {
         Ok(())
     }
 }
+    /// Gives the memory of a stream's empty buffers back: little is expected for a while.
+    pub fn stream_shrink(&mut self, id: StreamId) {
+        self.streams.shrink(id);
+    }
+
