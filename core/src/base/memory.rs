@@ -7,6 +7,7 @@
 //! [`Reserve::spare`] bytes free in one piece, which is more than any call needs that keeps none:
 //! what comes, timeouts, reading and closing always work.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 /// What is to stay free. All zero: memory is not counted, and nothing asked.
@@ -58,6 +59,20 @@ pub fn has_room(bytes: usize) -> bool {
     has_room
 }
 
+/// Gives the memory of an empty queue back, which is seldom in use.
+pub fn release<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() {
+        *queue = VecDeque::new();
+    }
+}
+
+/// Takes the first of a queue that is seldom in use.
+pub fn pop_seldom<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let first = queue.pop_front();
+    release(queue);
+    first
+}
+
 /// The bytes that a vector with this length and capacity asks for when it takes one more, at most.
 pub fn growth<T>(len: usize, capacity: usize) -> usize {
     if len < capacity { 0 } else { (capacity * 2).max(4) * size_of::<T>() }
@@ -75,6 +90,14 @@ mod tests {
         assert!(some.allows(0) && some.allows(10_000) && some.allows_datagram());
         assert!(some.allows_step() && !some.allows_connection());
         assert!(has_room(0) && !has_room(1 << (usize::BITS - 1)));
+    }
+
+    #[test]
+    fn a_queue_taken_empty_owns_no_memory() {
+        let mut queue = VecDeque::from([1, 2]);
+        assert_eq!(pop_seldom(&mut queue), Some(1));
+        assert_eq!((queue.capacity() > 0, pop_seldom(&mut queue)), (true, Some(2)));
+        assert_eq!((queue.capacity(), pop_seldom(&mut queue)), (0, None));
     }
 
     #[test]

@@ -72,6 +72,10 @@ impl RangeSet {
         let from = self.0.partition_point(|r| r.end < range.start);
         let to = self.0.partition_point(|r| r.start <= range.end);
         if from == to {
+            if self.0.is_empty() {
+                // As a rule there is no other.
+                self.0.reserve_exact(1);
+            }
             self.0.insert(from, range);
             return true;
         }

@@ -1,14 +1,15 @@
 //! The one source of randomness: ChaCha20 keystream from a 32-byte seed, with fast key erasure.
 //!
 //! Every block's first 32 bytes become the next key, so a later look at memory does not tell
-//! earlier output. Same seed, same bytes, on every target.
+//! earlier output. Same seed, same bytes, on every target with the standard library, and on every
+//! one without: those draw in smaller blocks, for there is a generator in each connection.
 
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 const KEY_LEN: usize = 32;
-const BLOCK_LEN: usize = 256;
+const BLOCK_LEN: usize = if cfg!(feature = "std") { 256 } else { 64 };
 
 /// A deterministic random bit generator.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]

@@ -348,6 +348,8 @@ impl Link {
         }
         if let Some(connection) = &mut self.connection {
             self.control.flush(connection);
+            // As a rule the next thing said is minutes away.
+            connection.stream_shrink(CONTROL_STREAM);
             endpoint.keep_cids(connection, Owner::Broker);
             endpoint.touch(Owner::Broker);
         }

@@ -6,6 +6,7 @@
 
 use super::error::{TransportCode, Violation};
 use super::sent::{SentFrame, SentPackets};
+use crate::base::pop_seldom;
 use crate::wire::cid::Cid;
 use crate::wire::codec::{Full, Writer};
 use crate::wire::frame::{self, NewConnectionId};
@@ -111,6 +112,7 @@ impl Cids {
     pub(super) fn issue(&mut self, cid: Cid, token: ResetToken) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
+        self.issued.reserve_exact(1);
         self.issued.push(Issued { sequence, cid, token, is_told: false });
     }
 
@@ -165,6 +167,7 @@ impl Cids {
             self.retire(new.sequence);
         } else if new.sequence > self.remote_sequence {
             let at = self.spare.partition_point(|old| old.sequence < new.sequence);
+            self.spare.reserve_exact(1);
             self.spare.insert(at, *new);
         }
         if new.retire_prior_to > self.retire_prior_to {
@@ -234,7 +237,7 @@ impl Cids {
     }
 
     pub(super) fn poll_event(&mut self) -> Option<CidEvent> {
-        self.events.pop_front()
+        pop_seldom(&mut self.events)
     }
 }
 

@@ -7,18 +7,18 @@ use super::cids::{CidEvent, Cids, ResetToken};
 use super::close::Close;
 use super::control::Control;
 use super::crypto_stream::{CryptoReceiver, CryptoSender};
-use super::datagrams::{Inbox, Outbox};
+use super::datagrams::Datagrams;
 use super::error::{CloseReason, StreamError};
-use super::establish::{contact_keys, start_handshake};
+use super::establish::{PeerLimits, contact_keys, start_handshake};
 use super::keep_alive::Lull;
 use super::key_update::{Generation, KeyUpdate};
 use super::loss::Recovery;
 use super::paths::Paths;
 use super::rtt::RttEstimator;
-use super::space::{Space, SpaceId};
+use super::space::{SpaceId, Spaces};
 use super::streams::Streams;
 use super::{BASE_DATAGRAM, Config, Event, Priority, StreamId, StreamState};
-use crate::base::{Path, PublicKey, Reserve, Rng, Side, Time};
+use crate::base::{Path, PublicKey, Reserve, Rng, Side, Time, pop_seldom};
 use crate::crypto::{DirectionKeys, Provider, Signer};
 use crate::handshake::{Contact, Handshake, HandshakeError, PeerPolicy, TlsRole};
 use crate::wire::cid::Cid;
@@ -120,7 +120,7 @@ pub struct Connection {
     pub(super) handshake: Option<Box<Handshake>>,
     pub(super) crypto_tx: CryptoSender,
     pub(super) crypto_rx: CryptoReceiver,
-    pub(super) spaces: [Space; 2],
+    pub(super) spaces: Spaces,
     /// From when there are 1-RTT keys.
     pub(super) key_update: Option<KeyUpdate>,
     /// The sequence number of our connection ID that the packet at hand came to.
@@ -130,9 +130,9 @@ pub struct Connection {
     pub(super) recovery: Recovery,
     pub(super) control: Control,
     pub(super) streams: Streams,
-    pub(super) outbox: Outbox,
-    pub(super) inbox: Inbox,
-    pub(super) peer_params: TransportParams,
+    /// Apart: most connections have none.
+    pub(super) datagrams: Option<Box<Datagrams>>,
+    pub(super) peer: PeerLimits,
     pub(super) peer_key: Option<PublicKey>,
     /// The peer has seen that the handshake is complete (RFC 9001 §4.1.2).
     pub(super) is_confirmed: bool,
@@ -212,16 +212,12 @@ impl Connection {
         let mut rng = rng.fork();
         let handshake = start_handshake(&local, &parts, &mut rng)?;
         let Local { config, provider, .. } = local;
-        let contact = Space {
-            keys: Some(contact_keys(provider, parts.side, parts.contact, &parts.dcid)),
-            ..Space::default()
-        };
+        let contact = contact_keys(provider, parts.side, parts.contact, &parts.dcid);
         Ok(Connection {
             side: parts.side,
             role: parts.role,
             streams: Streams::new(parts.side, &config),
-            outbox: Outbox::new(&config),
-            inbox: Inbox::new(&config),
+            datagrams: None,
             recovery: Recovery::new(BASE_DATAGRAM.min(config.max_datagram)),
             control: Control::new(Cids::new(local_cid, parts.reset_token, remote_cid)),
             handshake_deadline: Some(now + config.handshake_timeout),
@@ -235,11 +231,11 @@ impl Connection {
             handshake: Some(Box::new(handshake)),
             crypto_tx: CryptoSender::default(),
             crypto_rx: CryptoReceiver::default(),
-            spaces: [contact, Space::default()],
+            spaces: Spaces::new(contact),
             key_update: None,
             used_cid: None,
             opened_under: Generation::Current,
-            peer_params: TransportParams::default(),
+            peer: PeerLimits::of(&TransportParams::default()),
             peer_key: None,
             is_confirmed: false,
             bytes_received: 0,
@@ -347,6 +343,7 @@ impl Connection {
     /// Counters.
     pub fn stats(&self) -> Stats {
         let (unread, unacked) = self.streams.buffered();
+        let (datagrams_unsent, datagrams_unread) = self.datagrams_dropped();
         Stats {
             bytes_received: self.bytes_received,
             bytes_sent: self.bytes_sent,
@@ -355,8 +352,8 @@ impl Connection {
             buffered_bytes: unread + unacked,
             buffer_memory: (self.streams.memory() + self.datagram_memory()) as u64,
             datagram_bytes: self.datagram_bytes() as u64,
-            datagrams_unsent: self.outbox.dropped,
-            datagrams_unread: self.inbox.dropped,
+            datagrams_unsent,
+            datagrams_unread,
             streams: self.streams.count() as u64,
         }
     }
@@ -447,7 +444,7 @@ impl Connection {
             State::Closing | State::Draining => return self.close.deadline,
             State::Handshaking | State::Established => {}
         }
-        let acks = self.spaces.iter().filter_map(|space| space.acks.deadline()).min();
+        let acks = self.spaces.iter().filter_map(|(_, space)| space.acks.deadline()).min();
         let loss = self.loss_deadline().map(|(at, _)| at);
         let pace = self.recovery.paced_until;
         let own = [
@@ -484,8 +481,10 @@ impl Connection {
         }
         self.recovery.paced_until = self.recovery.paced_until.filter(|at| *at > now);
         self.streams.handle_timeout(now);
-        for space in &mut self.spaces {
-            space.acks.handle_timeout(now);
+        for id in SpaceId::ALL {
+            if let Some(space) = self.spaces.get_mut(id) {
+                space.acks.handle_timeout(now);
+            }
         }
         if self.paths.handle_timeout(now) {
             self.on_path_change();
@@ -493,7 +492,7 @@ impl Connection {
         if self.paths.is_challenge_due() {
             self.probe();
         }
-        if self.lull.is_over(now) && !self.spaces[SpaceId::Data as usize].sent.has_ack_eliciting() {
+        if self.lull.is_over(now) && !self.spaces.data.sent.has_ack_eliciting() {
             self.probe();
         }
         if is_due(self.keep_alive_deadline) {
@@ -508,7 +507,7 @@ impl Connection {
     /// When the peer has acknowledged nothing for too long. It speaks, perhaps, but does not hear:
     /// as good as gone, and what it leaves unacknowledged must not pile up.
     fn deaf_deadline(&self) -> Option<Time> {
-        let (_, at) = self.spaces[SpaceId::Data as usize].sent.first_outstanding(0..u64::MAX)?;
+        let (_, at) = self.spaces.data.sent.first_outstanding(0..u64::MAX)?;
         Some(at + self.ack_timeout()?)
     }
 
@@ -520,13 +519,13 @@ impl Connection {
 
     fn on_loss_timeout(&mut self, id: SpaceId) {
         let now = self.now;
-        if self.spaces[id as usize].loss_time.is_some() {
+        let Some(space) = self.spaces.get_mut(id) else { return };
+        if space.loss_time.is_some() {
             self.detect_lost(id);
             return;
         }
         self.recovery.on_pto();
         // Probes carry what is in doubt, oldest first, rather than a bare PING (RFC 9002 §6.2.4).
-        let space = &mut self.spaces[id as usize];
         space.probes = 2;
         space.last_eliciting = Some(now);
         let (crypto, streams) = (&mut self.crypto_tx, &mut self.streams);
@@ -539,7 +538,8 @@ impl Connection {
     pub(super) fn detect_lost(&mut self, id: SpaceId) {
         let (crypto, streams) = (&mut self.crypto_tx, &mut self.streams);
         let control = &mut self.control;
-        self.recovery.detect_lost(&mut self.spaces[id as usize], self.now, |frame| {
+        let Some(space) = self.spaces.get_mut(id) else { return };
+        self.recovery.detect_lost(space, self.now, |frame| {
             super::receive::on_frame_lost(frame, crypto, streams, control);
         });
     }
@@ -565,7 +565,7 @@ impl Connection {
     /// The shorter of both ends', but three probe timeouts at least (RFC 9000 §10.1).
     pub(super) fn idle_timeout(&self) -> Option<Duration> {
         let ours = self.config.idle_timeout;
-        let theirs = Duration::from_millis(self.peer_params.max_idle_timeout_ms);
+        let theirs = Duration::from_millis(self.peer.max_idle_timeout_ms);
         let shorter = [ours, theirs].into_iter().filter(|t| !t.is_zero()).min();
         let floor = self.recovery.pto(SpaceId::Data) * 3;
         shorter.map(|timeout| timeout.max(floor))
@@ -582,7 +582,7 @@ impl Connection {
 
     /// What happened; drain until `None`.
     pub fn poll_event(&mut self) -> Option<Event> {
-        if let Some(event) = self.events.pop_front() {
+        if let Some(event) = pop_seldom(&mut self.events) {
             return Some(event);
         }
         if !self.is_established() {
@@ -594,7 +594,8 @@ impl Connection {
         if let Some(id) = self.streams.poll_changed() {
             return Some(Event::Stream(id));
         }
-        core::mem::take(&mut self.inbox.is_news).then_some(Event::Datagrams)
+        let inbox = &mut self.datagrams.as_mut()?.inbox;
+        core::mem::take(&mut inbox.is_news).then_some(Event::Datagrams)
     }
 
     /// The payload bytes a datagram to the peer may have.

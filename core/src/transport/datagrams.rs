@@ -12,6 +12,7 @@ use crate::wire::cid::LOCAL_CID_LEN;
 use crate::wire::codec::Writer;
 use crate::wire::frame::{self, Datagram};
 use crate::wire::packet::TAG_LEN;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use thiserror::Error;
 
@@ -280,17 +281,47 @@ impl Inbox {
     }
 }
 
+/// Both queues, made with the first datagram.
+pub(super) struct Datagrams {
+    pub(super) outbox: Outbox,
+    pub(super) inbox: Inbox,
+}
+
 impl Connection {
+    /// `None`: there is no memory for them.
+    fn datagrams(&mut self) -> Option<&mut Datagrams> {
+        if self.datagrams.is_none() {
+            if !self.config.reserve.allows(size_of::<Datagrams>()) {
+                self.is_short_of_memory = true;
+                return None;
+            }
+            let (outbox, inbox) = (Outbox::new(&self.config), Inbox::new(&self.config));
+            self.datagrams = Some(Box::new(Datagrams { outbox, inbox }));
+        }
+        self.datagrams.as_deref_mut()
+    }
+
+    /// Whether one waits to be sent.
+    pub(super) fn has_datagrams(&mut self) -> bool {
+        let now = self.now;
+        self.datagrams.as_mut().is_some_and(|datagrams| datagrams.outbox.has_pending(now))
+    }
+
+    /// Those given up before they were sent, and before they were read.
+    pub(super) fn datagrams_dropped(&self) -> (u64, u64) {
+        self.datagrams.as_ref().map_or((0, 0), |both| (both.outbox.dropped, both.inbox.dropped))
+    }
+
     /// The largest datagram that can be sent now; it changes with the path. `None`: the peer takes
     /// none, or the send queue holds none.
     pub fn datagram_max(&self) -> Option<usize> {
-        let theirs = usize::try_from(self.peer_params.max_datagram_frame_size);
         let room = self.max_datagram().saturating_sub(PACKET_OVERHEAD);
-        let frame = room.min(theirs.unwrap_or(usize::MAX));
+        let frame = room.min(self.peer.max_datagram_frame);
         let len = frame.checked_sub(frame::datagram_frame_len(0))?;
         // A longer length field takes its bytes from the data.
         let excess = frame::datagram_frame_len(len) - frame;
-        (self.outbox.max_count > 0).then_some((len - excess).min(self.outbox.max_bytes))
+        let Config { datagram_queue: max_count, datagram_send_buffer: max_bytes, .. } = self.config;
+        (max_count > 0).then_some((len - excess).min(max_bytes))
     }
 
     /// Queues `parts`, one behind the other, as one datagram. It is sent once or never: given up if
@@ -307,13 +338,17 @@ impl Connection {
         if self.datagram_max().is_none_or(|max| len > max) {
             return Err(DatagramError::TooLarge);
         }
-        self.outbox.push(parts, expires, self.now)
+        let now = self.now;
+        let datagrams = self.datagrams().ok_or(DatagramError::Memory)?;
+        datagrams.outbox.push(parts, expires, now)
     }
 
     /// Sorts what came since the last call: `sort` is shown the first bytes, up to eight, and
     /// answers with a tag and how many of the bytes to strip, or drops the datagram.
     pub fn datagram_sort(&mut self, sort: impl FnMut(&[u8]) -> Option<(u64, usize)>) {
-        self.inbox.sort(sort);
+        if let Some(datagrams) = &mut self.datagrams {
+            datagrams.inbox.sort(sort);
+        }
     }
 
     /// Copies the oldest datagram with `tag` out; `None` if there is none.
@@ -322,34 +357,37 @@ impl Connection {
         tag: u64,
         out: &mut [u8],
     ) -> Option<Result<usize, DatagramError>> {
-        self.inbox.read(tag, out)
+        self.datagrams.as_mut()?.inbox.read(tag, out)
     }
 
     /// Whether there is a datagram with `tag`.
     pub fn has_datagram(&self, tag: u64) -> bool {
-        self.inbox.position(tag).is_some()
+        self.datagrams.as_ref().is_some_and(|both| both.inbox.position(tag).is_some())
     }
 
     /// Drops what came with `tag`.
     pub fn datagram_forget(&mut self, tag: u64) {
-        self.inbox.forget(tag);
+        if let Some(datagrams) = &mut self.datagrams {
+            datagrams.inbox.forget(tag);
+        }
     }
 
     /// Gives the memory of empty queues back: no datagrams are expected for a while.
     pub fn datagram_shrink(&mut self) {
-        if self.outbox.waiting.is_empty() {
-            self.outbox.ring.shrink();
-            self.outbox.waiting = VecDeque::new();
+        let Some(Datagrams { outbox, inbox }) = self.datagrams.as_deref_mut() else { return };
+        if outbox.waiting.is_empty() {
+            outbox.ring.shrink();
+            outbox.waiting = VecDeque::new();
         }
-        if self.inbox.arrived.is_empty() {
-            self.inbox.ring.shrink();
-            self.inbox.arrived = VecDeque::new();
+        if inbox.arrived.is_empty() {
+            inbox.ring.shrink();
+            inbox.arrived = VecDeque::new();
         }
     }
 
     /// Bytes in both queues.
     pub(super) fn datagram_bytes(&self) -> usize {
-        self.outbox.used() + self.inbox.used()
+        self.datagrams.as_ref().map_or(0, |both| both.outbox.used() + both.inbox.used())
     }
 
     /// Time as it was last told.
@@ -360,11 +398,7 @@ impl Connection {
     /// Bytes that a stream holds at once, here and at the peer, at least at its start: no message
     /// on a stream may be longer.
     pub fn message_max_to_send(&self) -> u64 {
-        let theirs = &self.peer_params;
-        let windows = theirs
-            .initial_max_stream_data_bidi_local
-            .min(theirs.initial_max_stream_data_bidi_remote);
-        self.config.stream_send_buffer.min(windows)
+        self.config.stream_send_buffer.min(self.peer.first_window)
     }
 
     /// The same of what comes.
@@ -377,9 +411,16 @@ impl Connection {
         self.streams.room(id, len)
     }
 
+    /// Gives the memory of a stream's empty buffers back: little is expected for a while.
+    pub fn stream_shrink(&mut self, id: StreamId) {
+        self.streams.shrink(id);
+    }
+
     /// Memory of both queues' bytes.
     pub(super) fn datagram_memory(&self) -> usize {
-        self.outbox.ring.capacity() + self.inbox.ring.capacity()
+        let rings =
+            |both: &Box<Datagrams>| both.outbox.ring.capacity() + both.inbox.ring.capacity();
+        self.datagrams.as_ref().map_or(0, rings)
     }
 
     pub(super) fn on_datagram(&mut self, datagram: &Datagram<'_>) -> Result<(), Violation> {
@@ -388,7 +429,9 @@ impl Connection {
             return Err(Violation::new(TransportCode::PROTOCOL, reason));
         }
         if cfg!(feature = "udp") {
-            self.inbox.push(datagram.data);
+            if let Some(datagrams) = self.datagrams() {
+                datagrams.inbox.push(datagram.data);
+            }
         }
         Ok(())
     }

@@ -6,13 +6,40 @@ use super::connection::{Connection, Local, Parts, State};
 use super::crypto_stream::{CryptoReceiver, CryptoSender};
 use super::error::{CloseReason, TransportCode, Violation};
 use super::key_update::KeyUpdate;
-use super::space::{Keys, SpaceId};
+use super::space::Keys;
 use crate::base::{Rng, Side};
 use crate::crypto::{DirectionKeys, Provider, Suite, contact_secrets};
 use crate::handshake::{Contact, Handshake, HandshakeError, SessionSecrets, TlsRole};
 use crate::wire::cid::Cid;
 use crate::wire::codec::Writer;
 use crate::wire::params::TransportParams;
+
+/// What remains of interest of the peer's transport parameters.
+pub(super) struct PeerLimits {
+    pub(super) max_idle_timeout_ms: u64,
+    pub(super) max_ack_delay_ms: u16,
+    pub(super) ack_delay_exponent: u8,
+    pub(super) takes_ack_frequency: bool,
+    pub(super) max_datagram_frame: usize,
+    /// Bytes that a stream, whoever opens it, takes at first.
+    pub(super) first_window: u64,
+}
+
+impl PeerLimits {
+    pub(super) fn of(params: &TransportParams) -> Self {
+        let local = params.initial_max_stream_data_bidi_local;
+        PeerLimits {
+            max_idle_timeout_ms: params.max_idle_timeout_ms,
+            // Both are within range, or would not have been read.
+            max_ack_delay_ms: u16::try_from(params.max_ack_delay_ms).unwrap_or(u16::MAX),
+            ack_delay_exponent: params.ack_delay_exponent.min(20) as u8,
+            takes_ack_frequency: params.min_ack_delay_us > 0,
+            max_datagram_frame: usize::try_from(params.max_datagram_frame_size)
+                .unwrap_or(usize::MAX),
+            first_window: local.min(params.initial_max_stream_data_bidi_remote),
+        }
+    }
+}
 
 impl Connection {
     /// Feeds what came to TLS, sends what it answers, takes keys and the peer's identity over.
@@ -34,27 +61,28 @@ impl Connection {
                 let violation = Violation::new(TransportCode::PARAMS, "bad transport parameters");
                 return self.close_for_violation(violation);
             };
-            self.peer_params = params;
-            self.adopt_secrets(&secrets);
+            self.peer = PeerLimits::of(&params);
+            self.adopt_secrets(&secrets, &params);
         }
         let Some(handshake) = &self.handshake else { return };
         if handshake.is_complete() {
             self.peer_key = handshake.peer_key();
-            if self.key_update.is_some() && self.peer_key.is_some() {
-                self.move_to_established();
+            let params = handshake.peer_params().map(TransportParams::read);
+            if let (Some(Ok(params)), Some(_), Some(_)) = (params, &self.key_update, self.peer_key)
+            {
+                self.move_to_established(&params);
             }
         }
     }
 
     #[inline(never)]
-    fn adopt_secrets(&mut self, secrets: &SessionSecrets) {
-        let theirs = usize::try_from(self.peer_params.max_udp_payload_size);
+    fn adopt_secrets(&mut self, secrets: &SessionSecrets, params: &TransportParams) {
+        let theirs = usize::try_from(params.max_udp_payload_size);
         self.recovery.mtu.start(self.config.max_datagram.min(theirs.unwrap_or(usize::MAX)));
         let SessionSecrets { suite, local, remote } = secrets;
         self.key_update = Some(KeyUpdate::new(self.provider, *suite, local, remote));
         let keys = |secret| DirectionKeys::new(self.provider, *suite, secret);
-        self.spaces[SpaceId::Data as usize].keys =
-            Some(Keys { local: keys(local), remote: keys(remote) });
+        self.spaces.data.keys = Some(Keys { local: keys(local), remote: keys(remote) });
     }
 
     fn fail_handshake(&mut self, error: HandshakeError) {
@@ -72,16 +100,15 @@ impl Connection {
         self.close_with(code, reason);
     }
 
-    fn move_to_established(&mut self) {
+    fn move_to_established(&mut self, params: &TransportParams) {
         self.state = State::Established;
         self.handshake_deadline = None;
         self.handshake = None;
         self.crypto_rx = CryptoReceiver::default();
-        self.streams.on_params(&self.peer_params);
-        let params = &self.peer_params;
+        self.streams.on_params(params);
         let (limit, token) = (params.active_connection_id_limit, params.stateless_reset_token);
         self.control.cids.start(limit, token);
-        self.control.ack_frequency.start(self.peer_params.min_ack_delay_us);
+        self.control.ack_frequency.start(params.min_ack_delay_us);
         // The server of TLS has the last word of the handshake.
         if self.role == TlsRole::Server {
             self.control.handshake_done = true;
@@ -96,7 +123,9 @@ impl Connection {
         self.is_confirmed = true;
         self.recovery.ecn.start();
         self.crypto_tx = CryptoSender::default();
-        self.recovery.discard(&mut self.spaces[SpaceId::Contact as usize]);
+        if let Some(contact) = self.spaces.discard_contact() {
+            self.recovery.on_discarded(&contact);
+        }
     }
 }
 

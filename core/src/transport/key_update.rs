@@ -171,7 +171,7 @@ impl Connection {
 
     /// Uses the next keys from now on.
     pub(super) fn move_to_next_keys(&mut self) {
-        let space = &mut self.spaces[SpaceId::Data as usize];
+        let space = &mut self.spaces.data;
         if let (Some(update), Some(keys)) = (&mut self.key_update, &mut space.keys) {
             update.update(keys, space.sent.next_pn());
         }
@@ -179,7 +179,7 @@ impl Connection {
 
     /// Updates before the next packet if it is time.
     pub(super) fn update_keys_if_due(&mut self) {
-        let space = &self.spaces[SpaceId::Data as usize];
+        let space = &self.spaces.data;
         let (pn, acked) = (space.sent.next_pn(), space.largest_acked);
         let is_due = self.key_update.as_ref().is_some_and(|keys| keys.is_due(pn, acked, self.now));
         if is_due && self.is_confirmed && self.config.reserve.allows_step() {
@@ -194,7 +194,7 @@ impl Connection {
         packet: &mut [u8],
         expected: u64,
     ) -> Result<Opened, OpenError> {
-        let keys = self.spaces[SpaceId::Data as usize].keys.as_ref();
+        let keys = self.spaces.data.keys.as_ref();
         let (Some(keys), Some(update)) = (keys, &self.key_update) else {
             return Err(OpenError::Unauthentic);
         };

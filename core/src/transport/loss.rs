@@ -9,7 +9,7 @@ use super::mtu::MtuDiscovery;
 use super::pacer::Pacer;
 use super::rtt::{GRANULARITY, RttEstimator};
 use super::sent::{SentFrame, SentPacket};
-use super::space::{Space, SpaceId};
+use super::space::{Space, SpaceId, Spaces};
 use crate::base::Time;
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -234,13 +234,12 @@ impl Recovery {
         self.controller.on_mss(self.mtu.current());
     }
 
-    /// Forgets a space whose keys are discarded (RFC 9002 §6.4).
-    pub(super) fn discard(&mut self, space: &mut Space) {
+    /// A space's keys are discarded, and it with them (RFC 9002 §6.4).
+    pub(super) fn on_discarded(&mut self, space: &Space) {
         let flying: u64 =
             space.sent.outstanding(0..u64::MAX).map(|(_, packet)| u64::from(packet.size)).sum();
         self.in_flight = self.in_flight.saturating_sub(flying);
         self.pto_count = 0;
-        *space = Space::default();
     }
 
     /// Probe timeout without backoff (RFC 9002 §6.2.1). The peer may hold its ACK back only in the
@@ -260,17 +259,17 @@ impl Recovery {
     /// the client of TLS from wasting probes on data that the server does not take yet (§6.2.1).
     pub(super) fn deadline(
         &self,
-        spaces: &[Space; 2],
+        spaces: &Spaces,
         is_unconfirmed: bool,
     ) -> Option<(Time, SpaceId)> {
         let mut first = None;
-        for (id, space) in SpaceId::ALL.into_iter().zip(spaces) {
+        for (id, space) in spaces.iter() {
             first = sooner(first, space.loss_time, id);
         }
         if first.is_some() {
             return first;
         }
-        for (id, space) in SpaceId::ALL.into_iter().zip(spaces) {
+        for (id, space) in spaces.iter() {
             let is_armed = if is_unconfirmed {
                 id == SpaceId::Contact && space.keys.is_some()
             } else {

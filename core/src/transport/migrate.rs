@@ -124,7 +124,7 @@ impl Connection {
 
     /// The window may be full of what went to where the peer no longer is.
     pub(super) fn probe(&mut self) {
-        let data = &mut self.spaces[SpaceId::Data as usize];
+        let data = &mut self.spaces.data;
         data.probes = data.probes.max(1);
     }
 

@@ -9,7 +9,7 @@ use super::crypto_stream::CryptoSender;
 use super::error::{TransportCode, Violation};
 use super::protect::{self, OpenError, Opened};
 use super::sent::SentFrame;
-use super::space::SpaceId;
+use super::space::{Space, SpaceId};
 use super::streams::Streams;
 use crate::base::{Ecn, Path, Side, Time};
 use crate::handshake::TlsRole;
@@ -67,7 +67,8 @@ impl Connection {
 
     fn handle_packet(&mut self, path: Path, header: &Header, packet: &mut [u8]) {
         let id = if header.is_long() { SpaceId::Contact } else { SpaceId::Data };
-        let Some(keys) = &self.spaces[id as usize].keys else { return };
+        let Some(space) = self.spaces.get(id) else { return };
+        let Some(keys) = &space.keys else { return };
         // Before the peer is authenticated, what it sends under 1-RTT keys is not believed
         // (RFC 9001 §5.7); it will be sent again.
         if id == SpaceId::Data && self.state == State::Handshaking {
@@ -79,7 +80,7 @@ impl Connection {
             self.is_short_of_memory = true;
             return;
         }
-        let expected = self.spaces[id as usize].acks.expected();
+        let expected = space.acks.expected();
         let opened = match id {
             SpaceId::Contact => protect::open(&keys.remote, header, packet, expected),
             SpaceId::Data => self.open_data(header, packet, expected),
@@ -87,7 +88,8 @@ impl Connection {
         match opened {
             Ok(opened) => {
                 self.has_crypto_failed = false;
-                if header.is_long() && !self.spaces[id as usize].acks.is_duplicate(opened.pn) {
+                let space = self.spaces.get(id);
+                if header.is_long() && space.is_some_and(|s| !s.acks.is_duplicate(opened.pn)) {
                     self.follow(path);
                 }
                 self.on_opened(header, &opened, packet);
@@ -124,11 +126,13 @@ impl Connection {
     #[inline(never)]
     fn take_opened(&mut self, header: &Header, opened: &Opened, packet: &[u8]) {
         let id = if header.is_long() { SpaceId::Contact } else { SpaceId::Data };
-        if self.spaces[id as usize].acks.is_duplicate(opened.pn) {
+        let Some(space) = self.spaces.get(id) else { return };
+        if space.acks.is_duplicate(opened.pn) {
             self.packets_dropped += 1;
             return;
         }
-        if !self.config.reserve.allows(self.spaces[id as usize].acks.growth()) {
+        let is_newest = opened.pn >= space.acks.expected();
+        if !self.config.reserve.allows(space.acks.growth()) {
             self.is_short_of_memory = true;
             return;
         }
@@ -148,23 +152,22 @@ impl Connection {
             }
         }
         let Some(payload) = packet.get(opened.payload.clone()) else { return };
-        let is_newest = opened.pn >= self.spaces[id as usize].acks.expected();
         let result = self.handle_payload(id, payload);
         if core::mem::take(&mut self.streams.has_declined) {
             self.is_short_of_memory = true;
             return;
         }
         match result {
-            Ok(payload) if self.spaces[id as usize].keys.is_some() => {
+            Ok(payload) => {
+                // Discarded by what it said, perhaps.
+                let Some(Space { acks, .. }) = self.spaces.get_mut(id) else { return };
                 let is_immediate = id == SpaceId::Contact;
-                let acks = &mut self.spaces[id as usize].acks;
                 acks.on_received(opened.pn, payload.is_eliciting, is_immediate, self.now);
                 acks.on_ecn(self.paths.from_ecn, payload.is_eliciting);
                 if id == SpaceId::Data && is_newest && !payload.is_probing {
                     self.on_newest();
                 }
             }
-            Ok(_) => {}
             Err(violation) => self.close_for_violation(violation),
         }
     }
@@ -228,8 +231,8 @@ impl Connection {
             Frame::RetireConnectionId(sequence) => {
                 self.control.cids.on_retire(sequence, self.used_cid)?;
             }
-            Frame::AckFrequency(frame) => self.spaces[id as usize].acks.on_frequency(&frame)?,
-            Frame::ImmediateAck => self.spaces[id as usize].acks.want_now(),
+            Frame::AckFrequency(frame) => self.spaces.data.acks.on_frequency(&frame)?,
+            Frame::ImmediateAck => self.spaces.data.acks.want_now(),
             Frame::Datagram(datagram) => self.on_datagram(&datagram)?,
         }
         Ok(())
@@ -237,7 +240,7 @@ impl Connection {
 
     fn on_ack(&mut self, id: SpaceId, ack: &Ack<'_>) -> Result<(), Violation> {
         let now = self.now;
-        let space = &mut self.spaces[id as usize];
+        let Some(space) = self.spaces.get_mut(id) else { return Ok(()) };
         if ack.largest >= space.sent.next_pn() {
             let reason = "acknowledges a packet not sent";
             return Err(Violation::new(TransportCode::PROTOCOL, reason));
@@ -280,7 +283,7 @@ impl Connection {
                 SpaceId::Data => self.peer_ack_delay(ack.delay),
             };
             if held_back < MAX_HELD_BACK {
-                let max = Duration::from_millis(self.peer_params.max_ack_delay_ms);
+                let max = Duration::from_millis(self.peer.max_ack_delay_ms.into());
                 self.recovery.on_rtt(at, held_back.min(max), now);
             }
         }
@@ -294,7 +297,7 @@ impl Connection {
     }
 
     fn peer_ack_delay(&self, delay: u64) -> Duration {
-        let us = delay.saturating_mul(1 << self.peer_params.ack_delay_exponent.min(20));
+        let us = delay.saturating_mul(1 << self.peer.ack_delay_exponent);
         Duration::from_micros(us)
     }
 

@@ -235,6 +235,13 @@ impl RecvStream {
         self.fin_read || self.reset.is_some() || (self.stop.is_some() && self.final_size.is_some())
     }
 
+    /// Gives its memory back if nothing is unread.
+    pub(super) fn shrink(&mut self) {
+        if self.received.last().is_none_or(|last| last.end <= self.ring.base()) {
+            self.ring.shrink();
+        }
+    }
+
     /// Gives memory back that what is unread does not need.
     pub(super) fn compact(&mut self) {
         if self.stop.is_none() && self.reset.is_none() {

@@ -295,6 +295,13 @@ impl SendStream {
         });
     }
 
+    /// Gives its memory back if nothing is buffered.
+    pub(super) fn shrink(&mut self) {
+        if self.buffered() == 0 {
+            self.ring.shrink();
+        }
+    }
+
     /// Gives memory back that what is buffered does not need.
     pub(super) fn compact(&mut self) {
         self.ring.compact(self.end);

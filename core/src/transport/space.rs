@@ -4,6 +4,7 @@ use super::acks::Acks;
 use super::sent::SentPackets;
 use crate::base::Time;
 use crate::crypto::DirectionKeys;
+use alloc::boxed::Box;
 
 /// Which space; contact packets and 1-RTT packets number apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(super) struct Keys {
 
 #[derive(Default)]
 pub(super) struct Space {
-    /// `None` before they exist and after they are discarded.
+    /// `None` before they exist.
     pub(super) keys: Option<Keys>,
     pub(super) acks: Acks,
     pub(super) sent: SentPackets,
@@ -34,4 +35,45 @@ pub(super) struct Space {
     pub(super) last_eliciting: Option<Time>,
     /// Ack-eliciting packets to send whatever the window says (RFC 9002 §6.2.4).
     pub(super) probes: u8,
+}
+
+/// Both spaces.
+pub(super) struct Spaces {
+    /// Until its keys are discarded; apart, for most of a connection's life has no use for its room.
+    contact: Option<Box<Space>>,
+    pub(super) data: Space,
+}
+
+impl Spaces {
+    /// Those of a connection that begins, with the keys of contact packets.
+    pub(super) fn new(keys: Keys) -> Self {
+        let contact = Space { keys: Some(keys), ..Space::default() };
+        Spaces { contact: Some(Box::new(contact)), data: Space::default() }
+    }
+
+    /// `None`: it is discarded.
+    pub(super) fn get(&self, id: SpaceId) -> Option<&Space> {
+        match id {
+            SpaceId::Contact => self.contact.as_deref(),
+            SpaceId::Data => Some(&self.data),
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn get_mut(&mut self, id: SpaceId) -> Option<&mut Space> {
+        match id {
+            SpaceId::Contact => self.contact.as_deref_mut(),
+            SpaceId::Data => Some(&mut self.data),
+        }
+    }
+
+    /// Takes the space of contact packets away.
+    pub(super) fn discard_contact(&mut self) -> Option<Box<Space>> {
+        self.contact.take()
+    }
+
+    /// Those there are.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SpaceId, &Space)> {
+        SpaceId::ALL.into_iter().filter_map(|id| Some((id, self.get(id)?)))
+    }
 }

@@ -21,8 +21,6 @@ mod datagrams;
 mod moves;
 mod outage;
 
-const DATA: usize = super::space::SpaceId::Data as usize;
-
 struct Pair {
     a: Connection,
     b: Option<Connection>,
@@ -379,9 +377,9 @@ fn reset_stop_and_release_free_streams_and_raise_the_limit() {
 /// A 1-RTT packet of `from` with these frames, which it knows nothing of.
 fn packet_of(from: &mut Connection, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     let mut buf = [0; BASE_DATAGRAM];
-    let pn = from.spaces[DATA].sent.next_pn();
-    from.spaces[DATA].sent.push_packet(from.now, 0, false, false);
-    let keys = &from.spaces[DATA].keys.as_ref().unwrap().local;
+    let pn = from.spaces.data.sent.next_pn();
+    from.spaces.data.sent.push_packet(from.now, 0, false, false);
+    let keys = &from.spaces.data.keys.as_ref().unwrap().local;
     let mut w = Writer::new(&mut buf);
     let short = TruncatedPn { value: pn as u32, len: 4 };
     write_short(&mut w, from.control.cids.remote(), short, false).unwrap();
@@ -395,7 +393,7 @@ fn packet_of(from: &mut Connection, write: impl FnOnce(&mut Writer<'_>)) -> Vec<
 /// As if so many packets had been sent.
 fn skip_packets(connection: &mut Connection, to: u64) {
     let now = connection.now;
-    let space = &mut connection.spaces[DATA];
+    let space = &mut connection.spaces.data;
     while space.sent.next_pn() < to {
         space.sent.push_packet(now, 0, false, false);
     }
@@ -406,7 +404,7 @@ fn used_up_keys_end_the_connection_and_the_peer_is_told() {
     let mut pair = Pair::connected(no_keep_alive());
     pair.a.key_update.as_mut().unwrap().limit_as_aes();
     // The peer acknowledges nothing, so the keys cannot be updated.
-    pair.a.spaces[DATA].largest_acked = None;
+    pair.a.spaces.data.largest_acked = None;
     skip_packets(&mut pair.a, (1 << 23) - 64);
     assert!(pair.a.is_key_used_up((1 << 23) - 64) && !pair.a.is_key_used_up((1 << 23) - 65));
     let id = pair.a.stream_open().unwrap();
@@ -458,7 +456,7 @@ fn keys_are_updated_by_either_side_under_loss() {
 fn keys_are_updated_before_they_are_used_up() {
     let (mut pair, id) = settled();
     for round in 0..4 {
-        let next = pair.a.spaces[DATA].sent.next_pn();
+        let next = pair.a.spaces.data.sent.next_pn();
         skip_packets(&mut pair.a, next + (1 << 22));
         let phase = pair.a.key_update.as_ref().unwrap().phase();
         pair.a.stream_write(id, b"x").unwrap();
@@ -495,7 +493,7 @@ fn acknowledging_new_keys_under_old_ones_is_an_error() {
     pair.a.stream_write(id, b"x").unwrap();
     let mut buf = [0; MAX_DATAGRAM];
     pair.a.poll_transmit(&mut buf, pair.now).expect("the first under new keys");
-    let newest = pair.a.spaces[DATA].sent.next_pn() - 1;
+    let newest = pair.a.spaces.data.sent.next_pn() - 1;
     let all = core::iter::once(newest..=newest);
     let mut packet = packet_of(pair.b.as_mut().unwrap(), |w| {
         ack::write_ack(w, 0, all, None).unwrap();
@@ -567,7 +565,7 @@ fn a_large_window_is_acknowledged_less_often() {
         }
         pair.gap = Duration::from_micros(100);
         transfer(&mut pair, id, 5_000_000);
-        let sent = |pair: &Pair| pair.b.as_ref().unwrap().spaces[DATA].sent.next_pn();
+        let sent = |pair: &Pair| pair.b.as_ref().unwrap().spaces.data.sent.next_pn();
         let (before, began) = (sent(&pair), pair.now);
         transfer(&mut pair, id, 5_000_000);
         (sent(&pair) - before, pair.now.since(began))
@@ -627,10 +625,10 @@ fn a_piece_too_many_is_not_acknowledged_and_comes_again() {
     pair.a.stream_write(id, b"y").unwrap();
     pair.a.poll_transmit(&mut buf, pair.now).expect("a packet that is lost");
     pair.a.stream_write(id, b"z").unwrap();
-    let pn = pair.a.spaces[DATA].sent.next_pn();
+    let pn = pair.a.spaces.data.sent.next_pn();
     let wait = pair.now + pair.delay;
     pair.run_until(|p| p.now >= wait);
-    assert!(!pair.b.as_ref().unwrap().spaces[DATA].acks.is_duplicate(pn));
+    assert!(!pair.b.as_ref().unwrap().spaces.data.acks.is_duplicate(pn));
     pair.run_until(|p| p.a.stats().buffered_bytes == 0);
     let mut out = [0; 10];
     assert_eq!(pair.b.as_mut().unwrap().stream_read(id, &mut out), Ok(3));

@@ -103,13 +103,12 @@ impl Connection {
 
     /// Writes one packet; returns its length, 0 if there is nothing to say or no room.
     fn build_packet(&mut self, id: SpaceId, buf: &mut [u8], content: Content) -> usize {
-        if self.spaces[id as usize].keys.is_none() {
-            return 0;
-        }
         if id == SpaceId::Data {
             self.update_keys_if_due();
         }
-        let space = &self.spaces[id as usize];
+        let Some(space) = self.spaces.get(id).filter(|space| space.keys.is_some()) else {
+            return 0;
+        };
         let pn = space.sent.next_pn();
         if id == SpaceId::Data && self.state != State::Closing && self.is_key_used_up(pn) {
             let limit = Violation::new(TransportCode::AEAD_LIMIT, "keys are used up");
@@ -144,7 +143,7 @@ impl Connection {
         let payload_len = w.len() + TAG_LEN;
         let len = start + payload_len;
         let header = self.write_header(id, buf, short_pn, payload_len);
-        let space = &mut self.spaces[id as usize];
+        let Some(space) = self.spaces.get_mut(id) else { return 0 };
         let sealed = match &space.keys {
             Some(keys) if header.is_ok() => {
                 protect::seal(&keys.local, &mut buf[..len], pn_offset, short_pn.len, pn)
@@ -189,7 +188,7 @@ impl Connection {
     /// Whether window, memory and pace let another packet go. Where memory does not, packets are
     /// under way, and their ACK is what makes room.
     fn may_send(&mut self, id: SpaceId) -> bool {
-        let growth = self.spaces[id as usize].sent.growth();
+        let growth = self.spaces.get(id).map_or(0, |space| space.sent.growth());
         self.recovery.has_room()
             && self.recovery.is_paced(self.now)
             && self.config.reserve.allows(growth)
@@ -200,7 +199,7 @@ impl Connection {
         if self.state != State::Established || !self.is_confirmed || !self.recovery.has_room() {
             return None;
         }
-        if !self.config.reserve.allows(self.spaces[SpaceId::Data as usize].sent.growth()) {
+        if !self.config.reserve.allows(self.spaces.data.sent.growth()) {
             return None;
         }
         self.recovery.mtu.next_probe(self.now).filter(|size| *size <= room)
@@ -212,15 +211,16 @@ impl Connection {
             frame::write_close(w, &self.close_frame(id)).ok()?;
             return Some(false);
         }
-        let is_probe = self.spaces[id as usize].probes > 0;
+        let space = self.spaces.get(id)?;
+        let (is_probe, is_ack_due) = (space.probes > 0, space.acks.is_due());
         let is_wanted = is_probe || self.has_frames(id) && self.may_send(id);
-        if !is_wanted && !self.spaces[id as usize].acks.is_due() {
+        if !is_wanted && !is_ack_due {
             return None;
         }
         self.write_ack(id, w);
         let after_ack = w.len();
         if is_wanted {
-            if is_probe && id == SpaceId::Data && self.peer_params.min_ack_delay_us > 0 {
+            if is_probe && id == SpaceId::Data && self.peer.takes_ack_frequency {
                 let _ = frame::write_immediate_ack(w);
             }
             match id {
@@ -240,7 +240,7 @@ impl Connection {
             SpaceId::Contact => self.crypto_tx.has_pending(),
             SpaceId::Data => {
                 self.state == State::Established
-                    && (self.has_stream_frames() || self.outbox.has_pending(self.now))
+                    && (self.has_stream_frames() || self.has_datagrams())
             }
         }
     }
@@ -253,7 +253,7 @@ impl Connection {
     }
 
     fn write_ack(&mut self, id: SpaceId, w: &mut Writer<'_>) {
-        let space = &mut self.spaces[id as usize];
+        let Some(space) = self.spaces.get_mut(id) else { return };
         if !space.acks.is_due() && !space.acks.is_useful() {
             return;
         }
@@ -275,7 +275,9 @@ impl Connection {
             let Some((range, data)) = self.crypto_tx.take(room) else { return };
             let Ok(out) = frame::write_crypto(w, range.start, data.len()) else { return };
             out.copy_from_slice(data);
-            self.spaces[SpaceId::Contact as usize].sent.push_frame(SentFrame::Crypto(range));
+            if let Some(space) = self.spaces.get_mut(SpaceId::Contact) {
+                space.sent.push_frame(SentFrame::Crypto(range));
+            }
         }
     }
 
@@ -286,14 +288,17 @@ impl Connection {
         let is_asking = self.paths.is_challenge_due();
         // Datagrams first, for they are late the soonest; but no two packets in a row begin with
         // them while streams wait, and none that asks whether a path is one.
-        let has_led = core::mem::take(&mut self.outbox.has_led);
+        let both = self.datagrams.as_mut();
+        let has_led = both.is_some_and(|both| core::mem::take(&mut both.outbox.has_led));
         let is_streams_turn = is_asking || has_led && self.has_stream_frames();
-        if !is_streams_turn {
-            self.outbox.has_led = self.write_datagrams(w);
+        if !is_streams_turn && self.write_datagrams(w) {
+            if let Some(both) = &mut self.datagrams {
+                both.outbox.has_led = true;
+            }
         }
         // Full: what does not fit goes into the next packet.
         let _ = self.write_control(w);
-        let sent = &mut self.spaces[SpaceId::Data as usize].sent;
+        let sent = &mut self.spaces.data.sent;
         let round = self.recovery.round();
         self.streams.write_frames(w, round, |frame| sent.push_frame(frame));
         if is_streams_turn {
@@ -313,11 +318,12 @@ impl Connection {
     /// Tells whether there was one to write. Nothing is noted of them: lost ones stay lost.
     fn write_datagrams(&mut self, w: &mut Writer<'_>) -> bool {
         let max = self.datagram_max().unwrap_or(0);
-        self.outbox.write(w, max, self.now)
+        let now = self.now;
+        self.datagrams.as_mut().is_some_and(|both| both.outbox.write(w, max, now))
     }
 
     fn write_control(&mut self, w: &mut Writer<'_>) -> Result<(), Full> {
-        let sent = &mut self.spaces[SpaceId::Data as usize].sent;
+        let sent = &mut self.spaces.data.sent;
         self.control.write(w, sent)?;
         // In each packet, so that the loss of one is no matter.
         if let Some(data) = self.paths.asked() {

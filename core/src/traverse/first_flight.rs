@@ -6,6 +6,7 @@
 
 use crate::base::{Ecn, Path, Time};
 use crate::transport::Transmit;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -17,10 +18,14 @@ const MAX_RESERVE: usize = 2;
 const RESERVE_WAIT: Duration = Duration::from_millis(500);
 
 /// Copies of the handshake's datagrams for every candidate but the one that the connection has.
+/// `None`: there is nothing to copy any more.
 #[derive(Debug, Default)]
-pub struct FirstFlight {
-    /// Where the connection sends; `None`: there is nothing to copy any more.
-    first: Option<Path>,
+pub struct FirstFlight(Option<Box<Flight>>);
+
+#[derive(Debug)]
+struct Flight {
+    /// Where the connection sends.
+    first: Path,
     /// It is to have the copy again.
     is_again: bool,
     others: Vec<Path>,
@@ -52,50 +57,54 @@ impl FirstFlight {
         }
         let first = *unique.first()?;
         unique.remove(0);
-        Some((first, FirstFlight { reserve, ..FirstFlight::beside(first, unique) }))
+        Some((first, FirstFlight::with_reserve(first, unique, reserve)))
     }
 
     /// For a connection that sends to `first`, copies to `others`.
     pub fn beside(first: Path, others: Vec<Path>) -> FirstFlight {
-        FirstFlight { first: Some(first), sent: others.len(), others, ..FirstFlight::default() }
+        FirstFlight::with_reserve(first, others, Vec::new())
+    }
+
+    fn with_reserve(first: Path, others: Vec<Path>, reserve: Vec<Path>) -> FirstFlight {
+        let (is_again, copy, sent, began) = (false, Vec::new(), others.len(), None);
+        let flight = Flight { first, is_again, others, copy, sent, reserve, began };
+        FirstFlight(Some(Box::new(flight)))
     }
 
     /// The connection sent this to the first candidate.
     pub fn on_transmit(&mut self, datagram: &[u8], now: Time) {
-        if self.first.is_some() {
-            if now.since(*self.began.get_or_insert(now)) >= RESERVE_WAIT {
-                self.others.append(&mut self.reserve);
-            }
-            self.copy.clear();
-            self.copy.extend_from_slice(datagram);
-            self.sent = 0;
+        let Some(flight) = &mut self.0 else { return };
+        if now.since(*flight.began.get_or_insert(now)) >= RESERVE_WAIT {
+            flight.others.append(&mut flight.reserve);
         }
+        flight.copy.clear();
+        flight.copy.extend_from_slice(datagram);
+        flight.sent = 0;
     }
 
     /// The peer showed itself at `path`: it gets a copy of what was sent last, and of what follows.
     /// One more than [`MAX_COPIES`] takes the place of the last.
     pub fn add(&mut self, path: Path) {
-        if self.copy.is_empty() {
+        let Some(flight) = self.0.as_mut().filter(|flight| !flight.copy.is_empty()) else { return };
+        if flight.first == path {
+            flight.is_again = true;
             return;
         }
-        if self.first == Some(path) {
-            self.is_again = true;
-            return;
-        }
-        self.others.retain(|other| *other != path);
-        self.others.truncate(MAX_COPIES - 2);
-        self.sent = self.sent.min(self.others.len());
-        self.others.push(path);
+        flight.others.retain(|other| *other != path);
+        flight.others.truncate(MAX_COPIES - 2);
+        flight.sent = flight.sent.min(flight.others.len());
+        flight.others.push(path);
     }
 
     /// The next copy to send.
     pub fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<Transmit> {
-        let again = self.first.filter(|_| core::mem::take(&mut self.is_again));
-        let path = again.or(self.others.get(self.sent).copied())?;
-        let out = buf.get_mut(..self.copy.len())?;
-        out.copy_from_slice(&self.copy);
-        self.sent += usize::from(again.is_none());
-        Some(Transmit { path, len: self.copy.len(), ecn: Ecn::NotEct })
+        let flight = self.0.as_mut()?;
+        let again = core::mem::take(&mut flight.is_again).then_some(flight.first);
+        let path = again.or(flight.others.get(flight.sent).copied())?;
+        let out = buf.get_mut(..flight.copy.len())?;
+        out.copy_from_slice(&flight.copy);
+        flight.sent += usize::from(again.is_none());
+        Some(Transmit { path, len: flight.copy.len(), ecn: Ecn::NotEct })
     }
 
     /// A candidate answered: the others are done with.
@@ -135,6 +144,7 @@ mod tests {
     #[test]
     fn each_candidate_gets_each_datagram_once() {
         let path = |n| Path::v4([10, 0, 0, n], 1);
+        let count = |flight: &FirstFlight| flight.0.as_ref().unwrap().others.len();
         let copy = |n| Transmit { path: path(n), len: 3, ecn: Ecn::NotEct };
         assert!(FirstFlight::new(&[], false).is_none());
         let paths = [path(1), path(2), path(1), path(3), Path::v4([10, 0, 0, 9], 0)];
@@ -157,13 +167,13 @@ mod tests {
         assert_eq!(others.poll_transmit(&mut buf), None, "nothing was sent yet");
         let many: Vec<Path> = (0..20).map(path).collect();
         let (_, mut others) = FirstFlight::new(&many, false).unwrap();
-        assert_eq!(others.others.len(), MAX_COPIES - 1);
+        assert_eq!(count(&others), MAX_COPIES - 1);
         // It shows itself where we did not expect it, and again.
         others.on_transmit(b"abc", Time::ZERO);
         while others.poll_transmit(&mut buf).is_some() {}
         for _ in 0..2 {
             others.add(path(99));
-            assert_eq!(others.others.len(), MAX_COPIES - 1);
+            assert_eq!(count(&others), MAX_COPIES - 1);
             assert_eq!(others.poll_transmit(&mut buf), Some(copy(99)));
             assert_eq!(others.poll_transmit(&mut buf), None);
         }

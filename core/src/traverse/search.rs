@@ -42,6 +42,24 @@ const TROUBLE: Duration = Duration::from_secs(60);
 /// once, they would pass each other.
 const RESPONDER_PATIENCE: u32 = 2;
 
+#[derive(Clone, Copy, Default)]
+struct Samples {
+    us: [u32; SAMPLES],
+    len: usize,
+}
+
+impl Samples {
+    fn add(&mut self, rtt: Duration) {
+        self.us.rotate_right(1);
+        self.us[0] = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+        self.len = (self.len + 1).min(SAMPLES);
+    }
+
+    fn min(&self) -> Option<Duration> {
+        self.us.iter().take(self.len).min().map(|us| Duration::from_micros(u64::from(*us)))
+    }
+}
+
 struct Candidate {
     path: Path,
     /// The broker or the peer named it. Where a datagram merely came from may be anybody's address.
@@ -59,7 +77,7 @@ struct Candidate {
     /// It is kept warm.
     is_kept: bool,
     /// The newest round trips, newest first.
-    rtts: Vec<Duration>,
+    rtts: Samples,
 }
 
 impl Candidate {
@@ -73,7 +91,7 @@ impl Candidate {
             proven_at: None,
             doubted_at: None,
             is_kept: false,
-            rtts: Vec::new(),
+            rtts: Samples::default(),
         }
     }
 
@@ -98,7 +116,7 @@ impl Candidate {
         if self.doubted_at > self.proven_at {
             return None;
         }
-        let rtt = *self.rtts.iter().min().filter(|_| self.is_warm())?;
+        let rtt = self.rtts.min().filter(|_| self.is_warm())?;
         Some(if self.path.via == 0 { rtt } else { rtt + rtt / 4 + RELAY_COST })
     }
 
@@ -170,6 +188,7 @@ impl Search {
                 None => return,
             };
         }
+        self.candidates.reserve_exact(1);
         self.candidates.push(Candidate::new(path, is_named, now));
     }
 
@@ -203,8 +222,7 @@ impl Search {
         let asked_us = now.as_micros().saturating_sub(rtt.as_micros() as u64);
         candidate.proven_at = Some(Time::from_micros(asked_us));
         candidate.misses = 0;
-        candidate.rtts.insert(0, rtt);
-        candidate.rtts.truncate(SAMPLES);
+        candidate.rtts.add(rtt);
         self.keep(path, now);
     }
 
@@ -239,7 +257,7 @@ impl Search {
         self.candidates.iter().map(move |candidate| Tried {
             path: candidate.path,
             asked: candidate.misses,
-            rtt: candidate.rtts.iter().min().copied(),
+            rtt: candidate.rtts.min(),
             silent_for: candidate
                 .answered_at
                 .filter(|_| !candidate.is_warm())
@@ -292,8 +310,8 @@ impl Search {
     /// `active`.
     fn answer_time(&self, active: Path) -> Duration {
         let known = self.candidates.iter().find(|candidate| candidate.path == active);
-        let rtt = known.and_then(|candidate| candidate.rtts.iter().min());
-        rtt.map_or(Duration::MAX, |rtt| *rtt * 3 / 2)
+        let rtt = known.and_then(|candidate| candidate.rtts.min());
+        rtt.map_or(Duration::MAX, |rtt| rtt * 3 / 2)
     }
 
     /// Where to go from `active`, on which probes timed out `unanswered` times in a row; `None`:

@@ -63,6 +63,7 @@ impl Traffic {
         }
         let fresh = (path, Counts::default());
         if self.paths.len() < MAX_PATHS {
+            self.paths.reserve_exact(1);
             self.paths.push(fresh);
             return self.paths.len() - 1;
         }

@@ -493,6 +493,17 @@ impl Streams {
         }
     }
 
+    /// A stream's rings that are empty give all their memory back.
+    pub(super) fn shrink(&mut self, id: StreamId) {
+        if let Some(stream) = self.table.get_mut(&id).filter(|stream| stream.memory > 0) {
+            stream.send.shrink();
+            stream.recv.shrink();
+            self.memory -= stream.memory;
+            stream.memory = 0;
+            self.memory += stream.look_at_memory();
+        }
+    }
+
     /// Forgets a stream that is over on both sides and released.
     fn collect(&mut self, id: StreamId) {
         let is_over = self.table.get(&id).is_some_and(|stream| {

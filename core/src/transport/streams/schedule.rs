@@ -9,29 +9,23 @@
 
 use crate::transport::{Priority, StreamId};
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 /// Bytes of the longest turn.
 pub(in crate::transport) const MAX_TURN: u64 = 64 * 1024;
 
-/// Streams of one urgency with data to send.
-#[derive(Default)]
-struct Level {
-    /// Not incremental: in the order of their numbers; the first is sent to its end.
-    ordered: VecDeque<StreamId>,
-    /// Incremental: the first sends, then goes to the end.
-    turns: VecDeque<StreamId>,
-}
-
-impl Level {
-    fn front(&self) -> Option<StreamId> {
-        self.ordered.front().or_else(|| self.turns.front()).copied()
-    }
+/// Streams of one priority with data to send. Not incremental: in the order of their numbers; the
+/// first is sent to its end. Incremental: the first sends, then goes to the end.
+struct Queue {
+    priority: Priority,
+    streams: VecDeque<StreamId>,
 }
 
 /// The streams in line.
 #[derive(Default)]
 pub(super) struct Schedule {
-    levels: [Level; Priority::LEVELS],
+    /// Those of the priorities that were ever used, the one to be served first at the front.
+    queues: Vec<Queue>,
     /// Fresh data, but no connection credit; in the order in which it ran out.
     starved: VecDeque<StreamId>,
     /// RESET_STREAM, STOP_SENDING, MAX_STREAM_DATA: sent ahead of all data, whatever the urgency. A
@@ -39,6 +33,11 @@ pub(super) struct Schedule {
     control: VecDeque<StreamId>,
     /// Whose turn it was last, and the bytes it has had.
     turn: Option<(StreamId, u64)>,
+}
+
+/// What is served first comes first.
+fn rank(priority: Priority) -> (usize, bool) {
+    (priority.level(), priority.is_incremental())
 }
 
 impl Schedule {
@@ -50,47 +49,60 @@ impl Schedule {
 
     /// The stream whose turn it is: of the most urgent level, an ordered one before the others.
     pub(super) fn front(&self) -> Option<StreamId> {
-        self.levels.iter().find_map(Level::front)
+        self.queues.iter().find_map(|queue| queue.streams.front()).copied()
+    }
+
+    fn first(&mut self) -> Option<&mut Queue> {
+        self.queues.iter_mut().find(|queue| !queue.streams.is_empty())
+    }
+
+    fn find(&self, priority: Priority) -> Result<usize, usize> {
+        self.queues.binary_search_by_key(&rank(priority), |queue| rank(queue.priority))
     }
 
     /// Puts a stream that is not in line into it.
     pub(super) fn push(&mut self, id: StreamId, priority: Priority) {
-        let level = &mut self.levels[priority.level()];
+        let place = self.find(priority).unwrap_or_else(|place| {
+            self.queues.reserve_exact(1);
+            self.queues.insert(place, Queue { priority, streams: VecDeque::new() });
+            place
+        });
+        let streams = &mut self.queues[place].streams;
         if priority.is_incremental() {
-            level.turns.push_back(id);
+            streams.push_back(id);
         } else {
-            let at = level.ordered.partition_point(|other| *other < id);
-            level.ordered.insert(at, id);
+            let at = streams.partition_point(|other| *other < id);
+            streams.insert(at, id);
         }
     }
 
     /// Takes the front out of line.
     pub(super) fn pop(&mut self) -> Option<StreamId> {
-        let level = self.levels.iter_mut().find(|level| level.front().is_some())?;
-        level.ordered.pop_front().or_else(|| level.turns.pop_front())
+        self.first()?.streams.pop_front()
     }
 
     /// The front has sent so many bytes and has more. Ends its turn if that is long enough where
     /// all have one in `round` bytes.
     pub(super) fn on_sent(&mut self, bytes: u64, round: u64) {
-        let level = self.levels.iter_mut().find(|level| level.front().is_some());
-        let Some(level) = level.filter(|level| level.ordered.is_empty()) else { return };
-        let Some(front) = level.turns.front().copied() else { return };
-        let before = self.turn.filter(|turn| turn.0 == front).map_or(0, |turn| turn.1);
-        let share = round / level.turns.len() as u64;
-        if before + bytes < share.min(MAX_TURN) {
-            self.turn = Some((front, before + bytes));
-        } else {
-            self.turn = None;
-            level.turns.rotate_left(1);
+        let turn = self.turn;
+        let Some(queue) = self.first().filter(|queue| queue.priority.is_incremental()) else {
+            return;
+        };
+        let Some(front) = queue.streams.front().copied() else { return };
+        let before = turn.filter(|turn| turn.0 == front).map_or(0, |turn| turn.1);
+        let share = round / queue.streams.len() as u64;
+        let is_over = before + bytes >= share.min(MAX_TURN);
+        if is_over {
+            queue.streams.rotate_left(1);
         }
+        self.turn = (!is_over).then_some((front, before + bytes));
     }
 
     /// Takes a stream out of line, wherever it stands.
     pub(super) fn remove(&mut self, id: StreamId, priority: Priority) {
-        let level = &mut self.levels[priority.level()];
-        let queue = if priority.is_incremental() { &mut level.turns } else { &mut level.ordered };
-        remove_from(queue, id);
+        if let Ok(place) = self.find(priority) {
+            remove_from(&mut self.queues[place].streams, id);
+        }
     }
 
     // ---- no credit
@@ -115,7 +127,7 @@ impl Schedule {
     #[cfg(test)]
     pub(super) fn is_sound(&self) -> bool {
         use std::collections::BTreeSet;
-        let data = || self.levels.iter().flat_map(|l| l.ordered.iter().chain(&l.turns));
+        let data = || self.queues.iter().flat_map(|queue| &queue.streams);
         let data = || data().chain(&self.starved);
         let distinct = |ids: BTreeSet<&StreamId>| ids.len();
         distinct(data().collect()) == data().count()
@@ -146,7 +158,6 @@ fn remove_from(queue: &mut VecDeque<StreamId>, id: StreamId) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec::Vec;
 
     fn priority(urgency: u8, is_incremental: bool) -> Priority {
         Priority::new(urgency, is_incremental).unwrap()

@@ -39,11 +39,11 @@ fn a_datagram_arrives_as_it_was_sent_and_frees_its_room() {
 fn the_largest_fits_and_one_more_byte_does_not() {
     for theirs in [2, 3, 65, 66, 67, 200, 1200, 65_535] {
         let (mut pair, _) = settled();
-        pair.a.peer_params.max_datagram_frame_size = theirs;
+        pair.a.peer.max_datagram_frame = theirs;
         let max = pair.a.datagram_max().unwrap();
-        assert!(frame::datagram_frame_len(max) as u64 <= theirs, "{theirs}: {max}");
+        assert!(frame::datagram_frame_len(max) <= theirs, "{theirs}: {max}");
         let is_path = theirs >= 1200;
-        assert!(is_path || frame::datagram_frame_len(max + 1) as u64 > theirs, "{theirs}: {max}");
+        assert!(is_path || frame::datagram_frame_len(max + 1) > theirs, "{theirs}: {max}");
         assert_eq!(send(&mut pair.a, &vec![1; max + 1]), Err(DatagramError::TooLarge));
         assert_eq!(send(&mut pair.a, &vec![1; max]), Ok(()));
         pair.run_until(|p| p.b_events.contains(&Event::Datagrams));
@@ -51,7 +51,7 @@ fn the_largest_fits_and_one_more_byte_does_not() {
     }
     let (mut pair, _) = settled();
     for theirs in [0, 1] {
-        pair.a.peer_params.max_datagram_frame_size = theirs;
+        pair.a.peer.max_datagram_frame = theirs;
         assert_eq!(pair.a.datagram_max(), None);
         assert_eq!(send(&mut pair.a, b""), Err(DatagramError::TooLarge));
     }
@@ -139,7 +139,7 @@ fn what_expires_before_it_can_leave_is_never_sent() {
     assert_eq!(read_all(pair.b.as_mut().unwrap()), [b"later".to_vec()]);
     assert_eq!(pair.a.stats().datagrams_unsent, 2);
     // Alone, an expired one makes no packet at all.
-    pair.run_until(|p| !p.a.spaces[DATA].sent.has_ack_eliciting());
+    pair.run_until(|p| !p.a.spaces.data.sent.has_ack_eliciting());
     let soon = Some(pair.now + Duration::from_millis(1));
     pair.a.datagram_send([b"soon", b""], soon).unwrap();
     let sent = pair.a.stats().bytes_sent;
@@ -164,7 +164,7 @@ fn lost_ones_stay_lost_and_congestion_holds_them_back() {
         got.extend(read_all(pair.b.as_mut().unwrap()));
     }
     pair.loss_percent = 0;
-    pair.run_until(|p| !p.a.spaces[DATA].sent.has_ack_eliciting());
+    pair.run_until(|p| !p.a.spaces.data.sent.has_ack_eliciting());
     got.extend(read_all(pair.b.as_mut().unwrap()));
     let numbers: Vec<u32> =
         got.iter().map(|d| u32::from_be_bytes(d[..4].try_into().unwrap())).collect();
@@ -245,7 +245,7 @@ fn the_largest_datagram_is_not_kept_waiting_by_small_frames() {
 /// The frames in a packet of A's, as only A could have sealed it.
 fn inject(pair: &mut Pair, frames: &[u8]) {
     let mut buf = [0; MAX_DATAGRAM];
-    let sent = &mut pair.a.spaces[DATA].sent;
+    let sent = &mut pair.a.spaces.data.sent;
     let pn = sent.next_pn();
     sent.push_packet(pair.now, 0, false, false);
     let mut w = Writer::new(&mut buf);
@@ -254,7 +254,7 @@ fn inject(pair: &mut Pair, frames: &[u8]) {
     let pn_offset = w.len() - 4;
     w.bytes(frames).unwrap();
     let len = w.len() + 16;
-    let keys = &pair.a.spaces[DATA].keys.as_ref().unwrap().local;
+    let keys = &pair.a.spaces.data.keys.as_ref().unwrap().local;
     protect::seal(keys, &mut buf[..len], pn_offset, 4, pn).unwrap();
     pair.b.as_mut().unwrap().handle_datagram(path(1), Ecn::NotEct, &mut buf[..len], pair.now);
 }

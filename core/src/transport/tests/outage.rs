@@ -22,7 +22,7 @@ fn one_under_way() -> (Pair, u64) {
     pair.a.stream_write(id, b"x").unwrap();
     let mut buf = [0; MAX_DATAGRAM];
     assert!(pair.a.poll_transmit(&mut buf, pair.now).is_some());
-    let pn = pair.a.spaces[DATA].sent.next_pn() - 1;
+    let pn = pair.a.spaces.data.sent.next_pn() - 1;
     (pair, pn)
 }
 
@@ -34,7 +34,7 @@ fn an_acknowledgement_repeated_is_no_round_trip() {
     pair.now = pair.now + outage;
     acknowledge(&mut pair, pn..=pn, outage);
     assert_eq!(pair.a.rtt().smoothed(), before);
-    assert!(!pair.a.spaces[DATA].sent.has_ack_eliciting(), "it counts all the same");
+    assert!(!pair.a.spaces.data.sent.has_ack_eliciting(), "it counts all the same");
     // One not held back is.
     let (mut pair, pn) = one_under_way();
     pair.now = pair.now + outage;
@@ -51,5 +51,5 @@ fn a_round_trip_is_that_of_the_largest_acknowledged() {
     packet_of(&mut pair.a, |w| w.u8(0).unwrap());
     acknowledge(&mut pair, pn..=pn + 1, Duration::ZERO);
     assert_eq!(pair.a.rtt().smoothed(), before);
-    assert!(!pair.a.spaces[DATA].sent.has_ack_eliciting());
+    assert!(!pair.a.spaces.data.sent.has_ack_eliciting());
 }
