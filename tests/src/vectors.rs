@@ -15,7 +15,7 @@ use rit_core::wire::ack;
 use rit_core::wire::cid::Cid;
 use rit_core::wire::codec::{Full, Writer};
 use rit_core::wire::frame as frames;
-use rit_core::wire::message::{ContactKey, Message, RefuseReason, ServiceInfo};
+use rit_core::wire::message::{ContactKey, Message, RefuseReason, ServiceInfo, ToBroker, ToNode};
 use rit_core::wire::packet::{self, TAG_LEN, TruncatedPn};
 use rit_core::wire::params::TransportParams;
 use rit_core::wire::text::{Uri, key_to_text};
@@ -60,6 +60,12 @@ impl Out {
 
     fn bytes(&mut self, name: &str, bytes: &[u8]) {
         writeln!(self.0, "{name} = {}", hex(bytes)).expect("a string takes everything");
+    }
+
+    fn message(&mut self, name: &str, message: &impl Message) {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes).expect("the message is within its limits");
+        self.bytes(name, &bytes);
     }
 
     fn number(&mut self, name: &str, number: u64) {
@@ -274,7 +280,7 @@ fn messages(out: &mut Out) {
     let place = Path::v4([192, 0, 2, 1], 7480);
     let service = ServiceInfo { name: "web".to_owned(), kind: 0, port: 80 };
     let (services, candidates) = (vec![service], vec![place]);
-    let offer = |request, role, services| Message::Offer {
+    let offer = |request, role, services| ToNode::Offer {
         request,
         role,
         contact_id: ContactId(input(0x40)),
@@ -286,36 +292,30 @@ fn messages(out: &mut Out) {
         relays: vec![],
         mapping: 0,
     };
-    let hello = Message::Hello {
+    let hello = ToBroker::Hello {
         version: VERSION,
         abi: 1,
         firmware: "fw 1.0".to_owned(),
         services: services.clone(),
         candidates: candidates.clone(),
     };
-    let welcome = Message::Welcome {
+    let welcome = ToNode::Welcome {
         observed: place,
         enrolled: true,
         time_unix_s: 1_750_000_000,
         others: vec![],
     };
     out.section("broker messages, with their length");
-    for (name, message) in [
-        ("enrol", Message::Enrol { code: "ABCD-1234".into() }),
-        ("hello", hello),
-        ("connect", Message::Connect { request: 7, device: key }),
-        ("candidates", Message::Candidates { candidates: candidates.clone() }),
-        ("welcome", welcome),
-        ("enrolled", Message::Enrolled),
-        ("refused", Message::Refused { request: 7, reason: RefuseReason::Offline }),
-        ("offer_to_initiator", offer(7, Side::Initiator, services)),
-        ("offer_to_responder", offer(0, Side::Responder, Vec::new())),
-        ("presence", Message::Presence { key, online: true }),
-    ] {
-        let mut bytes = Vec::new();
-        message.encode(&mut bytes).expect("the message is within its limits");
-        out.bytes(name, &bytes);
-    }
+    out.message("enrol", &ToBroker::Enrol { code: "ABCD-1234".into() });
+    out.message("hello", &hello);
+    out.message("connect", &ToBroker::Connect { request: 7, device: key });
+    out.message("candidates", &ToBroker::Candidates { candidates: candidates.clone() });
+    out.message("welcome", &welcome);
+    out.message("enrolled", &ToNode::Enrolled);
+    out.message("refused", &ToNode::Refused { request: 7, reason: RefuseReason::Offline });
+    out.message("offer_to_initiator", &offer(7, Side::Initiator, services));
+    out.message("offer_to_responder", &offer(0, Side::Responder, Vec::new()));
+    out.message("presence", &ToNode::Presence { key, online: true });
 }
 
 fn texts(out: &mut Out) {

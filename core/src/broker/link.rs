@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::base::{Path, PublicKey, Time};
-use crate::wire::message::{CANDIDATES_MAX, MAPPING_UNKNOWN, Message, ServiceInfo};
+use crate::wire::message::{CANDIDATES_MAX, MAPPING_UNKNOWN, ServiceInfo, ToBroker};
 
 /// Time after which one more introduction may be asked for.
 const CONNECT_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ pub(super) struct Link {
     pub(super) services: Vec<ServiceInfo>,
     pub(super) candidates: Vec<Path>,
     /// Messages that came before the store's answer.
-    pub(super) waiting: Vec<Message>,
+    pub(super) waiting: Vec<ToBroker>,
     pub(super) watched: VecDeque<PublicKey>,
     pub(super) asks: usize,
     pub(super) bad_codes: u32,

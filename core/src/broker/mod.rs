@@ -28,7 +28,7 @@ pub use self::relays::RelayService;
 use self::link::{Link, Standing};
 use crate::base::{ContactId, Path, PublicKey, Rng, Side, Time};
 use crate::crypto::Provider;
-use crate::wire::message::{self, ContactKey, MAPPING_UNKNOWN, Message, RefuseReason};
+use crate::wire::message::{self, ContactKey, MAPPING_UNKNOWN, RefuseReason, ToBroker, ToNode};
 
 /// Names a link; the caller numbers its connections and never uses a number twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +73,7 @@ pub enum Output {
         /// On which link.
         link: LinkId,
         /// What.
-        message: Message,
+        message: ToNode,
     },
     /// A node says how it keeps its link.
     Quiet {
@@ -226,7 +226,7 @@ impl Broker {
         if let Some(link) = self.links.get_mut(&id) {
             link.observed = observed;
             link.mapping = MAPPING_UNKNOWN;
-            self.send(id, Message::Observed { observed, other: None });
+            self.send(id, ToNode::Observed { observed, other: None });
         }
     }
 
@@ -235,38 +235,32 @@ impl Broker {
         let Some(state) = self.links.get_mut(&link) else { return };
         let observed = state.observed;
         state.mapping = message::mapping(&observed, &other);
-        self.send(link, Message::Observed { observed, other: Some(other) });
+        self.send(link, ToNode::Observed { observed, other: Some(other) });
     }
 
     /// The node sent `message`.
-    pub fn on_message(&mut self, link: LinkId, message: Message, now: Time) {
+    pub fn on_message(&mut self, link: LinkId, message: ToBroker, now: Time) {
         let Some(state) = self.links.get_mut(&link) else { return };
         match message {
-            Message::Hello { services, candidates, .. } => {
+            ToBroker::Hello { services, candidates, .. } => {
                 state.services = services;
                 state.candidates = candidates;
                 state.has_hello = true;
                 self.update_presence(link);
             }
-            Message::Candidates { candidates } => state.candidates = candidates,
-            Message::Quiet { silence_s, ask_back_s } => {
+            ToBroker::Candidates { candidates } => state.candidates = candidates,
+            ToBroker::Quiet { silence_s, ask_back_s } => {
                 let seconds = |s: u32| Duration::from_secs(s.into());
                 let (silence, ask_back) = (seconds(silence_s), ask_back_s.map(seconds));
                 self.output.push_back(Output::Quiet { link, silence, ask_back });
             }
-            Message::Enrol { .. } | Message::Connect { .. }
+            ToBroker::Enrol { .. } | ToBroker::Connect { .. }
                 if state.standing == Standing::Unknown =>
             {
                 self.wait(link, message);
             }
-            Message::Enrol { code } => self.on_enrol(link, &code.0),
-            Message::Connect { request, device } => self.on_connect(link, request, device, now),
-            Message::Welcome { .. }
-            | Message::Enrolled
-            | Message::Refused { .. }
-            | Message::Offer { .. }
-            | Message::Observed { .. }
-            | Message::Presence { .. } => self.on_malformed(link, now),
+            ToBroker::Enrol { code } => self.on_enrol(link, &code.0),
+            ToBroker::Connect { request, device } => self.on_connect(link, request, device, now),
         }
     }
 
@@ -339,7 +333,7 @@ impl Broker {
     fn on_looked_up(&mut self, link: LinkId, is_enrolled: bool, wall_unix_s: u64, now: Time) {
         let strangers = self.deadlines.len();
         let Some(state) = self.links.get_mut(&link) else { return };
-        let welcome = Message::Welcome {
+        let welcome = ToNode::Welcome {
             observed: state.observed,
             enrolled: is_enrolled,
             time_unix_s: wall_unix_s,
@@ -363,12 +357,12 @@ impl Broker {
     }
 
     /// Keeps a message until the store says who sends it.
-    fn wait(&mut self, link: LinkId, message: Message) {
+    fn wait(&mut self, link: LinkId, message: ToBroker) {
         let Some(state) = self.links.get_mut(&link) else { return };
         if state.waiting.len() < self.limits.waiting_per_link {
             return state.waiting.push(message);
         }
-        let request = if let Message::Connect { request, .. } = message { request } else { 0 };
+        let request = if let ToBroker::Connect { request, .. } = message { request } else { 0 };
         self.refuse(link, request, RefuseReason::Limit);
     }
 
@@ -376,7 +370,7 @@ impl Broker {
         let Some(state) = self.links.get(&link) else { return };
         if state.standing == Standing::Enrolled {
             // The code stays good for another node.
-            return self.send(link, Message::Enrolled);
+            return self.send(link, ToNode::Enrolled);
         }
         let query = Query::Enrol { key: state.key, code_hash: code_hash(self.provider, code) };
         if !self.ask(link, Ask::Enrol { link }, query) {
@@ -392,7 +386,7 @@ impl Broker {
             self.events.push_back(BrokerEvent::Enrolled { key });
         }
         state.standing = Standing::Enrolled;
-        self.send(link, Message::Enrolled);
+        self.send(link, ToNode::Enrolled);
         self.update_presence(link);
     }
 
@@ -456,7 +450,7 @@ impl Broker {
         let ends = [&from.key, &to.key];
         let [relays_initiator, relays_responder] =
             relays::offers(&self.relays, self.provider, ends, wall_unix_s, &mut self.rng);
-        let offer_responder = Message::Offer {
+        let offer_responder = ToNode::Offer {
             request: 0,
             role: Side::Responder,
             contact_id,
@@ -468,7 +462,7 @@ impl Broker {
             relays: relays_responder,
             mapping: from.mapping,
         };
-        let offer_initiator = Message::Offer {
+        let offer_initiator = ToNode::Offer {
             request,
             role: Side::Initiator,
             contact_id,
@@ -507,7 +501,7 @@ impl Broker {
 
     fn tell_watchers(&mut self, key: PublicKey, online: bool) {
         let watchers = self.watchers.get(&key).into_iter().flatten();
-        let message = Message::Presence { key, online };
+        let message = ToNode::Presence { key, online };
         let told = watchers.map(|link| Output::Send { link: *link, message: message.clone() });
         self.output.extend(told);
     }
@@ -551,12 +545,12 @@ impl Broker {
         true
     }
 
-    fn send(&mut self, link: LinkId, message: Message) {
+    fn send(&mut self, link: LinkId, message: ToNode) {
         self.output.push_back(Output::Send { link, message });
     }
 
     fn refuse(&mut self, link: LinkId, request: u32, reason: RefuseReason) {
-        self.send(link, Message::Refused { request, reason });
+        self.send(link, ToNode::Refused { request, reason });
     }
 
     fn close(&mut self, link: LinkId, reason: RefuseReason) {

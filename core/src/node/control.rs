@@ -63,20 +63,17 @@ impl Control {
     pub(super) fn send(
         &mut self,
         connection: &mut Connection,
-        message: &Message,
+        message: &impl Message,
     ) -> Result<(), ControlError> {
         let memory = connection.reserve();
-        // Written into a buffer, which may grow, then copied behind what waits, which may move.
-        if !memory.allows(self.outbox.len() + 4 * message.len_at_most()) {
+        // What waits moves to where there is room for the message behind it.
+        let needed = self.outbox.len() + 2 + message.len_at_most();
+        if !memory.allows(needed) {
             return Err(ControlError::Memory);
         }
-        let capacity = (self.outbox.len() + FRAME_LEN_MAX).next_power_of_two();
-        if memory.spare == 0 {
-            reserve(&mut self.outbox, capacity);
-        } else {
-            let capacity = self.outbox.len() + 2 + message.len_at_most();
-            reserve(&mut self.outbox, capacity);
-        }
+        let is_bounded = memory.spare > 0;
+        let roomy = (self.outbox.len() + FRAME_LEN_MAX).next_power_of_two();
+        reserve(&mut self.outbox, if is_bounded { needed } else { roomy });
         message.encode(&mut self.outbox)?;
         if self.outbox.len() > MAX_OUTBOX {
             return Err(ControlError::Overflow);
@@ -107,10 +104,10 @@ impl Control {
     }
 
     /// Reads what came; whole messages of known types go to `out`.
-    pub(super) fn receive(
+    pub(super) fn receive<M: Message>(
         &mut self,
         connection: &mut Connection,
-        out: &mut VecDeque<Message>,
+        out: &mut VecDeque<M>,
     ) -> Result<(), ControlError> {
         let mut chunk = [0; CHUNK_LEN];
         let memory = connection.reserve();
@@ -138,16 +135,16 @@ impl Control {
     }
 
     /// False: there is no memory for the next.
-    fn take_messages(
+    fn take_messages<M: Message>(
         &mut self,
-        out: &mut VecDeque<Message>,
+        out: &mut VecDeque<M>,
         memory: Reserve,
     ) -> Result<bool, ControlError> {
         while let Some((body, taken)) = message::split(&self.inbox)? {
             if !memory.allows(body.len() * DECODED_RATIO) {
                 return Ok(false);
             }
-            if let Some(message) = Message::decode(body)? {
+            if let Some(message) = M::decode(body)? {
                 out.push_back(message);
             }
             forget(&mut self.inbox, taken);

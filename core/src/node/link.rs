@@ -1,7 +1,7 @@
 //! A node's side of its link to the broker: connect, greet, enrol, stay, come back.
 //!
 //! Owns the connection and the control stream. What the broker says about sessions is handed on as
-//! [`Message`]s; the link itself understands the rest.
+//! [`ToNode`]s; the link itself understands the rest.
 
 mod fallback;
 
@@ -16,7 +16,7 @@ use crate::handshake::Contact;
 use crate::transport::{CloseReason, Connection, Event as ConnectionEvent, PathEvent, Transmit};
 use crate::traverse::{FirstFlight, by_nat64, is_by_nat64};
 use crate::wire::VERSION;
-use crate::wire::message::{CANDIDATES_MAX, EnrolCode, Message, ServiceInfo};
+use crate::wire::message::{CANDIDATES_MAX, EnrolCode, ServiceInfo, ToBroker, ToNode};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -71,7 +71,7 @@ pub(super) struct Link {
     pub(super) services: Vec<ServiceInfo>,
     pub(super) local_paths: Vec<Path>,
     /// Messages about sessions, for the node.
-    pub(super) inbox: VecDeque<Message>,
+    pub(super) inbox: VecDeque<ToNode>,
     /// The broker's clock: its time and when we heard it.
     pub(super) broker_time: Option<(u64, Time)>,
     /// Where the broker sees us, and where another of its sockets does.
@@ -358,7 +358,7 @@ impl Link {
     // ---- the conversation
 
     /// Queues a message to the broker.
-    pub(super) fn send(&mut self, message: &Message, now: Time) -> Result<(), NodeError> {
+    pub(super) fn send(&mut self, message: &ToBroker, now: Time) -> Result<(), NodeError> {
         let Some(connection) = &mut self.connection else { return Err(NodeError::Offline) };
         self.control.send(connection, message).map_err(|error| {
             if error == ControlError::Memory {
@@ -410,7 +410,7 @@ impl Link {
         }
         let mut candidates = self.local_paths.clone();
         candidates.truncate(CANDIDATES_MAX);
-        let hello = Message::Hello {
+        let hello = ToBroker::Hello {
             version: VERSION,
             abi: 1,
             firmware: String::new(),
@@ -434,9 +434,9 @@ impl Link {
         }
     }
 
-    fn on_message(&mut self, message: Message, events: &mut VecDeque<Event>, now: Time) {
+    fn on_message(&mut self, message: ToNode, events: &mut VecDeque<Event>, now: Time) {
         match message {
-            Message::Welcome { observed, enrolled, time_unix_s, others } => {
+            ToNode::Welcome { observed, enrolled, time_unix_s, others } => {
                 self.broker_time = Some((time_unix_s, now));
                 self.observed = Some((observed, None));
                 self.others = others;
@@ -446,17 +446,17 @@ impl Link {
                 match self.code.clone() {
                     _ if enrolled => self.move_to_online(events, now),
                     Some(code) => {
-                        let sent = self.send(&Message::Enrol { code }, now);
+                        let sent = self.send(&ToBroker::Enrol { code }, now);
                         self.close_if_unsaid(sent, now);
                     }
                     None => self.give_up(Reason::NotEnrolled, events, now),
                 }
             }
-            Message::Enrolled if self.phase == Phase::Greeting => {
+            ToNode::Enrolled if self.phase == Phase::Greeting => {
                 events.push_back(Event::Enrolled);
                 self.move_to_online(events, now);
             }
-            Message::Refused { request: 0, reason } => match Reason::from(reason) {
+            ToNode::Refused { request: 0, reason } => match Reason::from(reason) {
                 reason @ (Reason::BadCode | Reason::NotEnrolled) => {
                     self.give_up(reason, events, now);
                 }
@@ -469,7 +469,7 @@ impl Link {
                     self.close(reason, events, now);
                 }
             },
-            Message::Observed { observed, other } => {
+            ToNode::Observed { observed, other } => {
                 let is_other = self.observed.is_some_and(|(known, _)| known != observed);
                 self.observed = Some((observed, other));
                 if is_other && other.is_none() {
@@ -478,7 +478,7 @@ impl Link {
                     self.begin_asking_others(now);
                 }
             }
-            Message::Offer { .. } | Message::Refused { .. } => self.inbox.push_back(message),
+            ToNode::Offer { .. } | ToNode::Refused { .. } => self.inbox.push_back(message),
             _ => {}
         }
     }
@@ -505,7 +505,7 @@ impl Link {
     fn say(&mut self, say: Say, now: Time) {
         let Say { silence_s, ask_back_s } = say;
         // A failure closes the link.
-        let _ = self.send(&Message::Quiet { silence_s, ask_back_s }, now);
+        let _ = self.send(&ToBroker::Quiet { silence_s, ask_back_s }, now);
     }
 
     fn move_to_online(&mut self, events: &mut VecDeque<Event>, now: Time) {

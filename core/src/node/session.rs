@@ -12,7 +12,7 @@ use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{Connection, PathEvent, StreamId, Transmit};
 use crate::traverse::{FirstFlight, Lan, PortSearch, Search, Traffic, by_nat64, is_by_nat64};
 use crate::tunnel::{Tunnel, TunnelEvent};
-use crate::wire::message::{Message, RelayOffer, SERVICE_UDP, ServiceInfo};
+use crate::wire::message::{RelayOffer, SERVICE_UDP, ServiceInfo, ToBroker, ToNode};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -225,7 +225,7 @@ impl Node {
         let request = self.requests.fresh();
         let handle = self.insert_session(request, device, true)?;
         self.requests.add(request, handle, now);
-        let sent = self.link.send(&Message::Connect { request, device }, now);
+        let sent = self.link.send(&ToBroker::Connect { request, device }, now);
         self.process_link(now);
         if let Err(error) = sent {
             self.remove_session(handle);
@@ -320,14 +320,14 @@ impl Node {
 
     // ---- what the broker says
 
-    pub(super) fn on_session_message(&mut self, message: Message, now: Time) {
+    pub(super) fn on_session_message(&mut self, message: ToNode, now: Time) {
         match message {
-            Message::Refused { request, reason } => {
+            ToNode::Refused { request, reason } => {
                 if let Some(handle) = self.find_request(request) {
                     self.end_session(handle, Reason::from(reason));
                 }
             }
-            Message::Offer {
+            ToNode::Offer {
                 request,
                 role,
                 contact_id,

@@ -10,7 +10,7 @@ use crate::crypto::{self, Ed25519Signer, Secret, broker_contact};
 use crate::handshake::Contact;
 use crate::transport::{Connection, StreamId};
 use crate::trust::{issue_relay_token, relay_end_key};
-use crate::wire::message::{ContactKey, Message, RelayOffer};
+use crate::wire::message::{ContactKey, RelayOffer, ToNode};
 use crate::wire::relay::{ChannelId, Claims};
 use core::time::Duration;
 use std::collections::{BTreeSet, VecDeque};
@@ -383,7 +383,7 @@ fn who_refused_cannot_accept_any_more() {
 fn one_peer_cannot_take_the_contacts_of_others() {
     let (mut world, _) = World::session_up();
     let user = world.nodes[1].public_key();
-    let offer = |n: u8, lifetime_s: u32| Message::Offer {
+    let offer = |n: u8, lifetime_s: u32| ToNode::Offer {
         request: 0,
         role: Side::Responder,
         contact_id: ContactId([n; 8]),
@@ -420,7 +420,7 @@ fn a_contact_offered_again_takes_the_place_of_the_first() {
         let claims = Claims { channel, side, rate: 0, expires_min: 9, node: [0; 8] };
         let token = issue_relay_token(provider, &secret, &claims);
         let key = ContactKey(*relay_end_key(provider, &secret, &token).as_bytes());
-        let offer = Message::Offer {
+        let offer = ToNode::Offer {
             request: 0,
             role: Side::Responder,
             contact_id: ContactId([5; 8]),

@@ -49,20 +49,24 @@
 //! ```
 
 mod cbor;
+mod parts;
 #[cfg(test)]
 mod tests;
+mod to_broker;
+mod to_node;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use minicbor::{Decode, Decoder, Encode};
 use thiserror::Error;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use self::cbor::{contact_id, key, maybe_path, path, paths, relay_token, side};
+use self::cbor::{Decoder, Encoder};
+pub use self::to_broker::ToBroker;
+pub use self::to_node::ToNode;
 use super::relay::RelayToken;
-use crate::base::{ContactId, Path, PublicKey, Side};
+use crate::base::{Path, Side};
 
 /// The longest encoded message, without its length.
 pub const MESSAGE_LEN_MAX: usize = 4096;
@@ -85,12 +89,11 @@ pub const SERVICE_TCP: u8 = 0;
 /// [`ServiceInfo::kind`] of a UDP service.
 pub const SERVICE_UDP: u8 = 1;
 
-/// The longest time in a [`Message::Quiet`], in seconds.
+/// The longest time in a [`ToBroker::Quiet`], in seconds.
 pub const QUIET_MAX_S: u32 = 600;
 
 const KNOWN_TYPES: core::ops::RangeInclusive<u64> = 1..=11;
 const LENGTH_LEN: usize = 2;
-const BODY_LEN_USUAL: usize = 1024;
 
 /// Why bytes are no message, or a message cannot become bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -111,9 +114,8 @@ pub enum MessageError {
 pub type Role = Side;
 
 /// A one-time enrol code as a person typed it. Zeroized on drop, not printed.
-#[derive(Clone, PartialEq, Eq, Encode, Decode, Zeroize, ZeroizeOnDrop)]
-#[cbor(transparent)]
-pub struct EnrolCode(#[n(0)] pub String);
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct EnrolCode(pub String);
 
 impl From<&str> for EnrolCode {
     fn from(code: &str) -> Self {
@@ -138,21 +140,17 @@ impl fmt::Debug for ContactKey {
 }
 
 /// A service a node offers.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceInfo {
     /// 1 to 63 of `a-z 0-9 - _ .`.
-    #[n(0)]
     pub name: String,
     /// [`SERVICE_TCP`] or [`SERVICE_UDP`]; other kinds come with later versions.
-    #[n(1)]
     pub kind: u8,
     /// The port people know the service by.
-    #[n(2)]
     pub port: u16,
 }
 
-/// [`Message::Offer`]'s mapping: nobody knows yet.
+/// [`ToNode::Offer`]'s mapping: nobody knows yet.
 pub const MAPPING_UNKNOWN: u8 = 0;
 /// Whomever the node calls sees it at the same address (RFC 4787 §4.1).
 pub const MAPPING_INDEPENDENT: u8 = 1;
@@ -165,23 +163,15 @@ pub fn mapping(observed: &Path, other: &Path) -> u8 {
 }
 
 /// A relay, and the right to use it in one session.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayOffer {
     /// Where it is; 1 to [`RELAY_PATHS_MAX`].
-    #[n(0)]
-    #[cbor(with = "paths")]
     pub paths: Vec<Path>,
     /// What the receiver of the offer shows it.
-    #[n(1)]
-    #[cbor(with = "relay_token")]
     pub token: RelayToken,
     /// What it proves with that the token is its own.
-    #[n(2)]
     pub key: ContactKey,
     /// Where it is by TCP with TLS; at most [`RELAY_PATHS_MAX`]. No `socket` is on the wire.
-    #[n(3)]
-    #[cbor(default, with = "paths")]
     pub tls: Vec<Path>,
 }
 
@@ -240,165 +230,19 @@ impl RefuseReason {
     }
 }
 
-/// One message, either way.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub enum Message {
-    /// Node: take me in, here is a code.
-    #[n(1)]
-    Enrol {
-        /// As the person typed it.
-        #[n(0)]
-        code: EnrolCode,
-    },
-    /// Node: what I am and offer, and where I may be reached. From now on the node is online.
-    #[n(2)]
-    Hello {
-        /// The wire version it speaks.
-        #[n(0)]
-        version: u32,
-        /// The version of the C interface it was built with.
-        #[n(1)]
-        abi: u32,
-        /// What runs on it, for people.
-        #[n(2)]
-        firmware: String,
-        /// Its services.
-        #[n(3)]
-        #[cbor(default)]
-        services: Vec<ServiceInfo>,
-        /// Its own addresses.
-        #[n(4)]
-        #[cbor(default, with = "paths")]
-        candidates: Vec<Path>,
-    },
-    /// Node: introduce me to this device.
-    #[n(3)]
-    Connect {
-        /// Comes back in the answer; not 0.
-        #[n(0)]
-        request: u32,
-        /// The device's key.
-        #[n(1)]
-        #[cbor(with = "key")]
-        device: PublicKey,
-    },
-    /// Node: my addresses are these now.
-    #[n(4)]
-    Candidates {
-        /// All of them, not only the new ones.
-        #[n(0)]
-        #[cbor(with = "paths")]
-        candidates: Vec<Path>,
-    },
-    /// Broker: the first message on a link.
-    #[n(5)]
-    Welcome {
-        /// The node's address as the broker sees it.
-        #[n(0)]
-        #[cbor(with = "path")]
-        observed: Path,
-        /// Whether the node is enrolled already.
-        #[n(1)]
-        enrolled: bool,
-        /// The broker's wall clock.
-        #[n(2)]
-        time_unix_s: u64,
-        /// Other addresses of the broker: asked there, it sees whether the node's NAT gives it
-        /// another address for each it calls.
-        #[n(3)]
-        #[cbor(default, with = "paths")]
-        others: Vec<Path>,
-    },
-    /// Broker: the code was right, the node is enrolled.
-    #[n(6)]
-    Enrolled,
-    /// Broker: no.
-    #[n(7)]
-    Refused {
-        /// What is refused; 0: the enrolment, or the link itself.
-        #[n(0)]
-        request: u32,
-        /// Why.
-        #[n(1)]
-        reason: RefuseReason,
-    },
-    /// Broker: here is a peer, and how to reach it.
-    #[n(8)]
-    Offer {
-        /// The request this answers; 0 at the end that responds.
-        #[n(0)]
-        request: u32,
-        /// Which end the receiver is.
-        #[n(1)]
-        #[cbor(with = "side")]
-        role: Role,
-        /// Names the contact in the first packet.
-        #[n(2)]
-        #[cbor(with = "contact_id")]
-        contact_id: ContactId,
-        /// Seals the first packets, and goes into the keys of all others.
-        #[n(3)]
-        contact_key: ContactKey,
-        /// How long the contact may be used.
-        #[n(4)]
-        lifetime_s: u32,
-        /// The key the peer must prove to hold.
-        #[n(5)]
-        #[cbor(with = "key")]
-        peer: PublicKey,
-        /// Where the peer may be; the address the broker sees comes first.
-        #[n(6)]
-        #[cbor(default, with = "paths")]
-        candidates: Vec<Path>,
-        /// The device's services; empty at the end that responds, which knows its own.
-        #[n(7)]
-        #[cbor(default)]
-        services: Vec<ServiceInfo>,
-        /// Relays that both ends may use; first the one to prefer.
-        #[n(8)]
-        #[cbor(default)]
-        relays: Vec<RelayOffer>,
-        /// How the peer's NAT maps: [`MAPPING_UNKNOWN`] and its siblings.
-        #[n(9)]
-        #[cbor(default)]
-        mapping: u8,
-    },
-    /// Broker: a device the node asked for came or went.
-    #[n(9)]
-    Presence {
-        /// The device's key.
-        #[n(0)]
-        #[cbor(with = "key")]
-        key: PublicKey,
-        /// Whether it has a link now.
-        #[n(1)]
-        online: bool,
-    },
-    /// Broker: where it sees the node.
-    #[n(10)]
-    Observed {
-        /// By the socket that the link leads to.
-        #[n(0)]
-        #[cbor(with = "path")]
-        observed: Path,
-        /// By another one, if the node asked there.
-        #[n(1)]
-        #[cbor(with = "maybe_path", has_nil)]
-        other: Option<Path>,
-    },
-    /// Node: I keep my link up from now on by a packet in this time; and find out for me how long
-    /// my NAT remembers.
-    #[n(11)]
-    Quiet {
-        /// Seconds, 1 to [`QUIET_MAX_S`]: silence for longer means that the node is gone.
-        #[n(0)]
-        silence_s: u32,
-        /// Seconds, 1 to [`QUIET_MAX_S`], after which the broker is to send a PATH_CHALLENGE to
-        /// where the node's last one came from.
-        #[n(1)]
-        ask_back_s: Option<u32>,
-    },
+/// A message, [`ToBroker`] or [`ToNode`]: a node needs not know how to read the first, nor how to
+/// write the other.
+pub trait Message: Sized {
+    /// The bytes of it, or more: what is to be free before it is encoded.
+    fn len_at_most(&self) -> usize;
+
+    /// Appends the length and the message to `out`, which on error stays as it was. Where there is
+    /// room for both, nothing that `out` holds is moved.
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), MessageError>;
+
+    /// Reads a message without its length. `None`: of a type this version does not know. One that
+    /// only the other end may send is an error.
+    fn decode(bytes: &[u8]) -> Result<Option<Self>, MessageError>;
 }
 
 /// Whether `name` may name a service.
@@ -421,81 +265,6 @@ pub fn split(stream: &[u8]) -> Result<Option<(&[u8], usize)>, MessageError> {
     Ok(rest.get(..len).map(|message| (message, LENGTH_LEN + len)))
 }
 
-impl Message {
-    /// The bytes of it, or more: what is to be free before it is encoded.
-    pub fn len_at_most(&self) -> usize {
-        match self {
-            Message::Hello { services, candidates, .. } => {
-                let names: usize = services.iter().map(|service| service.name.len() + 16).sum();
-                names + candidates.len() * 24 + FIRMWARE_LEN_MAX + 32
-            }
-            Message::Enrol { .. } => CODE_LEN_MAX + 16,
-            Message::Connect { .. } | Message::Quiet { .. } => 64,
-            _ => MESSAGE_LEN_MAX,
-        }
-    }
-
-    /// Appends the length and the message to `out`, which on error stays as it was.
-    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), MessageError> {
-        self.check()?;
-        // Roomy enough that growing never leaves a copy of a contact key behind but in offers of
-        // very many services.
-        let mut body = Zeroizing::new(Vec::with_capacity(BODY_LEN_USUAL.min(self.len_at_most())));
-        minicbor::encode(self, &mut *body).map_err(|_impossible| MessageError::Malformed)?;
-        if body.len() > MESSAGE_LEN_MAX {
-            return Err(MessageError::TooLong);
-        }
-        out.extend_from_slice(&(body.len() as u16).to_be_bytes());
-        out.extend_from_slice(&body);
-        Ok(())
-    }
-
-    /// Reads a message without its length. `None`: of a type this version does not know.
-    pub fn decode(bytes: &[u8]) -> Result<Option<Message>, MessageError> {
-        if bytes.len() > MESSAGE_LEN_MAX {
-            return Err(MessageError::TooLong);
-        }
-        let mut decoder = Decoder::new(bytes);
-        let message = decode_item(&mut decoder).map_err(|_not_ours| MessageError::Malformed)?;
-        if decoder.position() != bytes.len() {
-            return Err(MessageError::Malformed);
-        }
-        if let Some(message) = &message {
-            message.check()?;
-        }
-        Ok(message)
-    }
-
-    fn check(&self) -> Result<(), MessageError> {
-        let is_fine = match self {
-            Message::Enrol { code } => (1..=CODE_LEN_MAX).contains(&code.0.len()),
-            Message::Hello { firmware, services, candidates, .. } => {
-                firmware.len() <= FIRMWARE_LEN_MAX
-                    && are_services_fine(services)
-                    && are_paths_fine(candidates)
-            }
-            Message::Connect { request, .. } => *request != 0,
-            Message::Candidates { candidates } => are_paths_fine(candidates),
-            Message::Offer { services, candidates, relays, .. } => {
-                are_services_fine(services)
-                    && are_paths_fine(candidates)
-                    && relays.len() <= RELAYS_MAX
-                    && relays.iter().all(RelayOffer::is_fine)
-            }
-            Message::Welcome { others, .. } => are_paths_fine(others),
-            Message::Quiet { silence_s, ask_back_s } => {
-                let is_fine = |s: u32| (1..=QUIET_MAX_S).contains(&s);
-                is_fine(*silence_s) && ask_back_s.is_none_or(is_fine)
-            }
-            Message::Enrolled
-            | Message::Observed { .. }
-            | Message::Refused { .. }
-            | Message::Presence { .. } => true,
-        };
-        if is_fine { Ok(()) } else { Err(MessageError::Value) }
-    }
-}
-
 impl RelayOffer {
     fn is_fine(&self) -> bool {
         (1..=RELAY_PATHS_MAX).contains(&self.paths.len())
@@ -513,14 +282,37 @@ fn are_paths_fine(paths: &[Path]) -> bool {
     paths.len() <= CANDIDATES_MAX && paths.iter().all(|path| path.port != 0)
 }
 
-fn decode_item(decoder: &mut Decoder<'_>) -> Result<Option<Message>, minicbor::decode::Error> {
-    let mut ahead = decoder.probe();
-    if ahead.array()? != Some(2) {
-        return Err(minicbor::decode::Error::message("not a pair"));
+fn encode(out: &mut Vec<u8>, write: impl FnOnce(&mut Encoder<'_>)) -> Result<(), MessageError> {
+    let start = out.len();
+    out.extend_from_slice(&[0; LENGTH_LEN]);
+    write(&mut Encoder::new(out));
+    let len = out.len() - start - LENGTH_LEN;
+    if len > MESSAGE_LEN_MAX {
+        out[start..].zeroize();
+        out.truncate(start);
+        return Err(MessageError::TooLong);
     }
-    if KNOWN_TYPES.contains(&ahead.u64()?) {
-        return decoder.decode().map(Some);
+    out[start..][..LENGTH_LEN].copy_from_slice(&(len as u16).to_be_bytes());
+    Ok(())
+}
+
+fn decode<M>(
+    bytes: &[u8],
+    read: impl FnOnce(u8, &mut Decoder<'_>) -> Result<M, MessageError>,
+) -> Result<Option<M>, MessageError> {
+    if bytes.len() > MESSAGE_LEN_MAX {
+        return Err(MessageError::TooLong);
     }
-    decoder.skip()?;
-    Ok(None)
+    let mut decoder = Decoder::new(bytes);
+    if !decoder.array()?.are(2) {
+        return Err(MessageError::Malformed);
+    }
+    let message = match decoder.u64()? {
+        kind if KNOWN_TYPES.contains(&kind) => Some(read(kind as u8, &mut decoder)?),
+        _ => {
+            decoder.skip()?;
+            None
+        }
+    };
+    if decoder.is_empty() { Ok(message) } else { Err(MessageError::Malformed) }
 }

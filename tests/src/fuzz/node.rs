@@ -18,7 +18,9 @@ use rit_core::trust::{issue_relay_token, relay_end_key};
 use rit_core::tunnel::Refusal;
 use rit_core::wire::codec::{Reader, Writer};
 use rit_core::wire::frame;
-use rit_core::wire::message::{ContactKey, Message, RelayOffer, SERVICE_UDP, ServiceInfo};
+use rit_core::wire::message::{
+    ContactKey, Message, RelayOffer, SERVICE_UDP, ServiceInfo, ToBroker, ToNode,
+};
 use rit_core::wire::relay::{ChannelId, Claims};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -332,15 +334,15 @@ impl Stage {
         let node_key = self.node.public_key();
         let role = if what % 9 == 3 { Side::Responder } else { Side::Initiator };
         let message = match what % 9 {
-            0 => Message::Welcome {
+            0 => ToNode::Welcome {
                 observed: path(NODE),
                 enrolled: a & 1 == 0,
                 time_unix_s: 1,
                 others: vec![],
             },
-            1 => Message::Enrolled,
-            2 => Message::Refused { request: u32::from(a), reason: refuse_reason(a) },
-            3 | 4 => Message::Offer {
+            1 => ToNode::Enrolled,
+            2 => ToNode::Refused { request: u32::from(a), reason: refuse_reason(a) },
+            3 | 4 => ToNode::Offer {
                 request: u32::from(a & 0x0f),
                 role,
                 contact_id: contact.id,
@@ -352,20 +354,20 @@ impl Stage {
                 relays: (0..a >> 5 & 3).map(|n| relay_offer(role, a.wrapping_add(n))).collect(),
                 mapping: 0,
             },
-            5 => Message::Hello {
-                version: u32::from(a),
-                abi: 1,
-                firmware: String::new(),
-                services: Vec::new(),
-                candidates: vec![path(CALLER)],
-            },
-            6 => Message::Enrol { code: "code".into() },
-            7 => Message::Connect { request: u32::from(a), device: node_key },
+            5..=7 => {
+                // Of the other direction.
+                let connect = ToBroker::Connect { request: u32::from(a), device: node_key };
+                return self.raw_encoded(is_liar, &connect);
+            }
             _ => {
                 self.call_node();
                 return Some(());
             }
         };
+        self.raw_encoded(is_liar, &message)
+    }
+
+    fn raw_encoded(&mut self, is_liar: bool, message: &impl Message) -> Option<()> {
         let mut bytes = Vec::new();
         message.encode(&mut bytes).ok()?;
         self.raw_stream(is_liar, &bytes);

@@ -10,7 +10,7 @@ use rit_core::crypto::{self, Secret, broker_contact};
 use rit_core::handshake::{Contact, PeerPolicy};
 use rit_core::transport::{Config, Event, StreamId, Transmit};
 use rit_core::trust::{issue_relay_token, relay_end_key};
-use rit_core::wire::message::{self, ContactKey, Message, RelayOffer};
+use rit_core::wire::message::{self, ContactKey, Message, RelayOffer, ToBroker, ToNode};
 use rit_core::wire::relay::{ChannelId, Claims};
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ impl HostileBroker {
                     let time_unix_s = super::store::WALL_START_UNIX_S;
                     self.tell(
                         link,
-                        &Message::Welcome { observed, enrolled: true, time_unix_s, others: vec![] },
+                        &ToNode::Welcome { observed, enrolled: true, time_unix_s, others: vec![] },
                     );
                     break;
                 }
@@ -84,9 +84,9 @@ impl HostileBroker {
             inbox.extend_from_slice(&chunk[..len]);
         }
         while let Ok(Some((body, used))) = message::split(&self.inboxes[&link]) {
-            let message = Message::decode(body);
+            let message = ToBroker::decode(body);
             self.inboxes.entry(link).or_default().drain(..used);
-            if let Ok(Some(Message::Connect { request, device })) = message {
+            if let Ok(Some(ToBroker::Connect { request, device })) = message {
                 self.introduce(link, request, device, now);
             }
         }
@@ -102,7 +102,7 @@ impl HostileBroker {
         let path_of = |link: usize| connections[link].path();
         let initiator_key = connections[initiator].peer_key().unwrap_or(device);
         let relays = |side| self.relays.iter().map(|relay| offer_of(relay, n, side)).collect();
-        let offer = |request, role, key: u8, peer, path| Message::Offer {
+        let offer = |request, role, key: u8, peer, path| ToNode::Offer {
             request,
             role,
             contact_id: contact.id,
@@ -132,7 +132,7 @@ impl HostileBroker {
         self.endpoint.handle_timeout(now);
     }
 
-    fn tell(&mut self, link: usize, message: &Message) {
+    fn tell(&mut self, link: usize, message: &ToNode) {
         let mut bytes = Vec::new();
         message.encode(&mut bytes).expect("the message is within its limits");
         let written = self.endpoint.connections[link].stream_write(CONTROL, &bytes);

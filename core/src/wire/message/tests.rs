@@ -2,13 +2,14 @@
 
 use alloc::format;
 use alloc::vec;
+use core::fmt::Debug;
 
-use minicbor::Encoder;
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::{ContactId, PublicKey};
 
-fn bytes_of(message: &Message) -> Vec<u8> {
+fn bytes_of(message: &impl Message) -> Vec<u8> {
     let mut out = Vec::new();
     message.encode(&mut out).unwrap();
     let (body, taken) = split(&out).unwrap().unwrap();
@@ -16,17 +17,33 @@ fn bytes_of(message: &Message) -> Vec<u8> {
     body.to_vec()
 }
 
-/// The encoding without the sender's checks.
-fn unchecked(message: &Message) -> Vec<u8> {
-    minicbor::to_vec(message).unwrap()
+trait Unchecked: Message + Clone + PartialEq + Debug {
+    /// The encoding without the sender's checks.
+    fn unchecked(&self) -> Vec<u8>;
+}
+
+impl Unchecked for ToBroker {
+    fn unchecked(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(&mut Encoder::new(&mut out));
+        out
+    }
+}
+
+impl Unchecked for ToNode {
+    fn unchecked(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(&mut Encoder::new(&mut out));
+        out
+    }
 }
 
 fn service(name: &str) -> ServiceInfo {
     ServiceInfo { name: name.into(), kind: SERVICE_TCP, port: 80 }
 }
 
-fn hello(services: Vec<ServiceInfo>, candidates: Vec<Path>) -> Message {
-    Message::Hello { version: 0x7269_7401, abi: 1, firmware: "linux".into(), services, candidates }
+fn hello(services: Vec<ServiceInfo>, candidates: Vec<Path>) -> ToBroker {
+    ToBroker::Hello { version: 0x7269_7401, abi: 1, firmware: "linux".into(), services, candidates }
 }
 
 /// Relays of so many addresses each.
@@ -41,7 +58,7 @@ fn relays(each: &[usize]) -> Vec<RelayOffer> {
     each.iter().map(relay).collect()
 }
 
-fn offer(services: Vec<ServiceInfo>, candidates: Vec<Path>) -> Message {
+fn offer(services: Vec<ServiceInfo>, candidates: Vec<Path>) -> ToNode {
     offer_with(services, candidates, relays(&[1]))
 }
 
@@ -49,8 +66,8 @@ fn offer_with(
     services: Vec<ServiceInfo>,
     candidates: Vec<Path>,
     relays: Vec<RelayOffer>,
-) -> Message {
-    Message::Offer {
+) -> ToNode {
+    ToNode::Offer {
         request: u32::MAX,
         role: Side::Initiator,
         contact_id: ContactId([3; 8]),
@@ -64,49 +81,65 @@ fn offer_with(
     }
 }
 
-fn every_kind() -> Vec<Message> {
+fn of_nodes() -> Vec<ToBroker> {
     let path = Path::v4([192, 0, 2, 1], 7480);
     vec![
-        Message::Enrol { code: "ABCD-EFGH".into() },
+        ToBroker::Enrol { code: "ABCD-EFGH".into() },
         hello(vec![service("web"), service("ssh-2_x.y")], vec![path]),
-        Message::Connect { request: 7, device: PublicKey([9; 32]) },
-        Message::Candidates {
+        ToBroker::Connect { request: 7, device: PublicKey([9; 32]) },
+        ToBroker::Candidates {
             candidates: vec![path, Path { ip: [1; 16], port: 1, via: 0, socket: 0, ifindex: 0 }],
         },
-        Message::Welcome {
+        ToBroker::Quiet { silence_s: QUIET_MAX_S, ask_back_s: Some(1) },
+        ToBroker::Quiet { silence_s: 1, ask_back_s: None },
+    ]
+}
+
+fn of_brokers() -> Vec<ToNode> {
+    let path = Path::v4([192, 0, 2, 1], 7480);
+    vec![
+        ToNode::Welcome {
             observed: path,
             enrolled: true,
             time_unix_s: u64::MAX,
             others: vec![path],
         },
-        Message::Enrolled,
-        Message::Refused { request: 0, reason: RefuseReason::BadCode },
+        ToNode::Enrolled,
+        ToNode::Refused { request: 0, reason: RefuseReason::BadCode },
         offer(vec![service("web")], vec![path]),
-        Message::Presence { key: PublicKey([1; 32]), online: false },
-        Message::Observed { observed: path, other: Some(Path { port: 1, ..path }) },
-        Message::Observed { observed: path, other: None },
-        Message::Quiet { silence_s: QUIET_MAX_S, ask_back_s: Some(1) },
-        Message::Quiet { silence_s: 1, ask_back_s: None },
+        ToNode::Presence { key: PublicKey([1; 32]), online: false },
+        ToNode::Observed { observed: path, other: Some(Path { port: 1, ..path }) },
+        ToNode::Observed { observed: path, other: None },
     ]
 }
 
-#[test]
-fn every_message_survives() {
-    for message in every_kind() {
-        assert_eq!(Message::decode(&bytes_of(&message)), Ok(Some(message)));
+/// Survives whole, and no part of it is a message; nor is it one the other way.
+fn survives<M: Unchecked, Other: Unchecked>(message: &M) {
+    let bytes = bytes_of(message);
+    assert_eq!(M::decode(&bytes).as_ref(), Ok(&Some(message.clone())));
+    assert!(bytes.len() <= message.len_at_most(), "{message:?}");
+    assert_eq!(Other::decode(&bytes), Err(MessageError::Malformed), "{message:?}");
+    for len in 0..bytes.len() {
+        assert_eq!(M::decode(&bytes[..len]), Err(MessageError::Malformed));
     }
 }
 
 #[test]
+fn every_message_survives() {
+    of_nodes().iter().for_each(survives::<ToBroker, ToNode>);
+    of_brokers().iter().for_each(survives::<ToNode, ToBroker>);
+}
+
+#[test]
 fn the_bytes_are_those_of_the_description() {
-    assert_eq!(bytes_of(&Message::Enrolled), [0x82, 6, 0xa0]);
-    let refused = Message::Refused { request: 1, reason: RefuseReason::Other(200) };
+    assert_eq!(bytes_of(&ToNode::Enrolled), [0x82, 6, 0xa0]);
+    let refused = ToNode::Refused { request: 1, reason: RefuseReason::Other(200) };
     assert_eq!(bytes_of(&refused), [0x82, 7, 0xa2, 0, 1, 1, 0x18, 200]);
-    assert_eq!(bytes_of(&Message::Enrol { code: "A".into() }), [0x82, 1, 0xa1, 0, 0x61, b'A']);
+    assert_eq!(bytes_of(&ToBroker::Enrol { code: "A".into() }), [0x82, 1, 0xa1, 0, 0x61, b'A']);
     let mut connect = vec![0x82, 3, 0xa2, 0, 5, 1, 0x58, 32];
     connect.extend([8; 32]);
     assert_eq!(
-        bytes_of(&Message::Connect { request: 5, device: PublicKey([8; 32]) }),
+        bytes_of(&ToBroker::Connect { request: 5, device: PublicKey([8; 32]) }),
         connect.as_slice()
     );
     let mut welcome = vec![0x82, 5, 0xa4, 0, 0x82, 0x50];
@@ -114,7 +147,7 @@ fn the_bytes_are_those_of_the_description() {
     welcome.extend([5, 1, 0xf5, 2, 6, 3, 0x80]);
     let path = Path::v4([1, 2, 3, 4], 5);
     let message =
-        Message::Welcome { observed: path, enrolled: true, time_unix_s: 6, others: vec![] };
+        ToNode::Welcome { observed: path, enrolled: true, time_unix_s: 6, others: vec![] };
     assert_eq!(bytes_of(&message), welcome);
 }
 
@@ -133,36 +166,37 @@ fn unknown_types_are_skipped() {
         &[0x82, 0x18, 99, 0x9f, 1, 0x9f, 0xff, 0xff],
         &[0x82, 0x1b, 255, 255, 255, 255, 255, 255, 255, 255, 0xf6],
     ] {
-        assert_eq!(Message::decode(bytes), Ok(None), "{bytes:02x?}");
+        assert_eq!(ToBroker::decode(bytes), Ok(None), "{bytes:02x?}");
+        assert_eq!(ToNode::decode(bytes), Ok(None), "{bytes:02x?}");
     }
 }
 
 #[test]
 fn unknown_fields_are_skipped() {
     let mut bytes = Vec::new();
-    let mut e = Encoder::new(&mut bytes);
+    let mut e = minicbor::Encoder::new(&mut bytes);
     e.array(2).unwrap().u8(7).unwrap().map(5).unwrap();
     e.i8(-1).unwrap().str("earlier").unwrap();
     e.u8(0).unwrap().u32(3).unwrap();
     e.u8(9).unwrap().begin_array().unwrap().u8(1).unwrap().map(0).unwrap().end().unwrap();
     e.u8(1).unwrap().u8(4).unwrap();
     e.u32(100_000).unwrap().tag(minicbor::data::Tag::new(1)).unwrap().u8(1).unwrap();
-    let refused = Message::Refused { request: 3, reason: RefuseReason::Offline };
-    assert_eq!(Message::decode(&bytes), Ok(Some(refused)));
-    assert_eq!(Message::decode(&[0x82, 6, 0xa1, 0, 0x80]), Ok(Some(Message::Enrolled)));
+    let refused = ToNode::Refused { request: 3, reason: RefuseReason::Offline };
+    assert_eq!(ToNode::decode(&bytes), Ok(Some(refused)));
+    assert_eq!(ToNode::decode(&[0x82, 6, 0xa1, 0, 0x80]), Ok(Some(ToNode::Enrolled)));
 }
 
 #[test]
 fn lists_of_a_hello_may_be_absent() {
     let bytes = [0x82, 2, 0xa3, 0, 1, 1, 2, 2, 0x60];
-    let message = Message::Hello {
+    let message = ToBroker::Hello {
         version: 1,
         abi: 2,
         firmware: String::new(),
         services: vec![],
         candidates: vec![],
     };
-    assert_eq!(Message::decode(&bytes), Ok(Some(message)));
+    assert_eq!(ToBroker::decode(&bytes), Ok(Some(message)));
 }
 
 #[test]
@@ -188,27 +222,21 @@ fn what_is_not_a_message() {
         &[0x82, 4, 0xa1, 0, 0x9b, 255, 255, 255, 255, 255, 255, 255, 255],
         &[0x82, 3, 0xa2, 0, 1, 1, 0x41, 1],
     ] {
-        assert_eq!(Message::decode(bytes), Err(MessageError::Malformed), "{bytes:02x?}");
-    }
-}
-
-#[test]
-fn every_truncation_is_an_error() {
-    for message in every_kind() {
-        let bytes = bytes_of(&message);
-        for len in 0..bytes.len() {
-            assert_eq!(Message::decode(&bytes[..len]), Err(MessageError::Malformed));
-        }
+        let malformed = MessageError::Malformed;
+        assert_eq!(ToBroker::decode(bytes), Err(malformed), "{bytes:02x?}");
+        assert_eq!(ToNode::decode(bytes), Err(malformed), "{bytes:02x?}");
     }
 }
 
 /// At its limit a message goes both ways; over it, it can neither be sent nor received.
-fn limit(at: &Message, over: &Message) {
-    assert_eq!(Message::decode(&bytes_of(at)).unwrap().as_ref(), Some(at));
+fn limit<M: Unchecked>(at: &M, over: &M) {
+    let bytes = bytes_of(at);
+    assert_eq!(M::decode(&bytes).unwrap().as_ref(), Some(at));
+    assert!(bytes.len() <= at.len_at_most(), "{at:?}");
     let mut out = vec![1];
     assert_eq!(over.encode(&mut out), Err(MessageError::Value), "{over:?}");
     assert_eq!(out, [1]);
-    assert_eq!(Message::decode(&unchecked(over)), Err(MessageError::Value), "{over:?}");
+    assert_eq!(M::decode(&over.unchecked()), Err(MessageError::Value), "{over:?}");
 }
 
 #[test]
@@ -217,8 +245,8 @@ fn limits_of_lists_and_texts() {
     let web = |n: usize| vec![service("web"); n];
     let paths = |n: usize| vec![path; n];
     let named = |len: usize| vec![service(&"a".repeat(len))];
-    let code = |len: usize| Message::Enrol { code: EnrolCode("a".repeat(len)) };
-    let firmware = |len: usize| Message::Hello {
+    let code = |len: usize| ToBroker::Enrol { code: EnrolCode("a".repeat(len)) };
+    let firmware = |len: usize| ToBroker::Hello {
         version: 1,
         abi: 1,
         firmware: "a".repeat(len),
@@ -227,7 +255,7 @@ fn limits_of_lists_and_texts() {
     };
     limit(&code(CODE_LEN_MAX), &code(CODE_LEN_MAX + 1));
     limit(&code(1), &code(0));
-    let quiet = |silence_s, ask_back_s| Message::Quiet { silence_s, ask_back_s };
+    let quiet = |silence_s, ask_back_s| ToBroker::Quiet { silence_s, ask_back_s };
     limit(&quiet(QUIET_MAX_S, None), &quiet(QUIET_MAX_S + 1, None));
     limit(&quiet(1, Some(QUIET_MAX_S)), &quiet(1, Some(QUIET_MAX_S + 1)));
     limit(&quiet(1, Some(1)), &quiet(0, Some(1)));
@@ -240,8 +268,8 @@ fn limits_of_lists_and_texts() {
     limit(&hello(vec![], paths(CANDIDATES_MAX)), &hello(vec![], paths(CANDIDATES_MAX + 1)));
     limit(&offer(vec![], paths(CANDIDATES_MAX)), &offer(vec![], paths(CANDIDATES_MAX + 1)));
     limit(
-        &Message::Candidates { candidates: paths(CANDIDATES_MAX) },
-        &Message::Candidates { candidates: paths(CANDIDATES_MAX + 1) },
+        &ToBroker::Candidates { candidates: paths(CANDIDATES_MAX) },
+        &ToBroker::Candidates { candidates: paths(CANDIDATES_MAX + 1) },
     );
     let related = |each: &[usize]| offer_with(vec![], vec![], relays(each));
     limit(&related(&[1; RELAYS_MAX]), &related(&[1; RELAYS_MAX + 1]));
@@ -254,11 +282,11 @@ fn limits_of_lists_and_texts() {
     };
     limit(&by_tls(RELAY_PATHS_MAX, 443), &by_tls(RELAY_PATHS_MAX + 1, 443));
     limit(&by_tls(1, 443), &by_tls(1, 0));
-    let to = |port| Message::Candidates {
+    let to = |port| ToBroker::Candidates {
         candidates: vec![Path { ip: [0; 16], port, via: 0, socket: 0, ifindex: 0 }],
     };
     limit(&to(1), &to(0));
-    let connect = |request| Message::Connect { request, device: PublicKey([0; 32]) };
+    let connect = |request| ToBroker::Connect { request, device: PublicKey([0; 32]) };
     limit(&connect(u32::MAX), &connect(0));
 }
 
@@ -266,22 +294,18 @@ fn limits_of_lists_and_texts() {
 fn all_limits_at_once_fit() {
     let path = Path { ip: [255; 16], port: u16::MAX, via: 0, socket: 0, ifindex: 0 };
     let longest = ServiceInfo { name: "a".repeat(63), kind: u8::MAX, port: u16::MAX };
-    for message in [
-        offer_with(
-            vec![longest.clone(); SERVICES_MAX],
-            vec![path; CANDIDATES_MAX],
-            relays(&[RELAY_PATHS_MAX; RELAYS_MAX]),
-        ),
-        Message::Hello {
-            version: u32::MAX,
-            abi: u32::MAX,
-            firmware: "a".repeat(FIRMWARE_LEN_MAX),
-            services: vec![longest; SERVICES_MAX],
-            candidates: vec![path; CANDIDATES_MAX],
-        },
-    ] {
-        assert_eq!(Message::decode(&bytes_of(&message)), Ok(Some(message)));
-    }
+    survives::<ToNode, ToBroker>(&offer_with(
+        vec![longest.clone(); SERVICES_MAX],
+        vec![path; CANDIDATES_MAX],
+        relays(&[RELAY_PATHS_MAX; RELAYS_MAX]),
+    ));
+    survives::<ToBroker, ToNode>(&ToBroker::Hello {
+        version: u32::MAX,
+        abi: u32::MAX,
+        firmware: "a".repeat(FIRMWARE_LEN_MAX),
+        services: vec![longest; SERVICES_MAX],
+        candidates: vec![path; CANDIDATES_MAX],
+    });
 }
 
 #[test]
@@ -292,7 +316,7 @@ fn names_of_services() {
     for name in ["", "Web", "a b", "a/b", "ä", "a\0"] {
         assert!(!is_service_name(name));
         let message = hello(vec![service(name)], vec![]);
-        assert_eq!(Message::decode(&unchecked(&message)), Err(MessageError::Value));
+        assert_eq!(ToBroker::decode(&message.unchecked()), Err(MessageError::Value));
     }
 }
 
@@ -304,8 +328,8 @@ fn length_limit_of_the_stream() {
         bytes.resize(len, 0);
         bytes
     };
-    assert_eq!(Message::decode(&skipped(MESSAGE_LEN_MAX)), Ok(None));
-    assert_eq!(Message::decode(&skipped(MESSAGE_LEN_MAX + 1)), Err(MessageError::TooLong));
+    assert_eq!(ToNode::decode(&skipped(MESSAGE_LEN_MAX)), Ok(None));
+    assert_eq!(ToNode::decode(&skipped(MESSAGE_LEN_MAX + 1)), Err(MessageError::TooLong));
     assert_eq!(split(&[0x10, 0x01]), Err(MessageError::TooLong));
     assert_eq!(split(&[0x10, 0x00]), Ok(None));
     assert_eq!(split(&[]), Ok(None));
@@ -317,15 +341,16 @@ fn length_limit_of_the_stream() {
 
 #[test]
 fn secrets_are_not_printed() {
-    let text = format!("{:?} {:?}", offer(vec![], vec![]), Message::Enrol { code: "HUSH".into() });
+    let text = format!("{:?} {:?}", offer(vec![], vec![]), ToBroker::Enrol { code: "HUSH".into() });
     assert!(!text.contains("HUSH") && !text.contains("4, 4"), "{text}");
 }
 
 /// Bytes that look enough like a message to get past the first checks.
 fn near_message() -> impl Strategy<Value = Vec<u8>> {
-    (0..every_kind().len(), any::<prop::sample::Index>(), any::<u8>()).prop_map(
-        |(kind, at, byte)| {
-            let mut bytes = bytes_of(&every_kind()[kind]);
+    let mut all: Vec<_> = of_nodes().iter().map(bytes_of).collect();
+    all.extend(of_brokers().iter().map(bytes_of));
+    (prop::sample::select(all), any::<prop::sample::Index>(), any::<u8>()).prop_map(
+        |(mut bytes, at, byte)| {
             let at = at.index(bytes.len());
             bytes[at] = byte;
             bytes
@@ -333,20 +358,28 @@ fn near_message() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
+/// What is read can be sent.
+fn is_consistent<M: Unchecked>(bytes: &[u8]) {
+    if let Ok(Some(message)) = M::decode(bytes) {
+        assert_eq!(M::decode(&bytes_of(&message)), Ok(Some(message)));
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_an_answer(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Message::decode(&bytes);
         let _ = split(&bytes);
         let mut known = vec![0x82, bytes.first().map_or(1, |b| b % 12)];
-        known.extend(bytes);
-        let _ = Message::decode(&known);
+        known.extend(&bytes);
+        for bytes in [bytes, known] {
+            is_consistent::<ToBroker>(&bytes);
+            is_consistent::<ToNode>(&bytes);
+        }
     }
 
     #[test]
     fn what_is_read_can_be_sent(bytes in near_message()) {
-        if let Ok(Some(message)) = Message::decode(&bytes) {
-            prop_assert_eq!(Message::decode(&bytes_of(&message)), Ok(Some(message)));
-        }
+        is_consistent::<ToBroker>(&bytes);
+        is_consistent::<ToNode>(&bytes);
     }
 }
