@@ -243,15 +243,14 @@ static void listen_for_wants(struct rit_lwip *port, struct ritl_peer *peer) {
         if (want->peer != peer || !want->listens)
             continue;
         for (i = 0; rit_session_service(port->node, peer->session, i, &info) == RIT_OK; i++) {
-            if (strcmp(info.name, want->service) != 0)
+            if (strcmp(info.name, want->service) != 0 ||
+                (info.kind == RIT_SERVICE_UDP && !RIT_LWIP_FLOWS))
                 continue;
             is_offered = 1;
             if (info.kind == RIT_SERVICE_TCP && want->tcp == NULL)
                 listen_for(want, info.kind, info.port);
-#if RIT_LWIP_FLOWS
             else if (info.kind == RIT_SERVICE_UDP && want->udp == NULL)
                 listen_for(want, info.kind, info.port);
-#endif
         }
         if (!is_offered)
             ritl_tell(port, RIT_LWIP_NOT_LISTENING, RIT_LWIP_ERR_SERVICE, peer->device,
