@@ -87,7 +87,7 @@ for version in 2.1 2.2; do
     for sys in nosys os; do
         build=$out/device-$version-$sys
         sh "$here/build.sh" "$version" "$sys" "$build" "$archive" \
-            "$here/device.c" "$here/host.c" "$here/http.c" || {
+            "$here/device.c" "$here/fetch.c" "$here/host.c" "$here/http.c" || {
             fault "$version $sys" "it does not build"
             continue
         }
