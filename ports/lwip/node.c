@@ -1,12 +1,11 @@
-/* node.c: the port as its user sees it: the node's UDP socket, time, addresses, broker and events.
+/* node.c: the port as its user sees it: the node's UDP socket, time, addresses and events.
  *
  * Owns when things happen: each of lwIP's callbacks does its work and then ritl_pump, which fetches
  * the node's events until there are none; one sys_timeout has the node's deadline and the port's
- * own. Does not own bytes (bridge.c) nor which sessions there shall be (connect.c).
+ * own. Does not own connections (bridge.c) nor which sessions there shall be (connect.c).
  */
 #include "internal.h"
 
-#include "lwip/dns.h"
 #include "lwip/ip.h"
 #include "lwip/sys.h"
 #include "lwip/timeouts.h"
@@ -15,8 +14,6 @@
 #define SLEEP_MAX_MS 3600000u
 #define LOOK_US 5000000u      /* between looks at the own addresses, where nobody tells */
 #define SETTLE_US 20000u      /* from the first news of a change to the look */
-#define ASK_US 5000000u       /* until a name that does not resolve is asked for again */
-#define ASK_ANEW_US 30000000u /* and one whose address does not answer */
 #define CONNECTIONS 16
 
 static const uint8_t MAPPED[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -74,7 +71,6 @@ void ritl_wake(struct rit_lwip *port, uint64_t at_us) {
 }
 
 static void look(struct rit_lwip *port, uint64_t now_us);
-static void ask(struct rit_lwip *port, uint64_t now_us);
 
 static void on_timer(void *arg) {
     struct rit_lwip *port = arg;
@@ -89,8 +85,9 @@ static void on_timer(void *arg) {
     if (port->due_us <= now_us) {
         port->due_us = RITL_NEVER;
         look(port, now_us);
-        ask(port, now_us);
+        ritl_broker_run(port, now_us);
         ritl_connect_run(port, now_us);
+        ritl_flow_run(port);
         ritl_bridge_run(port, now_us);
     }
     ritl_pump(port);
@@ -100,7 +97,7 @@ static void on_timer(void *arg) {
 
 /* ---- addresses */
 
-static void set_path(struct rit_path *path, const ip_addr_t *address, uint16_t number) {
+void ritl_set_path(struct rit_path *path, const ip_addr_t *address, uint16_t number) {
     memset(path, 0, sizeof *path);
     path->struct_size = (uint32_t)sizeof *path;
     path->port = number;
@@ -145,7 +142,7 @@ static size_t add_own(struct rit_lwip *port, struct netif *netif, struct rit_pat
 #if LWIP_IPV4
     if (count < RITL_PATHS_MAX && !ip4_addr_isany_val(*netif_ip4_addr(netif)) &&
         !ip4_addr_isloopback(netif_ip4_addr(netif)))
-        set_path(&own[count++], netif_ip_addr4(netif), port->udp->local_port);
+        ritl_set_path(&own[count++], netif_ip_addr4(netif), port->udp->local_port);
 #endif
 #if LWIP_IPV6
     {
@@ -154,7 +151,7 @@ static size_t add_own(struct rit_lwip *port, struct netif *netif, struct rit_pat
             const ip6_addr_t *address = netif_ip6_addr(netif, i);
             if (ip6_addr_isvalid(netif_ip6_addr_state(netif, i)) &&
                 !ip6_addr_islinklocal(address) && !ip6_addr_isloopback(address))
-                set_path(&own[count++], netif_ip_addr6(netif, i), port->udp->local_port);
+                ritl_set_path(&own[count++], netif_ip_addr6(netif, i), port->udp->local_port);
         }
     }
 #endif
@@ -337,7 +334,7 @@ static void on_udp(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr
     struct rit_path from;
 
     (void)pcb;
-    set_path(&from, address, number);
+    ritl_set_path(&from, address, number);
     from.ecn = ecn_of_packet();
 #if LWIP_IPV6
     if (IP_IS_V6(address) && ip6_addr_islinklocal(ip_2_ip6(address)))
@@ -423,14 +420,6 @@ rit_lwip *rit_lwip_new(const struct rit_lwip_config *config, int *err) {
     return port;
 }
 
-static void free_broker(struct rit_lwip *port) {
-    if (port->broker != NULL && port->broker->is_asking)
-        port->broker->port = NULL; /* on_found frees it */
-    else if (port->broker != NULL)
-        RIT_LWIP_FREE(port->broker);
-    port->broker = NULL;
-}
-
 void rit_lwip_free(rit_lwip *port) {
     LWIP_ASSERT_CORE_LOCKED();
     if (port == NULL)
@@ -440,6 +429,7 @@ void rit_lwip_free(rit_lwip *port) {
     delist(port);
     ritl_flow_free(port);
     ritl_bridge_free(port);
+    ritl_offer_free(port);
     while (port->sessions != NULL) {
         struct ritl_session *next = port->sessions->next;
         (void)rit_session_close(port->node, port->sessions->id, 0);
@@ -447,7 +437,7 @@ void rit_lwip_free(rit_lwip *port) {
         port->sessions = next;
     }
     ritl_connect_free(port);
-    free_broker(port);
+    ritl_broker_free(port);
     rit_node_free(port->node);
     if (port->armed_us != RITL_NEVER)
         sys_untimeout(on_timer, port);
@@ -468,109 +458,6 @@ uint32_t ritl_random(struct rit_lwip *port) {
     return number;
 }
 
-/* ---- the broker */
-
-static int connect_broker(struct rit_lwip *port, const ip_addr_t *address) {
-    struct ritl_broker *is = port->broker;
-    struct rit_broker broker;
-    struct rit_path path;
-
-    memset(&broker, 0, sizeof broker);
-    broker.struct_size = (uint32_t)sizeof broker;
-    memcpy(broker.key, is->key, sizeof broker.key);
-    set_path(&path, address, is->number);
-    broker.paths = &path;
-    broker.path_count = 1;
-    broker.enrol_code = is->code[0] != '\0' ? is->code : NULL;
-    return rit_broker_connect(port->node, &broker);
-}
-
-/* What the resolver found, or NULL. A link that is up meanwhile stays as it is. */
-static void found(struct rit_lwip *port, const ip_addr_t *address) {
-    if (address != NULL) {
-        (void)connect_broker(port, address);
-    } else {
-        port->broker->ask_us = ritl_now_us(port) + ASK_US;
-        ritl_wake(port, port->broker->ask_us);
-        ritl_tell(port, RIT_LWIP_BROKER_OFFLINE, RIT_LWIP_ERR_RESOLVE, NULL, NULL);
-    }
-    ritl_pump(port);
-}
-
-#if LWIP_DNS
-static void on_found(const char *name, const ip_addr_t *address, void *arg) {
-    struct ritl_broker *broker = arg;
-
-    (void)name;
-    broker->is_asking = 0;
-    if (broker->port == NULL)
-        RIT_LWIP_FREE(broker);
-    else
-        found(broker->port, address);
-}
-#endif
-
-/* Has the name resolved if it is time to. */
-static void ask(struct rit_lwip *port, uint64_t now_us) {
-    struct ritl_broker *broker = port->broker;
-
-    if (broker == NULL || broker->is_asking || broker->ask_us == RITL_NEVER)
-        return;
-    if (broker->ask_us > now_us) {
-        ritl_wake(port, broker->ask_us);
-        return;
-    }
-    broker->ask_us = RITL_NEVER;
-#if LWIP_DNS
-    {
-        ip_addr_t address;
-        err_t err = dns_gethostbyname(broker->host, &address, on_found, broker);
-        broker->is_asking = err == ERR_INPROGRESS;
-        if (!broker->is_asking)
-            found(port, err == ERR_OK ? &address : NULL);
-    }
-#else
-    found(port, NULL);
-#endif
-}
-
-int rit_lwip_broker(rit_lwip *port, const char *uri, const char *enrol_code) {
-    struct ritl_broker *broker, parsed;
-    char host[256];
-    ip_addr_t address;
-    int failed = 0;
-
-    LWIP_ASSERT_CORE_LOCKED();
-    if (port == NULL || uri == NULL)
-        return RIT_ERR_NULL;
-    if (enrol_code != NULL && strlen(enrol_code) >= sizeof parsed.code)
-        return RIT_ERR_ARG;
-    memset(&parsed, 0, sizeof parsed);
-    failed = rit_uri_parse(uri, parsed.key, host, sizeof host, &parsed.number);
-    if (failed != 0)
-        return failed;
-    broker = ritl_new(sizeof *broker + strlen(host) + 1);
-    if (broker == NULL)
-        return RIT_ERR_NOMEM;
-    *broker = parsed;
-    broker->port = port;
-    broker->is_name = !ipaddr_aton(host, &address);
-    broker->ask_us = RITL_NEVER;
-    memcpy(broker->host, host, strlen(host) + 1);
-    if (enrol_code != NULL)
-        memcpy(broker->code, enrol_code, strlen(enrol_code) + 1);
-    free_broker(port);
-    port->broker = broker;
-    if (broker->is_name) {
-        broker->ask_us = 0;
-        ritl_wake(port, 0);
-    } else {
-        failed = connect_broker(port, &address);
-        ritl_pump(port);
-    }
-    return failed;
-}
-
 /* ---- events */
 
 void ritl_tell(struct rit_lwip *port, enum rit_lwip_event_type type, int error, const uint8_t *peer,
@@ -585,27 +472,6 @@ void ritl_tell(struct rit_lwip *port, enum rit_lwip_event_type type, int error, 
     event.peer = peer;
     event.service = service;
     port->config.event(port->config.ctx, port, &event);
-}
-
-static void on_broker(struct rit_lwip *port, const struct rit_event *event) {
-    static const enum rit_lwip_event_type TYPES[] = {
-        RIT_LWIP_BROKER_ONLINE, RIT_LWIP_BROKER_OFFLINE, RIT_LWIP_ENROLLED,
-        RIT_LWIP_ENROL_REFUSED};
-
-    /* Sessions go on without the broker. */
-    port->is_online = event->type == RIT_EVENT_BROKER_ONLINE ||
-                      (event->type == RIT_EVENT_ENROLLED && port->is_online);
-    if (port->broker != NULL && event->type == RIT_EVENT_ENROLLED)
-        port->broker->code[0] = '\0';
-    if (port->broker != NULL && event->type == RIT_EVENT_BROKER_OFFLINE && port->broker->is_name) {
-        port->broker->ask_us = ritl_now_us(port) + ASK_ANEW_US;
-        ritl_wake(port, port->broker->ask_us);
-    }
-    if (port->broker != NULL && event->type == RIT_EVENT_BROKER_ONLINE)
-        port->broker->ask_us = RITL_NEVER;
-    if (port->is_online)
-        ritl_wake(port, 0); /* sessions that wait for it */
-    ritl_tell(port, TYPES[event->type - RIT_EVENT_BROKER_ONLINE], event->error, NULL, NULL);
 }
 
 const uint8_t *ritl_peer_of(const struct rit_lwip *port, rit_session session) {
@@ -641,13 +507,14 @@ static void on_session_down(struct rit_lwip *port, const struct rit_event *event
     ritl_tell(port, RIT_LWIP_SESSION_DOWN, event->error, session != NULL ? session->peer : NULL,
               NULL);
     ritl_connect_session_down(port, event->session);
+    ritl_flow_session_down(port, event->session);
     if (session != NULL)
         RIT_LWIP_FREE(session);
 }
 
 static void dispatch(struct rit_lwip *port, const struct rit_event *event) {
     if (event->type >= RIT_EVENT_BROKER_ONLINE && event->type <= RIT_EVENT_ENROL_REFUSED)
-        on_broker(port, event);
+        ritl_broker_event(port, event);
     else if (event->type == RIT_EVENT_SESSION_UP)
         on_session_up(port, event);
     else if (event->type == RIT_EVENT_SESSION_DOWN)

@@ -58,7 +58,7 @@ extern "C" {
 #define RIT_LWIP_REACH 1
 #endif
 
-/* 0: no UDP services. */
+/* 0: no UDP services, neither offered nor reached: as if the device did not offer them. */
 #ifndef RIT_LWIP_FLOWS
 #define RIT_LWIP_FLOWS 1
 #endif

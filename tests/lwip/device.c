@@ -1,12 +1,13 @@
 /* device.c: a device on lwIP, for the tests: the port with every kind of service.
  *
  *   device --tap NAME --address A --mask M --gateway G --state DIR --broker URI [--enrol CODE]
- *          [--allow KEY]...
+ *          [--allow KEY]... [--reach KEY --fetch COUNT]
  *
  * Offers `web`, which is http.c on lwIP's loopback interface; `call`, the same of callbacks;
- * `nobody`, a port where nothing listens; `echo`, UDP. Prints its key and what happens. Ends on
- * SIGTERM: closes everything, and says what of lwIP's memory is still in use; the exit status is 0
- * if nothing is.
+ * `nobody`, a port where nothing listens; `echo`, UDP. Reaches the service `web` of the device KEY
+ * and has fetch.c get a page from there, once it is listened for. Prints its key and what happens.
+ * Ends on SIGTERM: closes everything, and says what of lwIP's memory is still in use; the exit
+ * status is 0 if nothing is.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fetch.h"
 #include "host.h"
 #include "http.h"
 #include "lwip/udp.h"
@@ -35,10 +37,11 @@ static void on_signal(int number) {
 }
 
 struct options {
-    const char *tap, *address, *mask, *gateway, *state, *broker, *code;
+    const char *tap, *address, *mask, *gateway, *state, *broker, *code, *reached;
     const char *allowed[8];
     int allowed_count;
     int coarse; /* lwIP's clock of milliseconds */
+    unsigned count; /* to fetch */
     rit_lwip *port;
     struct udp_pcb *echo;
     int status;
@@ -87,8 +90,8 @@ static void on_event(void *ctx, rit_lwip *port, const struct rit_lwip_event *eve
     static const char *const WORDS[] = {"", "online", "offline", "enrolled", "enrol-refused",
         "session-up", "session-down", "listening", "unavailable", "connection", "network-changed"};
     char peer[RIT_KEY_TEXT_LEN] = "";
+    const struct options *options = ctx;
 
-    (void)ctx;
     (void)port;
     printf("%s", WORDS[event->type]);
     if (event->peer != NULL && rit_key_to_text(event->peer, peer) == RIT_OK)
@@ -99,6 +102,8 @@ static void on_event(void *ctx, rit_lwip *port, const struct rit_lwip_event *eve
         printf(": %s", rit_lwip_strerror(event->error));
     printf("\n");
     fflush(stdout);
+    if (event->type == RIT_LWIP_LISTENING)
+        fetch_start(event->address, event->port, options->count);
 }
 
 /* ---- a service of callbacks */
@@ -236,6 +241,10 @@ static void set_up(void *arg) {
         err = rit_lwip_serve(options->port, "call", 81, &CALLS, NULL);
     if (err == 0)
         err = rit_lwip_offer_udp(options->port, "echo", NULL, ECHO_PORT);
+    if (err == 0 && options->reached != NULL)
+        err = rit_key_from_text(options->reached, key);
+    if (err == 0 && options->reached != NULL)
+        err = rit_lwip_reach(options->port, key, "web", 0);
     if (err == 0)
         err = rit_lwip_broker(options->port, options->broker, options->code);
     if (err != 0)
@@ -252,7 +261,7 @@ static void tear_down(void *arg) {
 }
 
 static void look(void *arg) {
-    *(unsigned *)arg = host_memory_in_use(0) + http_open();
+    *(unsigned *)arg = host_memory_in_use(0) + http_open() + fetch_open();
 }
 
 static void say(void *arg) {
@@ -284,6 +293,10 @@ static int parse(struct options *options, int argc, char **argv) {
             options->broker = value;
         } else if (strcmp(name, "--enrol") == 0) {
             options->code = value;
+        } else if (strcmp(name, "--reach") == 0) {
+            options->reached = value;
+        } else if (strcmp(name, "--fetch") == 0) {
+            options->count = (unsigned)strtoul(value, NULL, 10);
         } else if (strcmp(name, "--allow") == 0 && options->allowed_count < 8) {
             options->allowed[options->allowed_count++] = value;
         } else {

@@ -1,4 +1,5 @@
-/* lwipopts.h: lwIP as the tests build it, for hosts. NO_SYS comes from the command line.
+/* lwipopts.h: lwIP as the tests build it, for hosts. NO_SYS comes from the command line, and what
+ * is 0 in some builds.
  *
  * What the port needs is marked so; the rest is a choice. Sizes are those of a device with a few
  * hundred KiB for the network, but for the number of connections.
@@ -15,19 +16,25 @@
 #define LWIP_TCP 1
 #define LWIP_TIMERS 1
 #define LWIP_CALLBACK_API 1
+#ifndef LWIP_NETIF_LOOPBACK
 #define LWIP_NETIF_LOOPBACK 1 /* for services and listeners in this lwIP */
 #define LWIP_HAVE_LOOPIF 1
+#endif
 #define MEMP_NUM_SYS_TIMEOUT (LWIP_NUM_SYS_TIMEOUT_INTERNAL + 1)
 #define MEMP_NUM_TCP_PCB 48   /* two for each bridged connection, and those that wait to be over */
 #define MEMP_NUM_UDP_PCB 8    /* one for the node, one for each flow */
 
 /* The port uses these where they are. */
+#ifndef LWIP_DNS
 #define LWIP_DNS 1
+#endif
 #ifndef LWIP_IPV6
 #define LWIP_IPV6 1
 #endif
 #define IPV6_FRAG_COPYHEADER 1 /* pointers of 64 bits */
+#ifndef LWIP_NETIF_EXT_STATUS_CALLBACK
 #define LWIP_NETIF_EXT_STATUS_CALLBACK 1
+#endif
 
 /* Without: no sequential API. */
 #define LWIP_SOCKET 0
@@ -77,7 +84,7 @@ void test_free(void *memory);
 #define SYS_LIGHTWEIGHT_PROT !NO_SYS
 #if !NO_SYS
 #define LWIP_TCPIP_CORE_LOCKING 1
-#define LWIP_NETIF_LOOPBACK_MULTITHREADING 1
+#define LWIP_NETIF_LOOPBACK_MULTITHREADING LWIP_NETIF_LOOPBACK
 #define TCPIP_MBOX_SIZE 256
 #define MEMP_NUM_TCPIP_MSG_INPKT 128 /* frames on their way to the tcpip thread; else lost */
 #define TCPIP_THREAD_STACKSIZE 262144

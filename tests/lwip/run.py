@@ -27,7 +27,7 @@ def main():
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("builds", nargs="+", type=pathlib.Path)
     tools = parser.parse_args()
-    tools.reach, tools.nginx = tools.bin / "reach", None
+    tools.reach, tools.device, tools.nginx = tools.bin / "reach", tools.bin / "device", None
     every = scenarios.every()
     for name in tools.only:
         if name not in every:

@@ -35,20 +35,43 @@ need_rust && need_c_compiler && need_command curl curl && need_command python3 p
 
 # ---- over a fake librit
 
-fake() { # VERSION
+# With each option that leaves code of the port out or takes other code.
+variants() { # FUNCTION ARGUMENT...
+    "$@" "as it is" "" ""
+    "$@" RIT_LWIP_SEND_REF=1 -DRIT_LWIP_SEND_REF=1 ""
+    "$@" RIT_LWIP_REACH=0 -DRIT_LWIP_REACH=0 ""
+    "$@" RIT_LWIP_FLOWS=0 -DRIT_LWIP_FLOWS=0 ""
+    "$@" "RIT_LWIP_REACH=0 RIT_LWIP_FLOWS=0" "-DRIT_LWIP_REACH=0 -DRIT_LWIP_FLOWS=0" ""
+    "$@" LWIP_IPV6=0 "" -DLWIP_IPV6=0
+}
+
+fake() { # VERSION VARIANT PORT-FLAGS LWIP-FLAGS
     wraps="-Wl,--wrap=clock_gettime,--wrap=sendmsg,--wrap=sendmmsg,--wrap=recvmmsg"
-    LWIP_FLAGS="-DRIT_LWIP_FAKE_TEST=1 -DMEM_LIBC_MALLOC=1 -DMEMP_MEM_MALLOC=1" \
+    if PORT_FLAGS=$3 LWIP_FLAGS="$4 -DRIT_LWIP_FAKE_TEST=1 -DMEM_LIBC_MALLOC=1 -DMEMP_MEM_MALLOC=1" \
         sh "$here/build.sh" "$1" nosys "$out/fake-$1" "$wraps" -I"$ROOT/tests/posix" \
-        "$here/test_port.c" "$ROOT/tests/posix/fake_rit.c"
+        "$here/test_port.c" "$ROOT/tests/posix/fake_rit.c" && "$out/fake-$1"; then
+        passed=$((passed + 1))
+        printf '%s\n' "passed lwip $1 with a fake librit, $2"
+    else
+        fault "$1 with a fake librit, $2" "see above"
+    fi
+}
+
+compiled() { # VERSION VARIANT PORT-FLAGS LWIP-FLAGS
+    if PORT_FLAGS=$3 LWIP_FLAGS=$4 sh "$here/build.sh" "$1" os -; then
+        passed=$((passed + 1))
+        printf '%s\n' "passed lwip $1 compiles with an operating system, $2"
+    else
+        fault "$1 with an operating system, $2" "it does not compile"
+    fi
 }
 
 for version in 2.1 2.2; do
-    if fake "$version" && "$out/fake-$version"; then
-        passed=$((passed + 1))
-        printf '%s\n' "passed lwip $version with a fake librit"
-    else
-        fault "$version with a fake librit" "see above"
-    fi
+    variants fake "$version"
+    variants compiled "$version"
+    for option in LWIP_IPV4 LWIP_DNS LWIP_NETIF_EXT_STATUS_CALLBACK LWIP_NETIF_LOOPBACK; do
+        compiled "$version" "$option=0" "" "-D$option=0"
+    done
 done
 
 # ---- real devices
@@ -64,7 +87,7 @@ for version in 2.1 2.2; do
     for sys in nosys os; do
         build=$out/device-$version-$sys
         sh "$here/build.sh" "$version" "$sys" "$build" "$archive" \
-            "$here/device.c" "$here/host.c" "$here/http.c" || {
+            "$here/device.c" "$here/fetch.c" "$here/host.c" "$here/http.c" || {
             fault "$version $sys" "it does not build"
             continue
         }

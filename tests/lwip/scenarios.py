@@ -1,4 +1,4 @@
-"""A device on lwIP, reached from its host: real broker, real reaching side, curl.
+"""A device on lwIP, reached from its host, or the other way: real broker, real other end, curl.
 
 The device's interface is a TAP in the network namespace that this runs in; the host is on the same
 link. Each scenario takes (world, build): a build is a version of lwIP, with an operating system or
@@ -9,8 +9,9 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 
-from harness import check, wait_until
+from harness import check, connects, free_port, wait_until
 
 HOST, DEVICE, MASK = "10.77.0.1", "10.77.0.2", "255.255.255.0"
 TAP = "rittap"
@@ -22,27 +23,21 @@ def pattern(start, count):
                  range(start, start + count))
 
 
-class Pair:
-    """A broker, a device on lwIP and a reaching side on the host."""
+class Node:
+    """A broker and a node on lwIP."""
 
-    def __init__(self, world, build, *options, services=("web", "call", "nobody", "echo")):
+    def __init__(self, world, build, *options):
         self.world, self.build, self.options = world, build, options
         self.state = world.folder / "lwip"
         self.state.mkdir()
         self.broker = world.broker(HOST)
-        self.allow = world.reach_key()
         self.starts = 0
-        self.start(self.broker.code())
-        self.reach = world.reach(self.broker, self.device.key, *services)
-        self.at = self.reach.at
+        self.start("--enrol", self.broker.code())
 
-    def start(self, code=None):
+    def start(self, *options):
         self.starts += 1
         argv = [self.build, "--tap", TAP, "--address", DEVICE, "--mask", MASK, "--gateway", HOST,
-                "--state", self.state, "--broker", self.broker.uri, "--allow", self.allow,
-                *self.options]
-        if code:
-            argv += ["--enrol", code]
+                "--state", self.state, "--broker", self.broker.uri, *self.options, *options]
         self.device = self.world.start(f"lwip{self.starts}", *argv)
         self.device.key = self.device.wait_line(r"^key ([a-z2-7]{52})").group(1)
         self.device.wait_line(r"^online")
@@ -52,6 +47,15 @@ class Pair:
         self.device.child.send_signal(signal.SIGTERM)
         status = self.device.wait_exit(30)
         check(status == 0 and "ended 0" in self.device.text(), f"the device ended with {status}")
+
+
+class Pair(Node):
+    """The same as a device, and a reaching side on the host."""
+
+    def __init__(self, world, build, *options, services=("web", "call", "nobody", "echo")):
+        super().__init__(world, build, "--allow", world.reach_key(), *options)
+        self.reach = world.reach(self.broker, self.device.key, *services)
+        self.at = self.reach.at
 
     def down(self, service, count, seconds=120):
         copy = self.world.folder / "copy"
@@ -215,6 +219,24 @@ def test_restart(world, build):
             return got.returncode == 0
         wait_until(again, 90, "the device answers again")
     pair.end()
+
+
+def test_reaches(world, build):
+    """The other way: a page of a device on the host, by a listener on lwIP's loopback interface."""
+    node = Node(world, build)
+    node.end()  # now it has a key that the device can allow
+    pages = world.folder / "pages"
+    pages.mkdir()
+    (pages / "100000").write_bytes(PATTERN[:100_000])
+    port = free_port()
+    world.start("pages", sys.executable, "-m", "http.server", "--bind", "127.0.0.1",
+                "--directory", pages, port)
+    wait_until(lambda: connects("127.0.0.1", port), 30, "the web server answers")
+    device = world.device(node.broker, {"web": port}, allow=[node.device.key])
+    node.start("--reach", device.key, "--fetch", 100_000)
+    page = node.device.wait_line(r"^fetch(ed|:) (.*)", 60)
+    check(page.group(0) == "fetched 100000", page.group(0))
+    node.end()
 
 
 def test_example(world, build):

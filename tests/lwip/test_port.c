@@ -673,8 +673,63 @@ static void serves_callbacks(void) {
     stop(port);
 }
 
+/* ---- UDP services */
+
+#if RIT_LWIP_FLOWS
+static uint8_t client_udp[64];
+static size_t client_udp_len;
+
+static void on_client_udp(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *from,
+                          u16_t number) {
+    (void)arg;
+    (void)pcb;
+    (void)from;
+    (void)number;
+    client_udp_len = pbuf_copy_partial(p, client_udp, sizeof client_udp, 0);
+    pbuf_free(p);
+}
+
+static void offers_udp(void) {
+    rit_lwip *port = start(0);
+    struct udp_pcb *pcb = udp_new();
+    rit_flow flow;
+
+    fake.flow_count = 0;
+    CHECK(udp_bind(pcb, IP_ANY_TYPE, 53) == ERR_OK);
+    udp_recv(pcb, on_client_udp, NULL);
+    CHECK(rit_lwip_offer_udp(port, "dns", NULL, 53) == 0 && fake.offered_kind == RIT_SERVICE_UDP);
+    flow = fake_flow_incoming(1, 2);
+    rit_lwip_run(port);
+    CHECK(fake_flow(flow)->is_accepted);
+    client_udp_len = 0;
+    fake_message(flow, "query", 5);
+    fake_message(flow, "", 0);
+    fake_message(flow, "again!", 6);
+    rit_lwip_run(port);
+    turns(5);
+    CHECK(client_udp_len == 6 && memcmp(client_udp, "again!", 6) == 0);
+    udp_remove(pcb);
+    stop(port);
+    CHECK(fake.has_node == 0);
+}
+#else
+static void offers_udp(void) {
+    rit_lwip *port = start(0);
+    rit_flow flow;
+
+    fake.flow_count = 0;
+    CHECK(rit_lwip_offer_udp(port, "dns", NULL, 53) == RIT_ERR_LIMIT);
+    flow = fake_flow_incoming(1, 2);
+    rit_lwip_run(port);
+    CHECK(fake_flow(flow)->refusal == RIT_REFUSED_UNKNOWN);
+    stop(port);
+    CHECK(fake.has_node == 0);
+}
+#endif
+
 /* ---- reaching */
 
+#if RIT_LWIP_REACH
 static const uint8_t DEVICE[RIT_KEY_LEN] = {5};
 
 static void session_up(rit_lwip *port) {
@@ -695,8 +750,6 @@ static void offer_there(uint32_t place, uint16_t kind, uint16_t number, const ch
 
 static struct tcp_pcb *client;
 static err_t client_error;
-static uint8_t client_udp[64];
-static size_t client_udp_len;
 
 static void client_err(void *arg, err_t err) {
     (void)arg;
@@ -724,16 +777,6 @@ static void client_start(const uint8_t address[4], u16_t number) {
     tcp_err(client, client_err);
     CHECK(tcp_connect(client, &at, number, client_connected) == ERR_OK);
     turns(10);
-}
-
-static void on_client_udp(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *from,
-                          u16_t number) {
-    (void)arg;
-    (void)pcb;
-    (void)from;
-    (void)number;
-    client_udp_len = pbuf_copy_partial(p, client_udp, sizeof client_udp, 0);
-    pbuf_free(p);
 }
 
 static void reaches_tcp(void) {
@@ -785,6 +828,29 @@ static void reaches_tcp(void) {
     stop(port);
 }
 
+static void connects_callbacks(void) {
+    rit_lwip *port = start(0);
+
+    memset(&calls, 0, sizeof calls);
+    fake.stream_count = 0;
+    CHECK(rit_lwip_connect(port, DEVICE, "shop", &CALLS, &calls) == 0);
+    turns(9000);
+    CHECK(calls.closed == 0);
+    turns(2000); /* there is no broker */
+    CHECK(calls.closed == 1 && calls.error == RIT_ERR_OFFLINE && calls.writable == 0);
+    CHECK(rit_lwip_connect(port, DEVICE, "shop", &CALLS, &calls) == 0);
+    session_up(port);
+    CHECK(fake.stream_count == 1 && calls.writable == 1 && calls.stream == 1);
+    fake_push(RIT_EVENT_STREAM_READABLE, 1, 1, 0);
+    rit_lwip_run(port);
+    CHECK(calls.readable == 1);
+    fake_push(RIT_EVENT_SESSION_DOWN, fake.last_session, 0, RIT_ERR_TIMEOUT);
+    rit_lwip_run(port);
+    CHECK(calls.closed == 2 && calls.error == RIT_ERR_TIMEOUT);
+    stop(port);
+}
+
+#if RIT_LWIP_FLOWS
 static void reaches_udp(void) {
     rit_lwip *port = start(0);
     struct udp_pcb *pcb = udp_new();
@@ -817,52 +883,20 @@ static void reaches_udp(void) {
     udp_remove(pcb);
     stop(port);
 }
-
-static void offers_udp(void) {
-    rit_lwip *port = start(0);
-    struct udp_pcb *pcb = udp_new();
-    rit_flow flow;
-
-    fake.flow_count = 0;
-    CHECK(udp_bind(pcb, IP_ANY_TYPE, 53) == ERR_OK);
-    udp_recv(pcb, on_client_udp, NULL);
-    CHECK(rit_lwip_offer_udp(port, "dns", NULL, 53) == 0 && fake.offered_kind == RIT_SERVICE_UDP);
-    flow = fake_flow_incoming(1, 2);
-    rit_lwip_run(port);
-    CHECK(fake_flow(flow)->is_accepted);
-    client_udp_len = 0;
-    fake_message(flow, "query", 5);
-    fake_message(flow, "", 0);
-    fake_message(flow, "again!", 6);
-    rit_lwip_run(port);
-    turns(5);
-    CHECK(client_udp_len == 6 && memcmp(client_udp, "again!", 6) == 0);
-    udp_remove(pcb);
-    stop(port);
-    CHECK(fake.has_node == 0);
-}
-
-static void connects_callbacks(void) {
+#else
+/* What is UDP alone is not there for who has no UDP services. */
+static void reaches_udp(void) {
     rit_lwip *port = start(0);
 
-    memset(&calls, 0, sizeof calls);
-    fake.stream_count = 0;
-    CHECK(rit_lwip_connect(port, DEVICE, "shop", &CALLS, &calls) == 0);
-    turns(9000);
-    CHECK(calls.closed == 0);
-    turns(2000); /* there is no broker */
-    CHECK(calls.closed == 1 && calls.error == RIT_ERR_OFFLINE && calls.writable == 0);
-    CHECK(rit_lwip_connect(port, DEVICE, "shop", &CALLS, &calls) == 0);
+    offer_there(0, RIT_SERVICE_UDP, 53, "dns");
+    CHECK(rit_lwip_reach(port, DEVICE, "dns", 5353) == 0);
     session_up(port);
-    CHECK(fake.stream_count == 1 && calls.writable == 1 && calls.stream == 1);
-    fake_push(RIT_EVENT_STREAM_READABLE, 1, 1, 0);
-    rit_lwip_run(port);
-    CHECK(calls.readable == 1);
-    fake_push(RIT_EVENT_SESSION_DOWN, fake.last_session, 0, RIT_ERR_TIMEOUT);
-    rit_lwip_run(port);
-    CHECK(calls.closed == 2 && calls.error == RIT_ERR_TIMEOUT);
+    CHECK(event_count[RIT_LWIP_LISTENING] == 0 && event_count[RIT_LWIP_NOT_LISTENING] == 1);
+    CHECK(last_event.error == RIT_LWIP_ERR_SERVICE);
     stop(port);
 }
+#endif
+#endif
 
 int main(void) {
     static const struct {
@@ -876,8 +910,12 @@ int main(void) {
         {"memory_fails", memory_fails}, {"datagrams", datagrams},
         {"own_addresses", own_addresses}, {"broker_by_address", broker_by_address},
         {"broker_by_name", broker_by_name}, {"serves_callbacks", serves_callbacks},
-        {"reaches_tcp", reaches_tcp}, {"reaches_udp", reaches_udp}, {"offers_udp", offers_udp},
-        {"connects_callbacks", connects_callbacks}};
+        {"offers_udp", offers_udp},
+#if RIT_LWIP_REACH
+        {"reaches_tcp", reaches_tcp}, {"connects_callbacks", connects_callbacks},
+        {"reaches_udp", reaches_udp},
+#endif
+    };
     size_t i;
 
     for (i = 0; i < sizeof pattern; i++)

@@ -17,7 +17,7 @@ build=$TARGET/lwip/fast-2.2-nosys
             --example aead &&
         sh "$ROOT/examples-c/build.sh" "$TARGET/e2e" &&
         sh "$here/build.sh" 2.2 nosys "$build" "$TARGET/release/librit.a" \
-            "$here/device.c" "$here/host.c" "$here/http.c"
+            "$here/device.c" "$here/fetch.c" "$here/host.c" "$here/http.c"
 } >&2 || exit 1
 
 for as in "" "sudo -n" "unshare --user --map-root-user"; do
