@@ -9,6 +9,19 @@ use crate::error::Error;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char};
 
+/// A text that the linker leaves out of an image that does not ask for it. What ends in a NUL and has
+/// none before goes where all such strings go, of which it takes all or none.
+macro_rules! text {
+    ($text:literal) => {
+        const {
+            match CStr::from_bytes_with_nul(concat!("\0", $text, "\0").as_bytes().split_at(1).1) {
+                Ok(text) => text,
+                Err(_) => panic!("a NUL within"),
+            }
+        }
+    };
+}
+
 /// rit_io.now_us went back. value: by how many microseconds.
 pub const RIT_SELFTEST_CLOCK_BACK: u32 = 1;
 /// It does not move, or only each second. value: what it stands at.
@@ -232,33 +245,45 @@ pub(crate) fn text(code: u32) -> &'static CStr {
     }
 }
 
-const UNKNOWN: &CStr = c"no finding of this version";
+const UNKNOWN: &CStr = text!("no finding of this version");
 
 fn clock_text(code: u32) -> &'static CStr {
     match code {
         RIT_SELFTEST_CLOCK_BACK => {
-            c"clock: it goes back: read a 64-bit count with interrupts off or twice until both \
+            text!(
+                "clock: it goes back: read a 64-bit count with interrupts off or twice until both \
               agree, and take a clock that nobody sets"
+            )
         }
         RIT_SELFTEST_CLOCK_STILL => {
-            c"clock: it stands still, or counts seconds: start the timer that it reads, and let it \
+            text!(
+                "clock: it stands still, or counts seconds: start the timer that it reads, and let it \
               count microseconds"
+            )
         }
         RIT_SELFTEST_CLOCK_SLOW => {
-            c"clock: it is too slow: seconds, milliseconds or ticks must be made microseconds, in \
+            text!(
+                "clock: it is too slow: seconds, milliseconds or ticks must be made microseconds, in \
               64 bits"
+            )
         }
         RIT_SELFTEST_CLOCK_FAST => {
-            c"clock: it is too fast: nanoseconds or cycles must be made microseconds; or \
+            text!(
+                "clock: it is too fast: nanoseconds or cycles must be made microseconds; or \
               cpu_mhz is not the processor's"
+            )
         }
         RIT_SELFTEST_CLOCK_WRAPS => {
-            c"clock: it begins anew: a counter of 32 bits or less needs its overflows counted, and \
+            text!(
+                "clock: it begins anew: a counter of 32 bits or less needs its overflows counted, and \
               ticks must be multiplied in 64 bits"
+            )
         }
         RIT_SELFTEST_CLOCK_LEAPS => {
-            c"clock: it leaps: the two halves are read apart, or now_us does not really return \
+            text!(
+                "clock: it leaps: the two halves are read apart, or now_us does not really return \
               uint64_t"
+            )
         }
         _ => UNKNOWN,
     }
@@ -267,30 +292,40 @@ fn clock_text(code: u32) -> &'static CStr {
 fn entropy_text(code: u32) -> &'static CStr {
     match code {
         RIT_SELFTEST_ENTROPY_FAILS => {
-            c"entropy: the callback fails: start the generator and its clock, and wait for it; the \
+            text!(
+                "entropy: the callback fails: start the generator and its clock, and wait for it; the \
               answer for success is 0"
+            )
         }
         RIT_SELFTEST_ENTROPY_SHORT => {
-            c"entropy: not all bytes are written: fill len bytes, the last ones of a word too"
+            text!("entropy: not all bytes are written: fill len bytes, the last ones of a word too")
         }
         RIT_SELFTEST_ENTROPY_LONG => {
-            c"entropy: it writes past the end of the buffer: len counts bytes, not words"
+            text!("entropy: it writes past the end of the buffer: len counts bytes, not words")
         }
         RIT_SELFTEST_ENTROPY_CONSTANT => {
-            c"entropy: one value only: the generator does not run; see to its clock and its error \
+            text!(
+                "entropy: one value only: the generator does not run; see to its clock and its error \
               flags"
+            )
         }
         RIT_SELFTEST_ENTROPY_REPEATS => {
-            c"entropy: the same bytes again: wait for new ones before each word, and seed nothing \
+            text!(
+                "entropy: the same bytes again: wait for new ones before each word, and seed nothing \
               in the callback"
+            )
         }
         RIT_SELFTEST_ENTROPY_BIASED => {
-            c"entropy: some values are far too frequent: raw noise must be conditioned, for \
+            text!(
+                "entropy: some values are far too frequent: raw noise must be conditioned, for \
               example hashed; text or counters are no entropy"
+            )
         }
         RIT_SELFTEST_ENTROPY_RESET => {
-            c"entropy: the same as after the last reset: it is computed from a fixed seed, so that \
+            text!(
+                "entropy: the same as after the last reset: it is computed from a fixed seed, so that \
               everybody's keys are the same; use the hardware's generator"
+            )
         }
         _ => UNKNOWN,
     }
@@ -299,27 +334,35 @@ fn entropy_text(code: u32) -> &'static CStr {
 fn timer_text(code: u32) -> &'static CStr {
     match code {
         RIT_SELFTEST_TIMER_NEVER => {
-            c"timer: it does not go off, or a hundred times too late: call rit_node_timeout from \
+            text!(
+                "timer: it does not go off, or a hundred times too late: call rit_node_timeout from \
               the main loop once now_us reaches the deadline, which is in microseconds"
+            )
         }
         RIT_SELFTEST_TIMER_EARLY => {
-            c"timer: too early: deadline_us is a time on the clock of now_us in microseconds, no \
+            text!(
+                "timer: too early: deadline_us is a time on the clock of now_us in microseconds, no \
               duration; the ratio of value to wanted tells the unit that was taken"
+            )
         }
         RIT_SELFTEST_TIMER_LATE => {
-            c"timer: too late: deadline_us is in microseconds; the ratio of value to wanted tells \
+            text!(
+                "timer: too late: deadline_us is in microseconds; the ratio of value to wanted tells \
               the unit that was taken; or the main loop is held up"
+            )
         }
         RIT_SELFTEST_TIMER_NOT_REPLACED => {
-            c"timer: a new deadline must replace the one before: there is one timer"
+            text!("timer: a new deadline must replace the one before: there is one timer")
         }
-        RIT_SELFTEST_TIMER_NOT_STOPPED => c"timer: a deadline of UINT64_MAX must stop it",
+        RIT_SELFTEST_TIMER_NOT_STOPPED => text!("timer: a deadline of UINT64_MAX must stop it"),
         RIT_SELFTEST_TIMER_CUT => {
-            c"timer: a far deadline is cut to 32 bits: wait in pieces, and compare 64 bits"
+            text!("timer: a far deadline is cut to 32 bits: wait in pieces, and compare 64 bits")
         }
         RIT_SELFTEST_TIMER_PAST => {
-            c"timer: it must go off soon for a deadline in the past: deadline minus now is \
+            text!(
+                "timer: it must go off soon for a deadline in the past: deadline minus now is \
               negative then"
+            )
         }
         _ => UNKNOWN,
     }
@@ -328,30 +371,44 @@ fn timer_text(code: u32) -> &'static CStr {
 fn storage_text(code: u32) -> &'static CStr {
     match code {
         RIT_SELFTEST_STORAGE_LOAD => {
-            c"storage: load fails, or answers more than there is room for: an empty slot is 0, and \
+            text!(
+                "storage: load fails, or answers more than there is room for: an empty slot is 0, and \
               slots are 1 to 3"
+            )
         }
         RIT_SELFTEST_STORAGE_STORE => {
-            c"storage: store fails: the answer for success is 0, not a length; each slot takes 512 \
+            text!(
+                "storage: store fails: the answer for success is 0, not a length; each slot takes 512 \
               bytes"
+            )
         }
         RIT_SELFTEST_STORAGE_NOT_EMPTY => {
-            c"storage: load must answer 0 for a slot in which nothing was ever stored: erased \
+            text!(
+                "storage: load must answer 0 for a slot in which nothing was ever stored: erased \
               flash reads as ff"
+            )
         }
         RIT_SELFTEST_STORAGE_LENGTH => {
-            c"storage: load must answer the length that was stored last: keep it beside the bytes"
+            text!(
+                "storage: load must answer the length that was stored last: keep it beside the bytes"
+            )
         }
         RIT_SELFTEST_STORAGE_DIFFERS => {
-            c"storage: other bytes come back: erase before writing, write whole words, and see to \
+            text!(
+                "storage: other bytes come back: erase before writing, write whole words, and see to \
               caches"
+            )
         }
         RIT_SELFTEST_STORAGE_FORGETS => {
-            c"storage: empty after a reset: it is memory that does not last, or is erased at start"
+            text!(
+                "storage: empty after a reset: it is memory that does not last, or is erased at start"
+            )
         }
         RIT_SELFTEST_STORAGE_MIXED => {
-            c"storage: storing in one slot changes another: an erase covers more than one; THE \
+            text!(
+                "storage: storing in one slot changes another: an erase covers more than one; THE \
               NODE'S KEY MAY BE LOST"
+            )
         }
         _ => UNKNOWN,
     }
@@ -360,39 +417,53 @@ fn storage_text(code: u32) -> &'static CStr {
 fn socket_text(code: u32) -> &'static CStr {
     match code {
         RIT_SELFTEST_SOCKET_SILENT => {
-            c"sockets: nothing comes back: see whether it is on the wire; if not: address, link, \
+            text!(
+                "sockets: nothing comes back: see whether it is on the wire; if not: address, link, \
               ARP, the order of the port's bytes in send; if so: the socket's local port, and \
               rit_node_receive or recv"
+            )
         }
         RIT_SELFTEST_SOCKET_SEND => {
-            c"sockets: send fails: the value is its answer; full queues and unresolved addresses \
+            text!(
+                "sockets: send fails: the value is its answer; full queues and unresolved addresses \
               are fine now and then, not always"
+            )
         }
         RIT_SELFTEST_SOCKET_SEND_LENGTH => {
-            c"sockets: send must answer 0 for success, not the length"
+            text!("sockets: send must answer 0 for success, not the length")
         }
         RIT_SELFTEST_SOCKET_SIZE => {
-            c"sockets: datagrams of some lengths do not pass: lower rit_config.max_datagram, or \
+            text!(
+                "sockets: datagrams of some lengths do not pass: lower rit_config.max_datagram, or \
               raise the stack's MTU and buffers; fragments are not needed"
+            )
         }
         RIT_SELFTEST_SOCKET_CUT => {
-            c"sockets: datagrams come cut short: the buffer is too small, or only the first part \
+            text!(
+                "sockets: datagrams come cut short: the buffer is too small, or only the first part \
               of a chain of buffers is handed in"
+            )
         }
         RIT_SELFTEST_SOCKET_LONG => {
-            c"sockets: datagrams come with more than was sent: hand in the UDP payload alone, \
+            text!(
+                "sockets: datagrams come with more than was sent: hand in the UDP payload alone, \
               without headers and padding"
+            )
         }
         RIT_SELFTEST_SOCKET_ALTERED => {
-            c"sockets: bytes are altered: see to DMA and caches, and to buffers in use by both \
+            text!(
+                "sockets: bytes are altered: see to DMA and caches, and to buffers in use by both \
               sides"
+            )
         }
         RIT_SELFTEST_SOCKET_KEPT => {
-            c"sockets: send keeps the pointer: pkt is good during the call only, so copy it"
+            text!("sockets: send keeps the pointer: pkt is good during the call only, so copy it")
         }
         RIT_SELFTEST_SOCKET_TWICE => {
-            c"sockets: a datagram is handed in twice: take it from the queue once, by recv or by \
+            text!(
+                "sockets: a datagram is handed in twice: take it from the queue once, by recv or by \
               rit_node_receive"
+            )
         }
         _ => path_text(code),
     }
@@ -401,31 +472,39 @@ fn socket_text(code: u32) -> &'static CStr {
 fn path_text(code: u32) -> &'static CStr {
     match code {
         RIT_SELFTEST_SOCKET_PORT_ORDER => {
-            c"sockets: the port's bytes are swapped: rit_path.port is in host order (ntohs)"
+            text!("sockets: the port's bytes are swapped: rit_path.port is in host order (ntohs)")
         }
         RIT_SELFTEST_SOCKET_IP_ORDER => {
-            c"sockets: the address's bytes are swapped: rit_path.ip is in network order"
+            text!("sockets: the address's bytes are swapped: rit_path.ip is in network order")
         }
         RIT_SELFTEST_SOCKET_IP_FORM => {
-            c"sockets: IPv4 a.b.c.d is ten bytes 0, two bytes ff, then a b c d"
+            text!("sockets: IPv4 a.b.c.d is ten bytes 0, two bytes ff, then a b c d")
         }
         RIT_SELFTEST_SOCKET_FROM => {
-            c"sockets: another sender than it was sent to: from is the remote end, not the own; or \
+            text!(
+                "sockets: another sender than it was sent to: from is the remote end, not the own; or \
               something between the two changes it"
+            )
         }
         RIT_SELFTEST_SOCKET_INTERFACE => {
-            c"sockets: ifindex must be 0 for what came by an address that was sent to with 0"
+            text!("sockets: ifindex must be 0 for what came by an address that was sent to with 0")
         }
-        RIT_SELFTEST_SOCKET_NUMBER => c"sockets: rit_path.socket must be 0 for the main socket",
+        RIT_SELFTEST_SOCKET_NUMBER => {
+            text!("sockets: rit_path.socket must be 0 for the main socket")
+        }
         RIT_SELFTEST_SOCKET_PATH => {
-            c"sockets: a path is not valid: memset it, set struct_size, and port is not 0"
+            text!("sockets: a path is not valid: memset it, set struct_size, and port is not 0")
         }
         RIT_SELFTEST_SOCKET_RECV => {
-            c"sockets: recv answers more than cap: drop what is longer, and answer what was written"
+            text!(
+                "sockets: recv answers more than cap: drop what is longer, and answer what was written"
+            )
         }
         RIT_SELFTEST_SOCKET_BATCH => {
-            c"sockets: send_batch must send a datagram for each size bytes; leave it out if in \
+            text!(
+                "sockets: send_batch must send a datagram for each size bytes; leave it out if in \
               doubt"
+            )
         }
         _ => UNKNOWN,
     }
@@ -434,30 +513,42 @@ fn path_text(code: u32) -> &'static CStr {
 fn device_text(code: u32) -> &'static CStr {
     match code {
         RIT_SELFTEST_HEAP_SMALL => {
-            c"heap: too small: make it larger, or rit_config smaller; ports/TEMPLATE.md has the \
+            text!(
+                "heap: too small: make it larger, or rit_config smaller; ports/TEMPLATE.md has the \
               sums"
+            )
         }
-        RIT_SELFTEST_HEAP_ALIGN => c"heap: blocks must be aligned to 8 bytes at least",
+        RIT_SELFTEST_HEAP_ALIGN => text!("heap: blocks must be aligned to 8 bytes at least"),
         RIT_SELFTEST_HEAP_OVERLAP => {
-            c"heap: blocks overlap or do not hold what is written: see to the heap's bounds in the \
+            text!(
+                "heap: blocks overlap or do not hold what is written: see to the heap's bounds in the \
               linker script, the stack, and external memory's set-up"
+            )
         }
-        RIT_SELFTEST_HEAP_LEAKS => c"heap: what is freed must become free",
-        RIT_SELFTEST_CRYPTO_SHA256 => c"crypto: SHA-256 is wrong: rit_io.crypto, or the compiler",
+        RIT_SELFTEST_HEAP_LEAKS => text!("heap: what is freed must become free"),
+        RIT_SELFTEST_CRYPTO_SHA256 => {
+            text!("crypto: SHA-256 is wrong: rit_io.crypto, or the compiler")
+        }
         RIT_SELFTEST_CRYPTO_HMAC => {
-            c"crypto: HMAC-SHA-256 is wrong: rit_io.crypto, or the compiler"
+            text!("crypto: HMAC-SHA-256 is wrong: rit_io.crypto, or the compiler")
         }
         RIT_SELFTEST_CRYPTO_AES_GCM => {
-            c"crypto: AES-128-GCM is wrong: rit_io.crypto, or the compiler"
+            text!("crypto: AES-128-GCM is wrong: rit_io.crypto, or the compiler")
         }
         RIT_SELFTEST_CRYPTO_CHACHA20 => {
-            c"crypto: ChaCha20-Poly1305 is wrong: rit_io.crypto, or the compiler"
+            text!("crypto: ChaCha20-Poly1305 is wrong: rit_io.crypto, or the compiler")
         }
-        RIT_SELFTEST_CRYPTO_X25519 => c"crypto: X25519 is wrong: rit_io.crypto, or the compiler",
-        RIT_SELFTEST_CRYPTO_ED25519 => c"crypto: Ed25519 computes wrong: the compiler, or memory",
+        RIT_SELFTEST_CRYPTO_X25519 => {
+            text!("crypto: X25519 is wrong: rit_io.crypto, or the compiler")
+        }
+        RIT_SELFTEST_CRYPTO_ED25519 => {
+            text!("crypto: Ed25519 computes wrong: the compiler, or memory")
+        }
         RIT_SELFTEST_REENTRY => {
-            c"callbacks: the library is called from inside a callback: note in set_timer and send \
+            text!(
+                "callbacks: the library is called from inside a callback: note in set_timer and send \
               what is due, and do it from the main loop"
+            )
         }
         _ => UNKNOWN,
     }
@@ -466,25 +557,33 @@ fn device_text(code: u32) -> &'static CStr {
 fn note_text(code: u32) -> &'static CStr {
     match code {
         RIT_SELFTEST_NOTE_CLOCK => {
-            c"not tested: that the clock goes on past 2^32 us, 71 minutes: let its counter start \
+            text!(
+                "not tested: that the clock goes on past 2^32 us, 71 minutes: let its counter start \
               shortly before"
+            )
         }
         RIT_SELFTEST_NOTE_AFTER_CLOCK => {
-            c"not tested: timers and sockets, before the clock is right"
+            text!("not tested: timers and sockets, before the clock is right")
         }
-        RIT_SELFTEST_NOTE_TIMER => c"not tested: timers, as there is no set_timer",
+        RIT_SELFTEST_NOTE_TIMER => text!("not tested: timers, as there is no set_timer"),
         RIT_SELFTEST_NOTE_STORAGE => {
-            c"not tested: storage, as there is no load and store: the node has a new name after \
+            text!(
+                "not tested: storage, as there is no load and store: the node has a new name after \
               each reset"
+            )
         }
         RIT_SELFTEST_NOTE_RESET => {
-            c"not tested: that storage and entropy outlive a reset: switch off and on, and run \
+            text!(
+                "not tested: that storage and entropy outlive a reset: switch off and on, and run \
               this again with is_after_reset"
+            )
         }
-        RIT_SELFTEST_NOTE_SOCKET => c"not tested: sockets, as there is no echo address",
+        RIT_SELFTEST_NOTE_SOCKET => text!("not tested: sockets, as there is no echo address"),
         RIT_SELFTEST_NOTE_BURST => {
-            c"sockets: of several datagrams at once some are lost: it works, but is slow: more \
+            text!(
+                "sockets: of several datagrams at once some are lost: it works, but is slow: more \
               buffers to send or receive help"
+            )
         }
         _ => UNKNOWN,
     }
