@@ -58,6 +58,11 @@ impl Path {
     /// The `socket` of paths that are a TCP connection with TLS, which carries datagrams.
     pub const TLS: u16 = u16::MAX;
 
+    /// Whether it is a TCP connection with TLS. Never where the library is built without.
+    pub fn is_tls(&self) -> bool {
+        cfg!(feature = "tcp") && self.socket == Path::TLS
+    }
+
     /// A path to an IPv4 address.
     pub fn v4(ip: [u8; 4], port: u16) -> Self {
         Path {

@@ -288,7 +288,7 @@ impl BrokerNode {
         link.elsewhere = Some(path);
         let is_v4 = |path: Path| path.socket_addr().is_ipv4();
         // By TCP and by UDP it comes from different ports, whatever its NAT does.
-        let is_tls = [path, known].iter().any(|path| path.socket == Path::TLS);
+        let is_tls = [path, known].iter().any(Path::is_tls);
         if !is_tls && path.ifindex != known.ifindex && is_v4(path) == is_v4(known) {
             self.broker.on_observed_elsewhere(id, path, now);
         }

@@ -54,7 +54,7 @@ impl Node {
                 None => writeln!(out, "the peer has not answered yet")?,
                 Some(path) => writeln!(out, "the way in use: {}", Kind(path))?,
             }
-            if relay.is_some_and(|path| path.socket == Path::TLS) {
+            if relay.is_some_and(|path| path.is_tls()) {
                 writeln!(out, "UDP is blocked: the relay answers by TCP with TLS alone")?;
             }
             tried().try_for_each(|tried| write_tried(out, &tried))?;

@@ -494,7 +494,7 @@ impl Link {
         self.asks_left = self.asks_left.saturating_sub(1);
         self.ask_others_at = Some(now + OTHERS_WAIT).filter(|_| self.asks_left > 0);
         // Not where only TCP leads there: what other sockets see says nothing of that.
-        let by_udp = self.connection.as_mut().filter(|link| link.path().socket != Path::TLS);
+        let by_udp = self.connection.as_mut().filter(|link| !link.path().is_tls());
         if let Some(connection) = by_udp {
             let is_by_nat64 = is_by_nat64(&connection.path());
             let callable = |path: &Path| if is_by_nat64 { by_nat64(*path) } else { *path };

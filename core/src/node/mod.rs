@@ -375,7 +375,7 @@ impl Node {
         loop {
             let transmit = self.poll_datagram(buf, now)?;
             self.count_sent(transmit);
-            if transmit.path.socket != Path::TLS {
+            if !transmit.path.is_tls() {
                 return Some(transmit);
             }
             #[cfg(feature = "tcp")]

@@ -44,10 +44,8 @@ impl FirstFlight {
     pub fn new(paths: &[Path], is_blocked: bool) -> Option<(Path, FirstFlight)> {
         let (mut unique, mut reserve): (Vec<Path>, Vec<Path>) = (Vec::new(), Vec::new());
         for path in paths {
-            let (list, max) = match path.socket {
-                Path::TLS => (&mut reserve, MAX_RESERVE),
-                _ => (&mut unique, MAX_COPIES),
-            };
+            let (list, max) =
+                if path.is_tls() { (&mut reserve, MAX_RESERVE) } else { (&mut unique, MAX_COPIES) };
             if list.len() < max && path.port != 0 && !list.contains(path) {
                 list.push(*path);
             }

@@ -118,21 +118,21 @@ impl RelayEnd {
     pub fn address(&self) -> Path {
         let known = self.at.unwrap_or(self.first);
         let is_lost = self.misses > MAX_MISSES || self.at.is_none() && self.is_blocked;
-        let other = if is_tls(&known) { self.udp.first() } else { self.tls.first() };
+        let other = if known.is_tls() { self.udp.first() } else { self.tls.first() };
         other.copied().filter(|_| is_lost).unwrap_or(known)
     }
 
     /// Where the relay sees us, if it answered since our address may have changed.
     pub fn seen(&self) -> Option<Path> {
-        self.seen.filter(|_| self.is_bound && !self.at.is_some_and(|at| is_tls(&at)))
+        self.seen.filter(|_| self.is_bound && !self.at.is_some_and(|at| at.is_tls()))
     }
 
     /// Whether `from` is an address of the relay.
     pub fn is_at(&self, from: Path) -> bool {
-        let is_it = |path: &Path| path.is_same_address(&from) && is_tls(path) == is_tls(&from);
+        let is_it = |path: &Path| path.is_same_address(&from) && path.is_tls() == from.is_tls();
         match self.at {
             // Where it is asked by UDP it answers by UDP.
-            Some(at) if !is_tls(&at) => {
+            Some(at) if !at.is_tls() => {
                 is_it(&at) || self.misses > MAX_MISSES && self.all().any(|path| is_it(&path))
             }
             _ => self.all().any(|path| is_it(&path)),
@@ -184,7 +184,7 @@ impl RelayEnd {
         let mut to = Vec::new();
         match self.at {
             Some(at) if !is_lost => {
-                if is_tls(&at) && self.ask_udp_at <= now {
+                if at.is_tls() && self.ask_udp_at <= now {
                     self.ask_udp_at = now + ASK_UDP;
                     to.extend_from_slice(&self.udp);
                 }
@@ -244,11 +244,11 @@ impl RelayEnd {
         if bound.sequence != self.sequence {
             return true;
         }
-        let was_by_tls = self.at.is_some_and(|at| is_tls(&at)) && self.is_bound;
-        if self.is_bound && !was_by_tls && is_tls(&from) {
+        let was_by_tls = self.at.is_some_and(|at| at.is_tls()) && self.is_bound;
+        if self.is_bound && !was_by_tls && from.is_tls() {
             return true;
         }
-        if !is_tls(&from) || !was_by_tls {
+        if !from.is_tls() || !was_by_tls {
             self.ask_udp_at = now + ASK_UDP;
         }
         self.at = Some(from);
@@ -257,7 +257,7 @@ impl RelayEnd {
         self.seen = Some(bound.observed);
         self.misses = 0;
         self.cookie = bound.cookie;
-        if was_by_tls && !is_tls(&from) {
+        if was_by_tls && !from.is_tls() {
             // The relay knows us by TCP until it has seen the cookie by UDP: as long as it has not
             // said so, each datagram shows it.
             (self.is_bound, self.is_validated) = (false, true);
@@ -275,10 +275,6 @@ impl RelayEnd {
     pub fn is_peers(&self, side: Side) -> bool {
         side != self.side
     }
-}
-
-fn is_tls(path: &Path) -> bool {
-    cfg!(feature = "tcp") && path.socket == Path::TLS
 }
 
 #[cfg(all(test, feature = "ring"))]

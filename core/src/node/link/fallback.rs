@@ -13,17 +13,17 @@ impl Link {
     /// Whether the broker answers, and by TCP.
     pub(in crate::node) fn is_by_tls(&self) -> bool {
         let connection = self.connection.as_ref().filter(|link| link.is_path_latched());
-        connection.is_some_and(|link| link.path().socket == Path::TLS)
+        connection.is_some_and(|link| link.path().is_tls())
     }
 
     /// When [`Self::ask_udp_if_due`] is to be called.
     pub(in crate::node) fn ask_udp_at(&self) -> Option<Time> {
-        self.ask_udp_at
+        self.ask_udp_at.filter(|_| cfg!(feature = "tcp"))
     }
 
     /// Takes note of the way the link goes.
     pub(super) fn note_way(&mut self, now: Time) {
-        if self.phase != Phase::Online {
+        if cfg!(not(feature = "tcp")) || self.phase != Phase::Online {
             self.ask_udp_at = None;
             return;
         }
@@ -34,12 +34,12 @@ impl Link {
 
     /// Asks the broker by UDP whether it can be reached so again; true if it was time to.
     pub(in crate::node) fn ask_udp_if_due(&mut self, now: Time) -> bool {
-        if self.ask_udp_at.is_none_or(|at| at > now) {
+        if self.ask_udp_at().is_none_or(|at| at > now) {
             return false;
         }
         self.ask_udp_at = Some(now + ASK_UDP);
         if let (Some(connection), Some(address)) = (&mut self.connection, &self.address) {
-            let by_udp = address.paths.iter().filter(|path| path.socket != Path::TLS);
+            let by_udp = address.paths.iter().filter(|path| !path.is_tls());
             by_udp.for_each(|path| connection.probe_path(*path));
         }
         true
@@ -47,7 +47,7 @@ impl Link {
 
     /// The broker answered at `path`: if the link is by TCP, that is a better way.
     pub(super) fn on_answered(&mut self, path: Path, now: Time) {
-        if path.socket == Path::TLS || !self.is_by_tls() {
+        if path.is_tls() || !self.is_by_tls() {
             return;
         }
         if let Some(connection) = &mut self.connection {
