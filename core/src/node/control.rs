@@ -66,14 +66,13 @@ impl Control {
         message: &impl Message,
     ) -> Result<(), ControlError> {
         let memory = connection.reserve();
-        // What waits moves to where there is room for the message behind it.
-        let needed = self.outbox.len() + 2 + message.len_at_most();
-        if !memory.allows(needed) {
+        // What waits may move to where there is room for the message; so may what the stream has.
+        if !memory.allows(self.outbox.len() + 4 * message.len_at_most()) {
             return Err(ControlError::Memory);
         }
-        let is_bounded = memory.spare > 0;
         let roomy = (self.outbox.len() + FRAME_LEN_MAX).next_power_of_two();
-        reserve(&mut self.outbox, if is_bounded { needed } else { roomy });
+        let needed = self.outbox.len() + 2 + message.len_at_most();
+        reserve(&mut self.outbox, if memory.spare == 0 { roomy } else { needed });
         message.encode(&mut self.outbox)?;
         if self.outbox.len() > MAX_OUTBOX {
             return Err(ControlError::Overflow);

@@ -200,6 +200,7 @@ impl<'a> Writer<'a> {
 }
 
 /// Bytes that [`Writer::varint`] takes for `v`.
+#[cfg_attr(feature = "compact", inline(never))]
 pub const fn varint_len(v: u64) -> usize {
     match v {
         0..=0x3f => 1,

@@ -42,6 +42,12 @@ pub struct TransportParams {
 /// min_ack_delay.
 const MIN_ACK_DELAY: u64 = 0xff04_de1b;
 
+/// The parameters that are numbers, in the order in which they are written.
+const NUMBERS: [u64; 11] =
+    [0x01, 0x03, 0x04, 0x05, 0x06, 0x08, 0x0a, 0x0b, 0x0e, 0x20, MIN_ACK_DELAY];
+/// The first of them are written whatever their value is, the others unless it is that of absence.
+const NUMBERS_ALWAYS: usize = 8;
+
 impl Default for TransportParams {
     /// What holds for parameters left out (RFC 9000 §18.2).
     fn default() -> Self {
@@ -86,27 +92,14 @@ impl From<Truncated> for ParamsError {
 impl TransportParams {
     /// Writes all parameters.
     pub fn write(&self, w: &mut Writer<'_>) -> Result<(), Full> {
-        let fields = [
-            (0x01, self.max_idle_timeout_ms),
-            (0x03, self.max_udp_payload_size),
-            (0x04, self.initial_max_data),
-            (0x05, self.initial_max_stream_data_bidi_local),
-            (0x06, self.initial_max_stream_data_bidi_remote),
-            (0x08, self.initial_max_streams_bidi),
-            (0x0a, self.ack_delay_exponent),
-            (0x0b, self.max_ack_delay_ms),
-        ];
-        let absent = TransportParams::default();
-        let optional = [
-            (0x0e, self.active_connection_id_limit, absent.active_connection_id_limit),
-            (0x20, self.max_datagram_frame_size, absent.max_datagram_frame_size),
-            (MIN_ACK_DELAY, self.min_ack_delay_us, absent.min_ack_delay_us),
-        ];
-        let optional = optional.into_iter().filter(|(_, value, absent)| value != absent);
-        for (id, value) in fields.into_iter().chain(optional.map(|(id, value, _)| (id, value))) {
-            w.varint(id)?;
-            w.varint(super::codec::varint_len(value) as u64)?;
-            w.varint(value)?;
+        let (mut own, mut absent) = (*self, TransportParams::default());
+        for (place, id) in NUMBERS.into_iter().enumerate() {
+            let (Some(value), Some(absent)) = (own.number(id), absent.number(id)) else { continue };
+            if place < NUMBERS_ALWAYS || value != absent {
+                w.varint(id)?;
+                w.varint(super::codec::varint_len(*value) as u64)?;
+                w.varint(*value)?;
+            }
         }
         if let Some(token) = &self.stateless_reset_token {
             w.varint(0x02)?;
@@ -138,26 +131,23 @@ impl TransportParams {
             if id == 0x02 {
                 let token = field.array().map_err(|_| ParamsError::Malformed)?;
                 params.stateless_reset_token = Some(token);
-                if !field.is_empty() {
-                    return Err(ParamsError::Malformed);
-                }
             } else if id == 0x21 {
                 params.is_tls_server = true;
-                if !field.is_empty() {
-                    return Err(ParamsError::Malformed);
-                }
-            } else if let Some(slot) = params.field(id) {
-                *slot = field.varint()?;
-                if !field.is_empty() {
-                    return Err(ParamsError::Malformed);
-                }
+            } else if let Some(number) = params.number(id) {
+                *number = field.varint()?;
+            } else {
+                continue;
+            }
+            if !field.is_empty() {
+                return Err(ParamsError::Malformed);
             }
         }
         params.check()?;
         Ok(params)
     }
 
-    fn field(&mut self, id: u64) -> Option<&mut u64> {
+    /// The parameter of this ID, if it is a number.
+    fn number(&mut self, id: u64) -> Option<&mut u64> {
         Some(match id {
             0x01 => &mut self.max_idle_timeout_ms,
             0x03 => &mut self.max_udp_payload_size,
