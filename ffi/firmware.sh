@@ -18,7 +18,7 @@ TARGET is a Rust target of a core without an operating system:
   riscv32imac-unknown-none-elf
 
 PART is what can be left out, or, where it says so, added. KB is the flash that it alone adds to a
-device on Cortex-M4F, about; tcp and initiator share the client's side of TLS:
+device on Cortex-M4F, about; tcp and initiator share 36 of theirs, the client's side of TLS:
   tcp         43 KB: the way over TCP and TLS, for networks that block UDP
   log         8 KB: texts for people; without it rit_io.log is not called, and rit_strerror,
               rit_node_last_error and rit_node_explain tell nothing
