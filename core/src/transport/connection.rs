@@ -18,7 +18,7 @@ use super::rtt::RttEstimator;
 use super::space::{SpaceId, Spaces};
 use super::streams::Streams;
 use super::{BASE_DATAGRAM, Config, Event, Priority, StreamId, StreamState};
-use crate::base::{Path, PublicKey, Reserve, Rng, Side, Time, pop_seldom};
+use crate::base::{Path, PublicKey, Reserve, Rng, Side, Time};
 use crate::crypto::{DirectionKeys, Provider, Signer};
 use crate::handshake::{Contact, Handshake, HandshakeError, PeerPolicy, TlsRole};
 use crate::wire::cid::Cid;
@@ -568,7 +568,7 @@ impl Connection {
 
     /// What happened; drain until `None`.
     pub fn poll_event(&mut self) -> Option<Event> {
-        if let Some(event) = pop_seldom(&mut self.events) {
+        if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
         if !self.is_established() {

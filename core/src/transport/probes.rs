@@ -8,7 +8,7 @@
 //! Unlike in QUIC a question is not padded, and neither is its answer: addresses are tried by the
 //! hundred, and what size a path carries is found out where it is used.
 
-use crate::base::{Path, Time, pop_seldom, release};
+use crate::base::{Path, Time, push_few};
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
@@ -81,7 +81,7 @@ impl Probes {
 
     /// The next path to ask, with this.
     pub(super) fn next_to_ask(&mut self, data: [u8; 8], at: Time) -> Option<Path> {
-        let (path, is_awaited) = pop_seldom(&mut self.to_ask)?;
+        let (path, is_awaited) = self.to_ask.pop_front()?;
         if is_awaited {
             push(&mut self.asked, Asked { path, data, at }, MAX_ASKED);
         }
@@ -92,7 +92,6 @@ impl Probes {
     pub(super) fn on_response(&mut self, data: [u8; 8], now: Time) -> Option<(Path, Duration)> {
         let index = self.asked.iter().position(|asked| asked.data == data)?;
         let asked = self.asked.remove(index)?;
-        release(&mut self.asked);
         let rtt = now.since(asked.at);
         self.known.retain(|known| known.path != asked.path);
         push(&mut self.known, Known { path: asked.path, at: now, rtt }, MAX_KNOWN);
@@ -117,9 +116,7 @@ impl Probes {
     /// Takes an answer that goes to `active`, or, if there is none to say, elsewhere.
     pub(super) fn take_response(&mut self, is_meant: impl Fn(&Path) -> bool) -> Option<Response> {
         let index = self.responses.iter().position(|response| is_meant(&response.path))?;
-        let response = self.responses.remove(index);
-        release(&mut self.responses);
-        response
+        self.responses.remove(index)
     }
 
     /// Whether an answer is owed there.
@@ -132,10 +129,7 @@ fn push<T>(queue: &mut VecDeque<T>, item: T, max: usize) {
     if queue.len() >= max {
         queue.pop_front();
     }
-    if cfg!(not(feature = "std")) {
-        queue.reserve_exact(1);
-    }
-    queue.push_back(item);
+    push_few(queue, item);
 }
 
 #[cfg(test)]
