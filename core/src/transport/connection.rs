@@ -467,11 +467,7 @@ impl Connection {
         }
         self.recovery.paced_until = self.recovery.paced_until.filter(|at| *at > now);
         self.streams.handle_timeout(now);
-        for id in SpaceId::ALL {
-            if let Some(space) = self.spaces.get_mut(id) {
-                space.acks.handle_timeout(now);
-            }
-        }
+        self.spaces.handle_timeout(now);
         if self.paths.handle_timeout(now) {
             self.on_path_change();
         }
