@@ -1796,8 +1796,8 @@ const char *rit_strerror(int32_t err);
  *
  * memory: size bytes, of any alignment, the library's for good. Nodes of all kinds share it, and
  * no pointer into it is handed out but rit_node. The least of use, for a device with one session
- * and one stream at a time, windows and buffers of 2048 bytes and datagrams of 1280: 28 KiB on
- * 32-bit targets, 36 KiB on 64-bit ones. Some of it is asked for and given back at once: whatever
+ * and one stream at a time, windows and buffers of 2048 bytes and datagrams of 1280: 24 KiB on
+ * 32-bit targets, 32 KiB on 64-bit ones. Some of it is asked for and given back at once: whatever
  * is kept leaves room for what goes on, and a connection is not begun that could not be finished.
  * What there is no room for is answered by NOMEM, or taken for lost on the way where the network
  * brings it; all else goes on, and works again once there is room.

@@ -10,9 +10,9 @@ use rit_core::transport::Config;
 /// What core's calls were seen to take, and some more; `tests/memory` measures it, and fails where
 /// it is not enough.
 const RESERVE: Reserve = if size_of::<usize>() == 4 {
-    Reserve { spare: 1536, connection: 11 * 1024, step: 3328 }
+    Reserve { spare: 1536, connection: 10 * 1024, step: 3328 }
 } else {
-    Reserve { spare: 2048, connection: 14 * 1024, step: 4096 }
+    Reserve { spare: 2048, connection: 12 * 1024, step: 4096 }
 };
 
 /// Bytes of a peer's part of a handshake: three times as many as there are.

@@ -59,18 +59,13 @@ pub fn has_room(bytes: usize) -> bool {
     has_room
 }
 
-/// Gives the memory of an empty queue back, which is seldom in use.
-pub fn release<T>(queue: &mut VecDeque<T>) {
-    if queue.is_empty() {
-        *queue = VecDeque::new();
+/// Appends to a queue that holds few things as a rule. It never has room for many more than it held
+/// at once, where memory is counted.
+pub fn push_few<T>(queue: &mut VecDeque<T>, item: T) {
+    if cfg!(not(feature = "std")) {
+        queue.reserve_exact(1);
     }
-}
-
-/// Takes the first of a queue that is seldom in use.
-pub fn pop_seldom<T>(queue: &mut VecDeque<T>) -> Option<T> {
-    let first = queue.pop_front();
-    release(queue);
-    first
+    queue.push_back(item);
 }
 
 /// The bytes that a vector with this length and capacity asks for when it takes one more, at most.
@@ -90,14 +85,6 @@ mod tests {
         assert!(some.allows(0) && some.allows(10_000) && some.allows_datagram());
         assert!(some.allows_step() && !some.allows_connection());
         assert!(has_room(0) && !has_room(1 << (usize::BITS - 1)));
-    }
-
-    #[test]
-    fn a_queue_taken_empty_owns_no_memory() {
-        let mut queue = VecDeque::from([1, 2]);
-        assert_eq!(pop_seldom(&mut queue), Some(1));
-        assert_eq!((queue.capacity() > 0, pop_seldom(&mut queue)), (true, Some(2)));
-        assert_eq!((queue.capacity(), pop_seldom(&mut queue)), (0, None));
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod time;
 pub use deadlines::Deadlines;
 pub use id::{ContactId, Ecn, Path, PublicKey, Side};
 pub use map::{Map, Set};
-pub use memory::{Reserve, growth, has_room, pop_seldom, release};
+pub use memory::{Reserve, growth, has_room, push_few};
 pub use range_set::RangeSet;
 pub use ring::ByteRing;
 pub use rng::Rng;

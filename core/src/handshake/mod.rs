@@ -173,18 +173,18 @@ impl Handshake {
             failed: None,
         };
         if side == Side::Initiator {
-            handshake.read(&[], rng)?;
+            handshake.read(Vec::new(), rng)?;
         }
         Ok(handshake)
     }
 
     /// Takes the next bytes of the peer's CRYPTO stream, in order, and goes as far as they allow.
-    pub fn read(&mut self, data: &[u8], rng: &mut Rng) -> Result<(), HandshakeError> {
+    pub fn read(&mut self, data: impl Into<Vec<u8>>, rng: &mut Rng) -> Result<(), HandshakeError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
         self.provider.take_failure();
-        let result = self.receive(data).and_then(|()| self.advance(rng));
+        let result = self.receive(data.into()).and_then(|()| self.advance(rng));
         // A hash that the integrator's crypto failed to make was made here; but who brings a
         // crypto library along does not want another one used.
         let result =
@@ -224,7 +224,7 @@ impl Handshake {
         self.peer_key
     }
 
-    fn receive(&mut self, data: &[u8]) -> Result<(), HandshakeError> {
+    fn receive(&mut self, data: Vec<u8>) -> Result<(), HandshakeError> {
         if data.is_empty() {
             return Ok(());
         }
@@ -235,7 +235,11 @@ impl Handshake {
         if self.received_len > MAX_STREAM_LEN {
             return Err(HandshakeError::TooMuchData);
         }
-        self.incoming.extend_from_slice(data);
+        if self.incoming.is_empty() {
+            self.incoming = data;
+        } else {
+            self.incoming.extend_from_slice(&data);
+        }
         Ok(())
     }
 

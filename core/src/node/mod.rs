@@ -55,7 +55,7 @@ use self::relays::{Relays, Unwrapped};
 use self::requests::Requests;
 use self::session::Session;
 use self::streams::StreamEntry;
-use crate::base::{Ecn, Handle, Path, PublicKey, Rng, Slab, Time, pop_seldom};
+use crate::base::{Ecn, Handle, Path, PublicKey, Rng, Slab, Time};
 use crate::crypto::{Provider, Signer};
 use crate::transport::{self, Connection, Local, Transmit};
 use crate::traverse::TlsUse;
@@ -554,7 +554,7 @@ impl Node {
 
     fn process_link(&mut self, now: Time) {
         self.link.process(&mut self.endpoint, &mut self.events, now);
-        while let Some(message) = pop_seldom(&mut self.link.inbox) {
+        for message in core::mem::take(&mut self.link.inbox) {
             self.on_session_message(message, now);
         }
         if !self.link.is_online() {

@@ -6,7 +6,7 @@
 
 use super::error::{TransportCode, Violation};
 use super::sent::{SentFrame, SentPackets};
-use crate::base::pop_seldom;
+use crate::base::push_few;
 use crate::wire::cid::Cid;
 use crate::wire::codec::{Full, Writer};
 use crate::wire::frame::{self, NewConnectionId};
@@ -82,7 +82,7 @@ impl Cids {
     pub(super) fn start(&mut self, limit: u64, token: Option<ResetToken>) {
         self.max_issued = limit.min(ACTIVE_CIDS);
         if let Some(token) = token {
-            self.events.push_back(CidEvent::Token(token));
+            push_few(&mut self.events, CidEvent::Token(token));
         }
     }
 
@@ -124,7 +124,7 @@ impl Cids {
         }
         if let Some(index) = self.issued.iter().position(|issued| issued.sequence == sequence) {
             let retired = self.issued.remove(index);
-            self.events.push_back(CidEvent::Retired(retired.cid));
+            push_few(&mut self.events, CidEvent::Retired(retired.cid));
         }
         Ok(())
     }
@@ -149,7 +149,7 @@ impl Cids {
         let next = self.spare.remove(0);
         self.retire(self.remote_sequence);
         (self.remote, self.remote_sequence) = (next.cid, next.sequence);
-        self.events.push_back(CidEvent::Token(next.token));
+        push_few(&mut self.events, CidEvent::Token(next.token));
     }
 
     /// NEW_CONNECTION_ID (RFC 9000 §19.15).
@@ -237,7 +237,7 @@ impl Cids {
     }
 
     pub(super) fn poll_event(&mut self) -> Option<CidEvent> {
-        pop_seldom(&mut self.events)
+        self.events.pop_front()
     }
 }
 

@@ -7,7 +7,7 @@ use super::Event;
 use super::connection::{Connection, State};
 use super::error::{CloseReason, TransportCode, Violation};
 use super::space::SpaceId;
-use crate::base::Time;
+use crate::base::{Time, push_few};
 use crate::wire::frame;
 use alloc::string::String;
 
@@ -85,7 +85,7 @@ impl Connection {
         let pto = self.recovery.pto(SpaceId::Data);
         self.close.deadline = Some(self.now + pto * 3);
         self.handshake = None;
-        self.events.push_back(Event::Closed(why));
+        push_few(&mut self.events, Event::Closed(why));
     }
 
     /// A stateless reset came (RFC 9000 §10.3): the peer knows nothing of us any more.
@@ -98,7 +98,7 @@ impl Connection {
 
     /// Ends without a word: the peer is gone.
     pub(super) fn end_silently(&mut self, why: CloseReason) {
-        self.events.push_back(Event::Closed(why));
+        push_few(&mut self.events, Event::Closed(why));
         self.move_to_closed();
     }
 

@@ -18,7 +18,7 @@ use super::rtt::RttEstimator;
 use super::space::{SpaceId, Spaces};
 use super::streams::Streams;
 use super::{BASE_DATAGRAM, Config, Event, Priority, StreamId, StreamState};
-use crate::base::{Path, PublicKey, Reserve, Rng, Side, Time, pop_seldom};
+use crate::base::{Path, PublicKey, Reserve, Rng, Side, Time};
 use crate::crypto::{DirectionKeys, Provider, Signer};
 use crate::handshake::{Contact, Handshake, HandshakeError, PeerPolicy, TlsRole};
 use crate::wire::cid::Cid;
@@ -481,11 +481,7 @@ impl Connection {
         }
         self.recovery.paced_until = self.recovery.paced_until.filter(|at| *at > now);
         self.streams.handle_timeout(now);
-        for id in SpaceId::ALL {
-            if let Some(space) = self.spaces.get_mut(id) {
-                space.acks.handle_timeout(now);
-            }
-        }
+        self.spaces.handle_timeout(now);
         if self.paths.handle_timeout(now) {
             self.on_path_change();
         }
@@ -582,7 +578,7 @@ impl Connection {
 
     /// What happened; drain until `None`.
     pub fn poll_event(&mut self) -> Option<Event> {
-        if let Some(event) = pop_seldom(&mut self.events) {
+        if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
         if !self.is_established() {

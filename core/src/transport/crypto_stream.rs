@@ -1,6 +1,6 @@
 //! The CRYPTO stream of each direction (RFC 9000 §7.5): the handshake's bytes, in order.
 //!
-//! A handshake is a few hundred bytes; both sides keep what they have until it is over.
+//! A handshake is a few hundred bytes; what is sent is kept until it is over.
 
 use super::error::{TransportCode, Violation};
 use crate::base::RangeSet;
@@ -55,6 +55,7 @@ impl CryptoSender {
 /// The peer's direction: reassembly within 16 KiB.
 #[derive(Default)]
 pub struct CryptoReceiver {
+    /// From `read` on.
     data: Vec<u8>,
     received: RangeSet,
     read: u64,
@@ -67,14 +68,17 @@ impl CryptoReceiver {
         if end > MAX_CRYPTO as u64 {
             return Err(Violation::new(TransportCode::CRYPTO_BUFFER, "handshake too long"));
         }
-        if self.data.len() < end as usize {
-            self.data.resize(end as usize, 0);
+        let len = end.saturating_sub(self.read) as usize;
+        if self.data.len() < len {
+            self.data.reserve_exact(len - self.data.len());
+            self.data.resize(len, 0);
         }
         // What was received first counts: a later copy cannot change it.
         let gaps: Vec<_> = self.received.gaps(offset..end).collect();
         for gap in gaps {
-            let from = (gap.start - offset) as usize..(gap.end - offset) as usize;
-            self.data[gap.start as usize..gap.end as usize].copy_from_slice(&data[from]);
+            let at = |start: u64| (gap.start - start) as usize..(gap.end - start) as usize;
+            // All below `read` was received.
+            self.data[at(self.read)].copy_from_slice(&data[at(offset)]);
             self.received.insert(gap);
         }
         if self.received.range_count() > MAX_PIECES {
@@ -88,15 +92,15 @@ impl CryptoReceiver {
         self.insert(offset, data).is_ok()
     }
 
-    /// The next bytes in order, if any came.
-    pub fn read(&mut self) -> Option<&[u8]> {
+    /// Takes the next bytes in order, if any came.
+    pub fn read(&mut self) -> Option<Vec<u8>> {
         let end = self.received.first().filter(|r| r.start == 0)?.end;
         if end <= self.read {
             return None;
         }
-        let out = &self.data[self.read as usize..end as usize];
+        let rest = self.data.split_off((end - self.read) as usize);
         self.read = end;
-        Some(out)
+        Some(core::mem::replace(&mut self.data, rest))
     }
 }
 
@@ -110,8 +114,14 @@ mod tests {
         rx.insert(3, b"def").unwrap();
         assert_eq!(rx.read(), None);
         rx.insert(0, b"abcXYZg").unwrap();
-        assert_eq!(rx.read(), Some(&b"abcdefg"[..]));
+        assert_eq!(rx.read(), Some(b"abcdefg".to_vec()));
         assert_eq!(rx.read(), None);
+        rx.insert(5, b"XYhi").unwrap();
+        rx.insert(0, b"XY").unwrap();
+        rx.insert(11, b"l").unwrap();
+        assert_eq!(rx.read(), Some(b"hi".to_vec()));
+        rx.insert(9, b"jk").unwrap();
+        assert_eq!((rx.read(), rx.read()), (Some(b"jkl".to_vec()), None));
         assert!(rx.insert(MAX_CRYPTO as u64 - 1, b"x").is_ok());
         assert!(rx.insert(MAX_CRYPTO as u64, b"x").is_err());
         assert!(rx.insert(u64::MAX, b"x").is_err());

@@ -7,7 +7,7 @@ use super::crypto_stream::{CryptoReceiver, CryptoSender};
 use super::error::{CloseReason, TransportCode, Violation};
 use super::key_update::KeyUpdate;
 use super::space::Keys;
-use crate::base::{Rng, Side};
+use crate::base::{Rng, Side, push_few};
 use crate::crypto::{DirectionKeys, Provider, Suite, contact_secrets};
 use crate::handshake::{Contact, Handshake, HandshakeError, SessionSecrets, TlsRole};
 use crate::wire::cid::Cid;
@@ -115,7 +115,7 @@ impl Connection {
             self.confirm();
         }
         self.restart_idle_timer();
-        self.events.push_back(Event::Connected);
+        push_few(&mut self.events, Event::Connected);
     }
 
     /// The contact keys have done their work (RFC 9001 §4.9.2).

@@ -7,7 +7,7 @@ use super::connection::{Connection, State};
 use super::probes::Response;
 use super::space::SpaceId;
 use super::{BASE_DATAGRAM, Event, PathEvent};
-use crate::base::{Path, Side, Time};
+use crate::base::{Path, Side, Time, push_few};
 use core::time::Duration;
 
 /// What a new path's round trip is taken to need at least, before it is measured.
@@ -94,7 +94,7 @@ impl Connection {
         if !self.paths.is_validated() {
             self.challenge_unless_known();
         }
-        self.events.push_back(Event::Path(PathEvent::Moved));
+        push_few(&mut self.events, Event::Path(PathEvent::Moved));
     }
 
     /// Another path: what was learnt of the one before says nothing of it.
@@ -134,7 +134,7 @@ impl Connection {
         let (path, active) = (self.paths.from, self.paths.active);
         self.paths.probes().respond(Response { path, data }, &active);
         if path != active {
-            self.events.push_back(Event::Path(PathEvent::Asked(path)));
+            push_few(&mut self.events, Event::Path(PathEvent::Asked(path)));
         }
     }
 
@@ -143,12 +143,12 @@ impl Connection {
             // One that comes from elsewhere: it has moved since it was asked.
             let path = self.paths.active;
             if self.paths.from == path {
-                self.events.push_back(Event::Path(PathEvent::Answered { path, rtt }));
+                push_few(&mut self.events, Event::Path(PathEvent::Answered { path, rtt }));
             }
         }
         if self.paths.any_probes().is_some() {
             if let Some((path, rtt)) = self.paths.probes().on_response(data, self.now) {
-                self.events.push_back(Event::Path(PathEvent::Answered { path, rtt }));
+                push_few(&mut self.events, Event::Path(PathEvent::Answered { path, rtt }));
             }
         }
     }

@@ -84,7 +84,7 @@ impl Probes {
         if self.to_ask.is_empty() {
             return None;
         }
-        let (path, is_awaited) = take(&mut self.to_ask, 0);
+        let (path, is_awaited) = self.to_ask.remove(0);
         if is_awaited {
             push(&mut self.asked, Asked { path, data, at }, MAX_ASKED);
         }
@@ -94,7 +94,7 @@ impl Probes {
     /// PATH_RESPONSE: which path it proves, and the round trip. A late or foreign one is harmless.
     pub(super) fn on_response(&mut self, data: [u8; 8], now: Time) -> Option<(Path, Duration)> {
         let index = self.asked.iter().position(|asked| asked.data == data)?;
-        let asked = take(&mut self.asked, index);
+        let asked = self.asked.remove(index);
         let rtt = now.since(asked.at);
         self.known.retain(|known| known.path != asked.path);
         push(&mut self.known, Known { path: asked.path, at: now, rtt }, MAX_KNOWN);
@@ -119,22 +119,13 @@ impl Probes {
     /// Takes an answer that goes to `active`, or, if there is none to say, elsewhere.
     pub(super) fn take_response(&mut self, is_meant: impl Fn(&Path) -> bool) -> Option<Response> {
         let index = self.responses.iter().position(|response| is_meant(&response.path))?;
-        Some(take(&mut self.responses, index))
+        Some(self.responses.remove(index))
     }
 
     /// Whether an answer is owed there.
     pub(super) fn owes(&self, is_meant: impl Fn(&Path) -> bool) -> bool {
         self.responses.iter().any(|response| is_meant(&response.path))
     }
-}
-
-/// Takes one out, and gives the memory back with the last.
-fn take<T>(queue: &mut Vec<T>, index: usize) -> T {
-    let item = queue.remove(index);
-    if queue.is_empty() {
-        *queue = Vec::new();
-    }
-    item
 }
 
 fn push<T>(queue: &mut Vec<T>, item: T, max: usize) {

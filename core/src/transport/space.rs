@@ -39,7 +39,7 @@ pub(super) struct Space {
 
 /// Both spaces.
 pub(super) struct Spaces {
-    /// Until its keys are discarded; apart, for most of a connection's life has no use for its room.
+    /// Until its keys are discarded; apart, for a connection that is up has no use for its room.
     contact: Option<Box<Space>>,
     pub(super) data: Space,
 }
@@ -70,6 +70,15 @@ impl Spaces {
     /// Takes the space of contact packets away.
     pub(super) fn discard_contact(&mut self) -> Option<Box<Space>> {
         self.contact.take()
+    }
+
+    /// An ACK may be due.
+    pub(super) fn handle_timeout(&mut self, now: Time) {
+        for id in SpaceId::ALL {
+            if let Some(space) = self.get_mut(id) {
+                space.acks.handle_timeout(now);
+            }
+        }
     }
 
     /// Those there are.

@@ -86,7 +86,7 @@ fn reassembly(script: &[u8]) {
             }
         }
         let expected: Vec<u8> = model[read..].iter().map_while(|slot| *slot).collect();
-        let got = receiver.read().unwrap_or_default().to_vec();
+        let got = receiver.read().unwrap_or_default();
         assert_eq!(got, expected);
         read += got.len();
         if !got.is_empty() {
