@@ -131,7 +131,10 @@ struct rit_lwip_config {
     void (*log)(void *ctx, int32_t level, const char *msg);
     /* Limits of the node; NULL: those of rit_config_init. */
     const struct rit_config *node;
-    /* UDP port; 0: any. */
+    /* UDP port; 0: any, which with LWIP_RAND is another one after a reset. Who had a session then
+     * sends to the old one, where nobody says that it is over, and opens it again only after its
+     * idle timeout (rit_config.idle_timeout_ms), 30 s; broker and others see the new one at once.
+     * At the same port as before, that takes a second. */
     uint16_t udp_port;
     /* Connections and flows at once, of either kind; further ones are refused. 0: 16. */
     uint16_t max_connections;

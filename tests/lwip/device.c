@@ -1,7 +1,7 @@
 /* device.c: a device on lwIP, for the tests: the port with every kind of service.
  *
  *   device --tap NAME --address A --mask M --gateway G --state DIR --broker URI [--enrol CODE]
- *          [--allow KEY]... [--reach KEY --fetch COUNT]
+ *          [--allow KEY]... [--port UDP-PORT] [--reach KEY --fetch COUNT]
  *
  * Offers `web`, which is http.c on lwIP's loopback interface; `call`, the same of callbacks;
  * `nobody`, a port where nothing listens; `echo`, UDP. Reaches the service `web` of the device KEY
@@ -41,6 +41,7 @@ struct options {
     const char *allowed[8];
     int allowed_count;
     int coarse; /* lwIP's clock of milliseconds */
+    uint16_t udp_port; /* 0: any */
     unsigned count; /* to fetch */
     rit_lwip *port;
     struct udp_pcb *echo;
@@ -215,6 +216,7 @@ static void set_up(void *arg) {
     config.now_us = options->coarse ? NULL : host_now_us;
     config.event = on_event;
     config.log = log_line;
+    config.udp_port = options->udp_port;
     options->port = rit_lwip_new(&config, &err);
     if (options->port == NULL) {
         (void)failed(options, "no node", err);
@@ -293,6 +295,8 @@ static int parse(struct options *options, int argc, char **argv) {
             options->broker = value;
         } else if (strcmp(name, "--enrol") == 0) {
             options->code = value;
+        } else if (strcmp(name, "--port") == 0) {
+            options->udp_port = (uint16_t)strtoul(value, NULL, 10);
         } else if (strcmp(name, "--reach") == 0) {
             options->reached = value;
         } else if (strcmp(name, "--fetch") == 0) {

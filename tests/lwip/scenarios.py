@@ -203,9 +203,9 @@ def test_many(world, build):
     pair.end()
 
 
-def test_restart(world, build):
+def test_restart(world, build, *options, seconds=90):
     """A device that is killed in the middle of a download comes back, as the same one."""
-    pair = Pair(world, build, services=("web",))
+    pair = Pair(world, build, *options, services=("web",))
     key = pair.device.key
     with socket.create_connection(pair.at["web"], timeout=60) as cut:
         cut.sendall(b"GET /9000000 HTTP/1.1\r\n\r\n")
@@ -217,8 +217,13 @@ def test_restart(world, build):
         def again():
             got = world.curl(pair.at["web"], 1000, "-o", "/dev/null", seconds=10)
             return got.returncode == 0
-        wait_until(again, 90, "the device answers again")
+        wait_until(again, seconds, "the device answers again")
     pair.end()
+
+
+def test_restart_same_port(world, build):
+    """With a port of its own its peers learn of it at once, not by the idle timeout of 30 s."""
+    test_restart(world, build, "--port", 7485, seconds=15)
 
 
 def test_reaches(world, build):
