@@ -418,9 +418,8 @@ impl Connection {
 
     /// Memory of both queues' bytes.
     pub(super) fn datagram_memory(&self) -> usize {
-        let rings =
-            |both: &Box<Datagrams>| both.outbox.ring.capacity() + both.inbox.ring.capacity();
-        self.datagrams.as_ref().map_or(0, rings)
+        let Some(Datagrams { outbox, inbox }) = self.datagrams.as_deref() else { return 0 };
+        outbox.ring.capacity() + inbox.ring.capacity()
     }
 
     pub(super) fn on_datagram(&mut self, datagram: &Datagram<'_>) -> Result<(), Violation> {
