@@ -194,7 +194,9 @@ impl SentPackets {
     pub(super) fn shrink(&mut self) {
         while self.packets.front().is_some_and(|packet| packet.is_settled) {
             let Some(packet) = self.packets.pop_front() else { return };
-            (0..packet.frame_count).for_each(|_| drop(self.frames.pop_front()));
+            for _ in 0..packet.frame_count {
+                self.frames.pop_front();
+            }
             self.first_frame += u64::from(packet.frame_count);
         }
     }
