@@ -136,6 +136,17 @@ done
 RUSTFLAGS=$flags
 export RUSTFLAGS
 
+# The target as the compiler has it, but without a frame pointer, which Rust's bare-metal Arm targets
+# always have: it takes a register and instructions of every function, and who needs a backtrace
+# of Rust in C's debugger has the unwind tables of a build with debug information.
+target=$CARGO_TARGET_DIR/targets/$triple.json
+mkdir -p "$CARGO_TARGET_DIR/targets"
+$RUSTC -Zunstable-options --print target-spec-json --target "$triple" |
+    sed 's/"frame-pointer": "always"/"frame-pointer": "may-omit"/' >"$target.new"
+cmp -s "$target.new" "$target" || mv "$target.new" "$target"
+json=
+! cargo -Z help 2>/dev/null | grep -q json-target-spec || json=-Zjson-target-spec # from 1.95 on
+
 out=$CARGO_TARGET_DIR/archives/$triple-${features:-least}
 say "librit.a for $triple with ${features:-nothing more than it needs}, by $($RUSTC --version)" >&2
 mkdir -p "$out"
@@ -143,7 +154,7 @@ mkdir -p "$out"
 (
     flock 9
     cargo rustc --locked --profile firmware -p rit-ffi --lib --crate-type staticlib \
-        --target "$triple" --no-default-features ${features:+--features "$features"} \
+        $json --target "$target" --no-default-features ${features:+--features "$features"} \
         -Zbuild-std=core,alloc -Zbuild-std-features="$std_features" >&2
     cp "$CARGO_TARGET_DIR/$triple/firmware/librit.a" "$out/librit.a"
 ) 9>"$CARGO_TARGET_DIR/archives/lock"

@@ -589,8 +589,10 @@ impl Node {
         for (_, stream) in core::mem::take(&mut session.streams) {
             self.streams.remove(stream);
         }
-        for (_, flow) in core::mem::take(&mut session.flows) {
-            self.flows.remove(flow);
+        if cfg!(feature = "udp") {
+            for (_, flow) in core::mem::take(&mut session.flows) {
+                self.flows.remove(flow);
+            }
         }
         if session.is_up || session.is_initiator {
             self.events.push_back(Event::SessionDown { session: SessionId(handle.0), reason });

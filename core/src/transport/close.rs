@@ -76,7 +76,10 @@ impl Connection {
             CloseReason::Peer(close.code)
         } else {
             let reason = close.reason.get(..REASON_LEN_MAX).unwrap_or(close.reason);
-            let reason = String::from_utf8_lossy(reason).into_owned();
+            let reason = match cfg!(feature = "log") {
+                true => String::from_utf8_lossy(reason).into_owned(),
+                false => String::new(),
+            };
             CloseReason::PeerTransport { code: close.code, reason }
         });
     }

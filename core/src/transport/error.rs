@@ -124,6 +124,11 @@ pub(super) struct Violation {
 
 impl Violation {
     pub(super) const fn new(code: TransportCode, reason: &'static str) -> Self {
-        Violation { code, reason }
+        Violation { code, reason: text(reason) }
     }
+}
+
+/// A text for people, where there are any.
+pub(super) const fn text(text: &'static str) -> &'static str {
+    if cfg!(feature = "log") { text } else { "" }
 }

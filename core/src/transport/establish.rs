@@ -4,7 +4,7 @@
 use super::Event;
 use super::connection::{Connection, Local, Parts, State};
 use super::crypto_stream::{CryptoReceiver, CryptoSender};
-use super::error::{CloseReason, TransportCode, Violation};
+use super::error::{CloseReason, TransportCode, Violation, text};
 use super::key_update::KeyUpdate;
 use super::space::Keys;
 use crate::base::{Rng, Side, push_few};
@@ -91,11 +91,11 @@ impl Connection {
             HandshakeError::UnexpectedPeer
             | HandshakeError::BadPeerKey
             | HandshakeError::NoPeerKey
-            | HandshakeError::BadSignature => CloseReason::Untrusted("it proved another key"),
-            HandshakeError::PeerAlert(_) => CloseReason::Untrusted("it refused our key"),
+            | HandshakeError::BadSignature => CloseReason::Untrusted(text("it proved another key")),
+            HandshakeError::PeerAlert(_) => CloseReason::Untrusted(text("it refused our key")),
             HandshakeError::Sign | HandshakeError::Crypto => CloseReason::Crypto,
             HandshakeError::Internal => CloseReason::Internal,
-            _ => CloseReason::Violation { code: code.0, reason: "TLS handshake failed" },
+            _ => CloseReason::Violation { code: code.0, reason: text("TLS handshake failed") },
         };
         self.close_with(code, reason);
     }

@@ -218,7 +218,7 @@ impl Tunnel {
     /// Lets go of a stream; what is unfinished is reset.
     pub fn release(&mut self, id: StreamId) -> Result<(), StreamError> {
         self.phases.remove(&id);
-        if self.flows.remove(&id).is_some() {
+        if cfg!(feature = "udp") && self.flows.remove(&id).is_some() {
             self.forget_flow(id);
         }
         self.connection.stream_release(id, CODE_RELEASED)
