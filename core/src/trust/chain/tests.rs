@@ -154,7 +154,7 @@ fn limits_of_a_chain() {
 
 #[test]
 fn bytes_of_a_chain_at_and_over_the_limit() {
-    let names: Vec<String> = (10..26).map(|n| format!("{n}{}", "x".repeat(35))).collect();
+    let names: Vec<String> = (10..26).map(|n| format!("{n}{}", "x".repeat(34))).collect();
     let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
     let last = ServiceList::of(&names).unwrap();
     let filling = "z".repeat(60);
@@ -307,7 +307,7 @@ fn link() -> impl Strategy<Value = Link> {
     let time = |range| proptest::option::weighted(0.3, range);
     let services = proptest::option::of(subsequence(vec!["cam", "ssh", "vnc", "web"], 0..=4));
     let rights = prop_oneof![3 => Just(7u64), 1 => 1..8u64];
-    (rights, 0..4u8, (time(0..3u64), time(3..6u64)), proptest::bool::weighted(0.2), services)
+    (rights, 0..4u8, (time(0..4u64), time(4..7u64)), proptest::bool::weighted(0.2), services)
         .prop_map(|(rights, depth, times, must_be_fresh, services)| Link {
             rights,
             depth,

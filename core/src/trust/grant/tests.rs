@@ -142,7 +142,7 @@ fn scopes_that_are_refused() {
     is(&scope(3, 1, 4, &no, &all), GrantFormError::Depth);
     is(&scope(3, 1, 256, &no, &all), GrantFormError::Depth);
     is(&scope(3, 1, 0, &[0], &all), CborError::Type.into());
-    is(&scope(3, 1, 0, &no, &[0xf7]), CborError::Type.into());
+    is(&scope(3, 1, 0, &no, &[0xf7]), ServicesError::Cbor(CborError::Type).into());
     is(&scope(3, 1, 0, &no, &[0x82, 0x61, b'b', 0x61, b'a']), ServicesError::Order.into());
     is(&scope(3, 1, 0, &no, &[0x81, 0x61, b'B']), ServicesError::Name.into());
     is(&scope(3, 1, 0, &no, &[0x81]), ServicesError::Cbor(CborError::Truncated).into());
