@@ -6,8 +6,8 @@ use super::*;
 use crate::crypto::default_provider;
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
-use std::{format, vec};
 use std::string::String;
+use std::{format, vec};
 
 const OWNER: u8 = 0;
 const USE: Rights = Rights::USE;
