@@ -118,8 +118,8 @@ impl From<StatementError> for GrantError {
     }
 }
 
-/// Decides whether `peer`, who has proved to hold its key, may use `device`, and how. An owner needs
-/// no grants, whatever `chain` is.
+/// Decides whether `peer`, who has proved to hold its key, may use `device`, and how. An owner
+/// needs no grants, whatever `chain` is.
 pub fn authorize(
     p: &dyn Provider,
     state: &TrustState,
@@ -369,9 +369,9 @@ impl Permit {
         self.links.iter().map(|link| &link.id)
     }
 
-    /// Whether it holds by what the device knows now: after each change of the state, and each change
-    /// of the time that is not its passing, and when it expires. A session whose permit does not hold
-    /// ends. That a grant must be fresh is asked when a session begins, and not again.
+    /// Whether it holds by what the device knows now. To be asked after each change of the state,
+    /// and of the time that is not its passing, and when it expires; a session whose permit does
+    /// not hold ends. That a grant must be fresh is asked when a session begins, and not again.
     pub fn still_holds(&self, state: &TrustState, time: WallTime) -> Result<(), GrantError> {
         if state.owner().is_none() {
             return Err(GrantError::Unclaimed);

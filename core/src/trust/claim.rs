@@ -97,8 +97,8 @@ impl Claiming {
         Ok(nonce)
     }
 
-    /// Takes a claim, and the claimant for the owner. Gives the answer, to be sent once the state is
-    /// stored.
+    /// Takes a claim, and the claimant for the owner. Gives the answer, to be sent once the state
+    /// is stored.
     pub fn accept(
         &mut self,
         p: &dyn Provider,

@@ -172,7 +172,9 @@ mod tests {
         fn one_wrong_character_and_any_swap_are_found(bytes: [u8; CLAIM_SECRET_LEN]) {
             let text = ClaimSecret::new(bytes).to_text().replace('-', "").into_bytes();
             prop_assert_eq!(read(core::str::from_utf8(&text).unwrap()), Ok(bytes));
-            let is_found = |text: Vec<u8>| read(core::str::from_utf8(&text).unwrap()) == Err(ClaimTextError::Check);
+            let is_found = |text: Vec<u8>| {
+                read(core::str::from_utf8(&text).unwrap()) == Err(ClaimTextError::Check)
+            };
             for at in 0..SYMBOLS {
                 for symbol in ALPHABET.iter().filter(|symbol| **symbol != text[at]) {
                     let mut wrong = text.clone();

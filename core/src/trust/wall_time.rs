@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Signed by the broker: the seconds since 1970, and the number of the newest revocation list that
-//! it has for the device (0: none), in answer to the device's own nonce. Such a statement shows that
-//! the broker agreed just now; who stole its key can say any time, so it never replaces what the
-//! integrator told, and nothing of it outlives a restart.
+//! it has for the device (0: none), in answer to the device's own nonce. Such a statement shows
+//! that the broker agreed just now; who stole its key can say any time, so it never replaces what
+//! the integrator told, and nothing of it outlives a restart.
 
 use alloc::vec::Vec;
 use core::time::Duration;

@@ -90,9 +90,8 @@ fn a_key_is_of_the_kind_of_its_algorithm() {
 
 #[test]
 fn a_name_signs_nothing() {
-    // Somebody signs by Ed25519 what is to pass for a statement by a key on P-256, or the other way.
-    let (by_ed25519, by_p256) = (signers(), signers());
-    let ([ed25519, _], [_, p256]) = (by_ed25519, by_p256);
+    // Somebody signs by Ed25519 what is to pass for a statement by a key on P-256, or vice versa.
+    let [ed25519, p256] = signers();
     let p = crate::crypto::default_provider();
     for signer in [&ed25519, &p256] {
         let bytes = sign(Kind::Grant, b"payload", &**signer).unwrap();
