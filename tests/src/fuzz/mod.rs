@@ -9,6 +9,7 @@ mod handshake;
 mod message;
 mod node;
 mod relay;
+mod trust;
 mod wire;
 
 pub use carrier::carrier;
@@ -17,6 +18,7 @@ pub use handshake::crypto_reassembly;
 pub use message::message;
 pub use node::node;
 pub use relay::relay;
+pub use trust::{claim, grant, revocation, trust_state};
 pub use wire::{frame, packet};
 
 /// A fuzz target: its name and its body.
@@ -32,4 +34,8 @@ pub const TARGETS: &[Target] = &[
     ("node", node),
     ("relay", relay),
     ("carrier", carrier),
+    ("grant", grant),
+    ("revocation", revocation),
+    ("claim", claim),
+    ("trust_state", trust_state),
 ];
