@@ -73,7 +73,7 @@ static const struct rit_lwip_callbacks HELLO = {hello_open, hello_readable, NULL
 
 int main(void) {
     struct rit_lwip_config config = {.entropy = board_random, .load = board_load,
-                                     .store = board_store};
+                                     .store = board_store, .udp_port = 7485 /* after resets too */};
     uint8_t key[RIT_KEY_LEN];
     char text[RIT_KEY_TEXT_LEN];
     rit_lwip *port;
