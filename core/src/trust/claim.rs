@@ -68,7 +68,7 @@ pub enum ClaimError {
 }
 
 /// A device's part. Each nonce is good for one try; tries that fail are counted.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Claiming {
     nonce: Option<[u8; CLAIM_NONCE_LEN]>,
     failures: u8,
