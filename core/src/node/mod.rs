@@ -31,6 +31,7 @@ mod reset;
 mod search_ports;
 mod services;
 mod session;
+mod session_info;
 mod streams;
 
 #[cfg(all(test, feature = "broker", feature = "ring", feature = "rustcrypto"))]
@@ -43,7 +44,7 @@ pub use carriers::{MAX_CARRIERS, TcpAction};
 pub use error::{ConfigError, NodeError, Reason};
 pub use event::{Event, NodeStats};
 pub use paths::PathInfo;
-pub use session::SessionInfo;
+pub use session_info::SessionInfo;
 
 use self::endpoint::{Endpoint, Route};
 use self::flows::FlowEntry;

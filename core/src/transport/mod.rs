@@ -36,6 +36,7 @@ mod rtt;
 mod send_stream;
 mod sent;
 mod space;
+mod stats;
 mod streams;
 mod transmit;
 
@@ -44,13 +45,14 @@ mod tests;
 
 pub use cids::{CidEvent, ResetToken};
 pub use congestion::{Controller, Cubic};
-pub use connection::{Accept, Connection, Local, Open, Stats};
+pub use connection::{Accept, Connection, Local, Open};
 pub use contact_probe::{CONTACT_PROBE_LEN, is_contact_probe, write_contact_probe};
 pub use crypto_stream::CryptoReceiver;
 pub use datagrams::DatagramError;
 pub use error::{CloseReason, StreamError, TransportCode};
 pub use priority::Priority;
 pub use rtt::RttEstimator;
+pub use stats::Stats;
 
 use acks::MIN_ACK_DELAY;
 use cids::ACTIVE_CIDS;

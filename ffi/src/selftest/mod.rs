@@ -11,6 +11,7 @@ pub mod finding;
 mod heap;
 mod socket;
 mod storage;
+mod texts;
 mod timer;
 
 pub use finding::{rit_finding, rit_selftest_text};
