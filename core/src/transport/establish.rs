@@ -42,7 +42,8 @@ impl PeerLimits {
 }
 
 impl Connection {
-    /// Feeds what came to TLS, sends what it answers, takes keys and the peer's identity over.
+    /// Feeds what came to TLS, sends what it answers, takes keys and the peer's identity over. What
+    /// is done besides has functions of its own, for the stack: TLS takes most of it.
     #[inline(never)]
     pub(super) fn drive_handshake(&mut self) {
         let Some(handshake) = &mut self.handshake else { return };
@@ -51,31 +52,38 @@ impl Connection {
                 return self.fail_handshake(error);
             }
         }
+        self.adopt();
+    }
+
+    #[inline(never)]
+    fn adopt(&mut self) {
+        let Some(handshake) = &mut self.handshake else { return };
         self.role = handshake.role();
         while let Some(data) = handshake.take_output() {
             self.crypto_tx.write(&data);
         }
-        if let Some(secrets) = handshake.take_secrets() {
-            let params = handshake.peer_params().map(TransportParams::read);
-            let Some(Ok(params)) = params else {
-                let violation = Violation::new(TransportCode::PARAMS, "bad transport parameters");
-                return self.close_for_violation(violation);
-            };
+        let secrets = handshake.take_secrets();
+        let (is_complete, peer_key) = (handshake.is_complete(), handshake.peer_key());
+        if secrets.is_none() && !is_complete {
+            return;
+        }
+        let params = handshake.peer_params().map(TransportParams::read);
+        let Some(Ok(params)) = params else {
+            let violation = Violation::new(TransportCode::PARAMS, "bad transport parameters");
+            return self.close_for_violation(violation);
+        };
+        if let Some(secrets) = secrets {
             self.peer = PeerLimits::of(&params);
             self.adopt_secrets(&secrets, &params);
         }
-        let Some(handshake) = &self.handshake else { return };
-        if handshake.is_complete() {
-            self.peer_key = handshake.peer_key();
-            let params = handshake.peer_params().map(TransportParams::read);
-            if let (Some(Ok(params)), Some(_), Some(_)) = (params, &self.key_update, self.peer_key)
-            {
+        if is_complete {
+            self.peer_key = peer_key;
+            if self.key_update.is_some() && self.peer_key.is_some() {
                 self.move_to_established(&params);
             }
         }
     }
 
-    #[inline(never)]
     fn adopt_secrets(&mut self, secrets: &SessionSecrets, params: &TransportParams) {
         let theirs = usize::try_from(params.max_udp_payload_size);
         self.recovery.mtu.start(self.config.max_datagram.min(theirs.unwrap_or(usize::MAX)));
@@ -85,6 +93,7 @@ impl Connection {
         self.spaces.data.keys = Some(Keys { local: keys(local), remote: keys(remote) });
     }
 
+    #[inline(never)]
     fn fail_handshake(&mut self, error: HandshakeError) {
         let code = TransportCode::crypto(error.tls_alert());
         let reason = match error {
