@@ -134,7 +134,8 @@ documentation() {
 }
 
 need_libclang() {
-    ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || need_packages libclang-dev
+    ls /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-[0-9]*.so* 2>/dev/null |
+        grep -q . || need_packages libclang-dev
 }
 
 unit() {
