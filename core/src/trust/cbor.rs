@@ -5,6 +5,9 @@
 
 use alloc::vec::Vec;
 
+use crate::wire::cbor::{
+    ARRAY, BYTES, MAP, NEGATIVE, SIMPLE, TAG, TEXT, UNSIGNED, argument_len, write_head,
+};
 use thiserror::Error;
 
 /// Why bytes are not the CBOR that belongs there.
@@ -36,14 +39,6 @@ pub enum CborError {
     KeyOrder,
 }
 
-const UNSIGNED: u8 = 0;
-const NEGATIVE: u8 = 1;
-const BYTES: u8 = 2;
-const TEXT: u8 = 3;
-const ARRAY: u8 = 4;
-const MAP: u8 = 5;
-const TAG: u8 = 6;
-const SIMPLE: u8 = 7;
 const FALSE: u64 = 20;
 const TRUE: u64 = 21;
 const NULL: u64 = 22;
@@ -96,7 +91,7 @@ impl<'a> Reader<'a> {
             _ => return Err(CborError::Type),
         };
         let value = self.take(len)?.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
-        if len != argument_len(value) {
+        if len != argument_len(value) as u64 {
             return Err(CborError::NotShortest);
         }
         Ok((major, value))
@@ -202,17 +197,6 @@ impl Keys {
     }
 }
 
-/// Bytes that an argument takes beside the first one, if it takes any.
-fn argument_len(value: u64) -> u64 {
-    match value {
-        0..=23 => 0,
-        24..=0xff => 1,
-        0x100..=0xffff => 2,
-        0x1_0000..=0xffff_ffff => 4,
-        _ => 8,
-    }
-}
-
 /// Writes items, one behind the other.
 #[derive(Default)]
 pub(super) struct Writer {
@@ -221,16 +205,7 @@ pub(super) struct Writer {
 
 impl Writer {
     fn head(&mut self, major: u8, value: u64) -> &mut Self {
-        let info = match argument_len(value) {
-            0 => value as u8,
-            1 => 24,
-            2 => 25,
-            4 => 26,
-            _ => 27,
-        };
-        self.out.push(major << 5 | info);
-        let bytes = value.to_be_bytes();
-        self.out.extend_from_slice(&bytes[bytes.len() - argument_len(value) as usize..]);
+        write_head(&mut self.out, major, value);
         self
     }
 

@@ -282,7 +282,13 @@ fn are_paths_fine(paths: &[Path]) -> bool {
     paths.len() <= CANDIDATES_MAX && paths.iter().all(|path| path.port != 0)
 }
 
-fn encode(out: &mut Vec<u8>, write: impl FnOnce(&mut Encoder<'_>)) -> Result<(), MessageError> {
+/// Writes what was found to be fine.
+fn encode(
+    out: &mut Vec<u8>,
+    check: Result<(), MessageError>,
+    write: impl FnOnce(&mut Encoder<'_>),
+) -> Result<(), MessageError> {
+    check?;
     let start = out.len();
     out.extend_from_slice(&[0; LENGTH_LEN]);
     write(&mut Encoder::new(out));
@@ -299,6 +305,7 @@ fn encode(out: &mut Vec<u8>, write: impl FnOnce(&mut Encoder<'_>)) -> Result<(),
 fn decode<M>(
     bytes: &[u8],
     read: impl FnOnce(u8, &mut Decoder<'_>) -> Result<M, MessageError>,
+    check: impl FnOnce(&M) -> Result<(), MessageError>,
 ) -> Result<Option<M>, MessageError> {
     if bytes.len() > MESSAGE_LEN_MAX {
         return Err(MessageError::TooLong);
@@ -314,5 +321,9 @@ fn decode<M>(
             None
         }
     };
-    if decoder.is_empty() { Ok(message) } else { Err(MessageError::Malformed) }
+    if !decoder.is_empty() {
+        return Err(MessageError::Malformed);
+    }
+    message.as_ref().map_or(Ok(()), check)?;
+    Ok(message)
 }

@@ -3,6 +3,7 @@
 //! Encodings are those of RFC 9000 §§12, 16–19 unless a file says otherwise.
 
 pub mod ack;
+pub(crate) mod cbor;
 pub mod cid;
 pub mod codec;
 pub mod frame;

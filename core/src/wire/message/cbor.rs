@@ -6,17 +6,9 @@
 use alloc::vec::Vec;
 
 use super::MessageError;
+use crate::wire::cbor::{ARRAY, BYTES, MAP, NEGATIVE, SIMPLE, TAG, TEXT, UNSIGNED, write_head};
 use crate::wire::codec::{Reader, Truncated};
 
-const UNSIGNED: u8 = 0;
-const NEGATIVE: u8 = 1;
-const BYTES: u8 = 2;
-const TEXT: u8 = 3;
-const ARRAY: u8 = 4;
-const MAP: u8 = 5;
-const TAG: u8 = 6;
-/// Simple values, floating-point numbers, and the break.
-const SIMPLE: u8 = 7;
 /// Ends what is of indefinite length.
 const BREAK: u8 = 0xff;
 const FALSE: u8 = 0xf4;
@@ -269,15 +261,7 @@ impl<'a> Encoder<'a> {
     }
 
     fn head(&mut self, major: u8, argument: u64) -> &mut Self {
-        let (info, len) = match argument {
-            0..=23 => (argument as u8, 0),
-            24..=0xff => (24, 1),
-            0x100..=0xffff => (25, 2),
-            0x1_0000..=0xffff_ffff => (26, 4),
-            _ => (27, 8),
-        };
-        self.0.push(major << 5 | info);
-        self.0.extend_from_slice(&argument.to_be_bytes()[8 - len..]);
+        write_head(self.0, major, argument);
         self
     }
 

@@ -89,14 +89,11 @@ impl Message for ToNode {
     }
 
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), MessageError> {
-        self.check()?;
-        encode(out, |e| self.write(e))
+        encode(out, self.check(), |e| self.write(e))
     }
 
     fn decode(bytes: &[u8]) -> Result<Option<Self>, MessageError> {
-        let message: Option<Self> = decode(bytes, Self::read)?;
-        message.as_ref().map_or(Ok(()), Self::check)?;
-        Ok(message)
+        decode(bytes, Self::read, Self::check)
     }
 }
 
