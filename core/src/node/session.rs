@@ -1,7 +1,7 @@
 //! Sessions of a node: asking the broker, taking offers, the tunnel's life.
 //!
 //! A session's handle is good until its `SessionDown`; its connection may linger behind it to say
-//! goodbye.
+//! goodbye. What is large on the stack is never inlined, for TLS may run below those who call it.
 
 use super::endpoint::{First, HeldContact};
 use super::meet::Met;

@@ -76,9 +76,10 @@ impl Connection {
             CloseReason::Peer(close.code)
         } else {
             let reason = close.reason.get(..REASON_LEN_MAX).unwrap_or(close.reason);
-            let reason = match cfg!(feature = "log") {
-                true => String::from_utf8_lossy(reason).into_owned(),
-                false => String::new(),
+            let reason = if cfg!(feature = "log") {
+                String::from_utf8_lossy(reason).into_owned()
+            } else {
+                String::new()
             };
             CloseReason::PeerTransport { code: close.code, reason }
         });

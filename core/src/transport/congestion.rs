@@ -113,10 +113,7 @@ impl Cubic {
     /// W_cubic of RFC 9438 §4.2.
     fn curve(&self, t_ms: u64) -> u64 {
         let rise = rise(t_ms.abs_diff(self.k_ms), self.mss);
-        match t_ms < self.k_ms {
-            true => self.origin.saturating_sub(rise),
-            false => self.origin + rise,
-        }
+        if t_ms < self.k_ms { self.origin.saturating_sub(rise) } else { self.origin + rise }
     }
 
     fn avoid_congestion(&mut self, bytes: u64, rtt: Duration, now: Time) {

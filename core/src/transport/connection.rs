@@ -140,7 +140,7 @@ impl Connection {
         let Open { contact, dcid, path, peer, reset_token } = open;
         let (side, role) = (Side::Initiator, local.config.role);
         let parts = Parts { side, role, contact, dcid, path, peer, reset_token };
-        let mut connection = Self::boxed(local, parts, dcid, local_cid, rng, now)?;
+        let mut connection = Self::new(local, parts, dcid, local_cid, rng, now)?;
         connection.drive_handshake();
         Ok(connection)
     }
@@ -157,25 +157,14 @@ impl Connection {
         let Accept { contact, dcid, path, peer, reset_token } = accept;
         let (side, role) = (Side::Responder, TlsRole::Server);
         let parts = Parts { side, role, contact, dcid, path, peer, reset_token };
-        let mut connection = Self::boxed(local, parts, remote_cid, local_cid, rng, now)?;
+        let mut connection = Self::new(local, parts, remote_cid, local_cid, rng, now)?;
         connection.paths.is_latched = true;
         Ok(connection)
     }
 
-    /// A function of its own, so that what it takes of the stack is given back before the handshake
-    /// needs it.
+    /// Never inlined, so that what it takes of the stack is given back before the handshake needs
+    /// it.
     #[inline(never)]
-    fn boxed(
-        local: Local,
-        parts: Parts<'_>,
-        remote_cid: Cid,
-        local_cid: Cid,
-        rng: &mut Rng,
-        now: Time,
-    ) -> Result<Box<Self>, HandshakeError> {
-        Ok(Box::new(Self::new(local, parts, remote_cid, local_cid, rng, now)?))
-    }
-
     fn new(
         local: Local,
         parts: Parts<'_>,
@@ -183,12 +172,12 @@ impl Connection {
         local_cid: Cid,
         rng: &mut Rng,
         now: Time,
-    ) -> Result<Self, HandshakeError> {
+    ) -> Result<Box<Self>, HandshakeError> {
         let mut rng = rng.fork();
         let handshake = start_handshake(&local, &parts, &mut rng)?;
         let Local { config, provider, .. } = local;
         let contact = contact_keys(provider, parts.side, parts.contact, &parts.dcid);
-        Ok(Connection {
+        Ok(Box::new(Connection {
             side: parts.side,
             role: parts.role,
             streams: Streams::new(parts.side, &config),
@@ -224,7 +213,7 @@ impl Connection {
             has_crypto_failed: false,
             events: VecDeque::new(),
             is_short_of_memory: false,
-        })
+        }))
     }
 
     /// The keys under which a first packet to `contact` must open; for the responder, before there

@@ -118,9 +118,7 @@ impl Connection {
     /// verifying a signature takes the most of it that anything does.
     fn on_opened(&mut self, header: &Header, opened: &Opened, packet: &[u8]) {
         self.take_opened(header, opened, packet);
-        if matches!(self.state, State::Handshaking | State::Established) {
-            self.drive_handshake();
-        }
+        self.drive_handshake();
     }
 
     #[inline(never)]
