@@ -517,6 +517,7 @@ impl Node {
         now: Time,
     ) -> Result<(), NodeError> {
         let has_tcp = self.has_tcp();
+        // Not `is_tls`, which says no where the library has no TCP: such paths go then, too.
         address.paths.retain(|path| has_tcp || path.socket != Path::TLS);
         self.link.start(address, enrol_code, &mut self.endpoint, now)
     }

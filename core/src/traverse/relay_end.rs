@@ -80,10 +80,7 @@ impl RelayEnd {
         let claims = offer.token.claims().ok()?;
         let has_port = |path: &&Path| path.port != 0;
         let udp: Vec<Path> = offer.paths.iter().filter(has_port).copied().collect();
-        let tls = offer
-            .tls
-            .iter()
-            .filter(|path| cfg!(feature = "tcp") && has_port(path) && tls_use != TlsUse::Never);
+        let tls = offer.tls.iter().filter(|path| has_port(path) && tls_use != TlsUse::Never);
         Some(RelayEnd {
             first: *udp.first()?,
             udp,

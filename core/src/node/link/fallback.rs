@@ -23,7 +23,7 @@ impl Link {
 
     /// Takes note of the way the link goes.
     pub(super) fn note_way(&mut self, now: Time) {
-        if cfg!(not(feature = "tcp")) || self.phase != Phase::Online {
+        if self.phase != Phase::Online {
             self.ask_udp_at = None;
             return;
         }
