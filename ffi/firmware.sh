@@ -140,19 +140,18 @@ export RUSTFLAGS
 # always have: it takes a register and instructions of every function, and who needs a backtrace
 # of Rust in C's debugger has the unwind tables of a build with debug information.
 target=$CARGO_TARGET_DIR/targets/$triple.json
-mkdir -p "$CARGO_TARGET_DIR/targets"
-$RUSTC -Zunstable-options --print target-spec-json --target "$triple" |
-    sed 's/"frame-pointer": "always"/"frame-pointer": "may-omit"/' >"$target.new"
-cmp -s "$target.new" "$target" || mv "$target.new" "$target"
 json=
 ! cargo -Z help 2>/dev/null | grep -q json-target-spec || json=-Zjson-target-spec # from 1.95 on
 
 out=$CARGO_TARGET_DIR/archives/$triple-${features:-least}
 say "librit.a for $triple with ${features:-nothing more than it needs}, by $($RUSTC --version)" >&2
-mkdir -p "$out"
+mkdir -p "$out" "$CARGO_TARGET_DIR/targets"
 # One build at a time: cargo puts every set of parts at the same place.
 (
     flock 9
+    $RUSTC -Zunstable-options --print target-spec-json --target "$triple" |
+        sed 's/"frame-pointer": "always"/"frame-pointer": "may-omit"/' >"$target.new"
+    cmp -s "$target.new" "$target" || mv "$target.new" "$target"
     cargo rustc --locked --profile firmware -p rit-ffi --lib --crate-type staticlib \
         $json --target "$target" --no-default-features ${features:+--features "$features"} \
         -Zbuild-std=core,alloc -Zbuild-std-features="$std_features" >&2
