@@ -140,7 +140,14 @@ pub fn code_hash(provider: &dyn Provider, code: &str) -> [u8; 32] {
 enum Ask {
     Lookup { link: LinkId },
     Enrol { link: LinkId },
-    Device { link: LinkId, request: u32, device: PublicKey },
+    Device { link: LinkId, want: Wanted },
+}
+
+/// What a node wants to be introduced to.
+struct Wanted {
+    request: u32,
+    device: PublicKey,
+    chain: Vec<u8>,
 }
 
 impl Ask {
@@ -260,7 +267,10 @@ impl Broker {
                 self.wait(link, message);
             }
             ToBroker::Enrol { code } => self.on_enrol(link, &code.0),
-            ToBroker::Connect { request, device } => self.on_connect(link, request, device, now),
+            ToBroker::Connect { request, device, chain } => {
+                self.on_connect(link, Wanted { request, device, chain }, now);
+            }
+            ToBroker::Note(_) | ToBroker::TimeQuery { .. } => {}
         }
     }
 
@@ -290,11 +300,11 @@ impl Broker {
             (Ask::Enrol { link }, Answer::Failed) => {
                 self.refuse(link, 0, RefuseReason::Unavailable);
             }
-            (Ask::Device { link, request, device }, Answer::Enrolled(is_enrolled)) => {
-                self.on_device_looked_up(link, request, device, is_enrolled, now);
+            (Ask::Device { link, want }, Answer::Enrolled(is_enrolled)) => {
+                self.on_device_looked_up(link, want, is_enrolled, now);
             }
-            (Ask::Device { link, request, .. }, Answer::Failed) => {
-                self.refuse(link, request, RefuseReason::Unavailable);
+            (Ask::Device { link, want }, Answer::Failed) => {
+                self.refuse(link, want.request, RefuseReason::Unavailable);
             }
         }
     }
@@ -400,8 +410,8 @@ impl Broker {
         }
     }
 
-    fn on_connect(&mut self, link: LinkId, request: u32, device: PublicKey, now: Time) {
-        let connects = self.limits.connects;
+    fn on_connect(&mut self, link: LinkId, want: Wanted, now: Time) {
+        let (connects, request, device) = (self.limits.connects, want.request, want.device);
         let Some(state) = self.links.get_mut(&link) else { return };
         if state.standing != Standing::Enrolled {
             return self.refuse(link, request, RefuseReason::NotEnrolled);
@@ -413,25 +423,19 @@ impl Broker {
             return self.refuse(link, request, RefuseReason::Unknown);
         }
         if let Some(online) = self.online(&device) {
-            return self.introduce(link, request, online, now);
+            return self.introduce(link, want, online, now);
         }
-        let ask = Ask::Device { link, request, device };
+        let ask = Ask::Device { link, want };
         if !self.ask(link, ask, Query::Lookup { key: device }) {
             self.refuse(link, request, RefuseReason::Limit);
         }
     }
 
-    fn on_device_looked_up(
-        &mut self,
-        link: LinkId,
-        request: u32,
-        device: PublicKey,
-        known: bool,
-        now: Time,
-    ) {
+    fn on_device_looked_up(&mut self, link: LinkId, want: Wanted, is_known: bool, now: Time) {
+        let Wanted { request, device, .. } = want;
         if let Some(online) = self.online(&device) {
-            self.introduce(link, request, online, now);
-        } else if known {
+            self.introduce(link, want, online, now);
+        } else if is_known {
             self.watch(link, device);
             self.refuse(link, request, RefuseReason::Offline);
         } else {
@@ -440,7 +444,8 @@ impl Broker {
     }
 
     /// Gives both ends a fresh contact: the responder first, so that it listens when it is called.
-    fn introduce(&mut self, initiator: LinkId, request: u32, responder: LinkId, now: Time) {
+    fn introduce(&mut self, initiator: LinkId, want: Wanted, responder: LinkId, now: Time) {
+        let Wanted { request, chain, .. } = want;
         let Some(from) = self.links.get(&initiator) else { return };
         let Some(to) = self.links.get(&responder) else { return };
         let contact_id = ContactId(self.rng.array());
@@ -461,6 +466,7 @@ impl Broker {
             services: Vec::new(),
             relays: relays_responder,
             mapping: from.mapping,
+            chain,
         };
         let offer_initiator = ToNode::Offer {
             request,
@@ -473,6 +479,7 @@ impl Broker {
             services: to.services.clone(),
             relays: relays_initiator,
             mapping: to.mapping,
+            chain: Vec::new(),
         };
         let (from_key, to_key) = (from.key, to.key);
         self.send(responder, offer_responder);

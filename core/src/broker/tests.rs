@@ -68,7 +68,7 @@ impl World {
     }
 
     fn ask_for(&mut self, link: LinkId, request: u32, device: PublicKey) {
-        self.message(link, ToBroker::Connect { request, device });
+        self.message(link, ToBroker::Connect { request, device, chain: vec![] });
     }
 
     fn answer(&mut self, id: AskId, query: &Query) {
@@ -141,6 +141,7 @@ impl World {
                 services,
                 relays,
                 mapping,
+                chain: _,
             } => {
                 assert_eq!(lifetime_s, Limits::default().contact_lifetime_s);
                 let secret = (contact_id, contact_key);
@@ -199,7 +200,7 @@ fn web() -> Vec<ServiceInfo> {
 
 fn hello_with(candidates: Vec<Path>) -> ToBroker {
     let firmware = String::new();
-    ToBroker::Hello { version: 1, abi: 1, firmware, services: web(), candidates }
+    ToBroker::Hello { version: 1, abi: 1, firmware, services: web(), candidates, ownership: None }
 }
 
 fn hello() -> ToBroker {
@@ -248,7 +249,7 @@ fn offers_name_relays_and_say_how_the_peers_nat_maps() {
         (link, ToNode::Observed { observed: observed(link.0), other: Some(other(link, port)) })
     };
     assert_eq!(told, [says(device, 1000), says(user, 1001)]);
-    world.message(user, ToBroker::Connect { request: 7, device: DEVICE });
+    world.message(user, ToBroker::Connect { request: 7, device: DEVICE, chain: vec![] });
     let [(_, to_device), (_, to_user)] = world.take_offers();
     assert_eq!([to_device.mapping, to_user.mapping], [MAPPING_DEPENDENT, MAPPING_INDEPENDENT]);
     let provider = default_provider();
@@ -270,7 +271,7 @@ fn offers_name_relays_and_say_how_the_peers_nat_maps() {
     assert_ne!(channels[0], channels[1]);
     // Told to go elsewhere, nobody knows what its NAT does there.
     world.move_to(device, observed(9));
-    world.message(user, ToBroker::Connect { request: 8, device: DEVICE });
+    world.message(user, ToBroker::Connect { request: 8, device: DEVICE, chain: vec![] });
     assert_eq!(world.take_offers()[1].1.mapping, MAPPING_UNKNOWN);
 }
 

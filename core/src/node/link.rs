@@ -416,6 +416,7 @@ impl Link {
             firmware: String::new(),
             services: self.services.clone(),
             candidates,
+            ownership: None,
         };
         self.send(&hello, now)
     }

@@ -394,6 +394,7 @@ fn one_peer_cannot_take_the_contacts_of_others() {
         services: vec![],
         relays: vec![],
         mapping: 0,
+        chain: Vec::new(),
     };
     for n in 0..100 {
         world.nodes[0].on_session_message(offer(n, 60), world.now);
@@ -431,6 +432,7 @@ fn a_contact_offered_again_takes_the_place_of_the_first() {
             services: vec![],
             relays: vec![RelayOffer { paths: vec![relay], tls: vec![], token, key }],
             mapping: 0,
+            chain: Vec::new(),
         };
         world.nodes[device].on_session_message(offer, world.now);
     }
