@@ -97,6 +97,20 @@ pub const RELAY_PATHS_MAX: usize = 4;
 pub const CHAIN_LEN_MAX: usize = 2048;
 /// The longest body of a [`Note`], in bytes.
 pub const NOTE_LEN_MAX: usize = 2048;
+/// [`Note::kind`]: asks a device what to claim it with.
+pub const NOTE_CLAIM_ASK: u8 = 1;
+/// [`Note::kind`]: what to claim the device with, its answer.
+pub const NOTE_CLAIM_NONCE: u8 = 2;
+/// [`Note::kind`]: a claim, a statement.
+pub const NOTE_CLAIM: u8 = 3;
+/// [`Note::kind`]: the device has taken the claimant for its owner, and proves that it is itself.
+pub const NOTE_CLAIMED: u8 = 4;
+/// [`Note::kind`]: a revocation list, a statement.
+pub const NOTE_REVOKED: u8 = 5;
+/// [`Note::kind`]: a transfer, a statement.
+pub const NOTE_TRANSFER: u8 = 6;
+/// [`Note::kind`]: one byte; 0: it is done, another: why not.
+pub const NOTE_DONE: u8 = 7;
 /// Length of what a node asks for the time with.
 pub const TIME_NONCE_LEN: usize = 16;
 /// The longest statement of time, in bytes.
