@@ -29,6 +29,8 @@ pub mod flow;
 pub mod text;
 pub mod selftest;
 mod args;
+#[cfg(feature = "attest")]
+mod attest;
 #[cfg(all(not(feature = "std"), target_os = "none"))]
 mod firmware;
 mod guard;
