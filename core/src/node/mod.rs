@@ -255,6 +255,16 @@ impl Node {
         self.endpoint.public_key()
     }
 
+    /// What signs for this node.
+    pub fn signer(&self) -> &dyn Signer {
+        &*self.endpoint.local.signer
+    }
+
+    /// Random bytes from the node's own source.
+    pub fn draw<const N: usize>(&mut self) -> [u8; N] {
+        self.endpoint.rng.array()
+    }
+
     // ---- network
 
     /// Takes a datagram that came from `path`, its IP packet marked with `ecn`; it is decrypted in
