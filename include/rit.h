@@ -304,6 +304,11 @@ typedef struct rit_selftest rit_selftest;
 #define RIT_LAN_GROUP 4026495604
 
 /**
+ * No statement of rit_io.attest is longer; nor than stream_send_buffer of the one who makes it.
+ */
+#define RIT_ATTESTATION_MAX 2048
+
+/**
  * Datagrams in one call of rit_io.send_batch at the most.
  */
 #define RIT_BATCH_MAX 64
@@ -1364,6 +1369,29 @@ struct rit_io {
      * `own-crypto` it must be null, or rit_node_new and rit_selftest_new answer ARG.
      */
     const struct rit_crypto *crypto;
+    /**
+     * OPTIONAL. Makes a statement of what code runs here, for a peer that demands one: writes it
+     * to out, at most cap bytes (RIT_ATTESTATION_MAX), and returns its length; 0 or less: there is
+     * none, and that peer ends the session. The statement must have challenge, 32 bytes, in it: it
+     * names the session, this node and the question, so that a statement cannot be passed on by
+     * somebody else. What makes it is the integrator's: a quote of a TPM, what a secure element
+     * signs of the boot's measurements. Called once for each session in which it is demanded. In a
+     * library built without `attest` it must be null.
+     */
+    int32_t (*attest)(void *ctx, const uint8_t *challenge, uint8_t *out, size_t cap);
+    /**
+     * OPTIONAL. Where it is set, each peer must state what code it runs before a session with it
+     * is up, whoever opened it; 10 s are given. Checks the statement of peer (RIT_KEY_LEN bytes):
+     * that it is of code that is trusted, that whoever measures signed it, and that challenge, 32
+     * bytes, is in it. 0: the session begins; anything else, or a peer that gives none: it ends,
+     * and SESSION_DOWN tells DENIED to whoever was to be told. In a library built without
+     * `attest` it must be null.
+     */
+    int32_t (*check_attestation)(void *ctx,
+                                 const uint8_t *peer,
+                                 const uint8_t *challenge,
+                                 const uint8_t *statement,
+                                 size_t len);
 };
 
 /**

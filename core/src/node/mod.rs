@@ -5,6 +5,8 @@
 //! `poll_timeout`. Invariant: after any call, drain `poll_transmit` and `poll_event` until empty,
 //! then sleep until `poll_timeout`. Handles carry a generation; a stale one is an error.
 
+#[cfg(feature = "attest")]
+mod attest;
 #[cfg(feature = "broker")]
 mod broker_node;
 #[cfg(feature = "tcp")]
@@ -37,6 +39,8 @@ mod streams;
 #[cfg(all(test, feature = "broker", feature = "ring", feature = "rustcrypto"))]
 mod tests;
 
+#[cfg(feature = "attest")]
+pub use attest::{ATTESTATION_LEN_MAX, AttestTask, Attestation};
 #[cfg(feature = "broker")]
 pub use broker_node::BrokerNode;
 #[cfg(feature = "tcp")]
@@ -193,6 +197,8 @@ pub struct Node {
     flow_news: NewsLine,
     events: VecDeque<Event>,
     requests: Requests,
+    #[cfg(feature = "attest")]
+    attest: attest::Tasks,
     stats: NodeStats,
     /// Something that came since this was asked was not taken for lack of memory.
     is_short_of_memory: bool,
@@ -237,6 +243,8 @@ impl Node {
             flow_news: NewsLine::default(),
             events: VecDeque::new(),
             requests: Requests::default(),
+            #[cfg(feature = "attest")]
+            attest: attest::Tasks::default(),
             stats: NodeStats::default(),
             is_short_of_memory: false,
         })
@@ -245,6 +253,16 @@ impl Node {
     /// Who this node is.
     pub fn public_key(&self) -> PublicKey {
         self.endpoint.public_key()
+    }
+
+    /// What signs for this node.
+    pub fn signer(&self) -> &dyn Signer {
+        &*self.endpoint.local.signer
+    }
+
+    /// Random bytes from the node's own source.
+    pub fn draw<const N: usize>(&mut self) -> [u8; N] {
+        self.endpoint.rng.array()
     }
 
     // ---- network
