@@ -3,13 +3,13 @@
 # and the machine lacks is installed by Debian package name; see tests/setup.sh.
 #
 #   sh tests/run.sh                  all areas
-#   sh tests/run.sh AREA...          some of: unit sim abi e2e nat firmware fuzz-seeds
+#   sh tests/run.sh AREA...          some of: unit sim trust abi e2e nat firmware fuzz-seeds
 #
 # The summary at the end counts passed, failed and skipped, and gives each skip's reason. The exit
 # status is 0 only if nothing failed, and 2 for a wrong call.
 set -u
 
-AREAS="unit sim abi e2e nat firmware fuzz-seeds"
+AREAS="unit sim trust abi e2e nat firmware fuzz-seeds"
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # shellcheck source=tests/setup.sh
@@ -87,14 +87,15 @@ set_up() {
     return 1
 }
 
-# The integration tests of every crate by area: sim_*, nat_* and abi_* by their name, fuzz_seeds, and
-# all others belong to unit. Prints cargo's --test options.
+# The integration tests of every crate by area: sim_*, trust_*, nat_* and abi_* by their name,
+# fuzz_seeds, and all others belong to unit. Prints cargo's --test options.
 tests_of() {
     for file in tests/tests/*.rs core/tests/*.rs ffi/tests/*.rs ports/server/tests/*.rs; do
         [ -e "$file" ] || continue
         test_name=$(basename "$file" .rs)
         case $test_name in
         sim_* | sim) owner=sim ;;
+        trust_*) owner=trust ;;
         nat_*) owner=nat ;;
         abi_* | abi | bindings) owner=abi ;;
         fuzz_seeds) owner=fuzz-seeds ;;
@@ -165,6 +166,12 @@ sim() {
     set_up need_c_compiler || return
     set_up need_libclang || return
     step "simulated networks" cargo_tests sim
+}
+
+trust() {
+    set_up need_c_compiler || return
+    set_up need_libclang || return
+    step "owners, grants and a hostile broker" cargo_tests trust
 }
 
 abi() {

@@ -38,6 +38,8 @@ impl Node {
         self.is_caller_or_allowed(session)
     }
 
+    pub(super) fn check_permits(&mut self, _now: Time) {}
+
     pub(super) fn on_trust_message(&mut self, _message: ToNode, _now: Time) {}
 
     pub(super) fn on_note_refused(&mut self, _request: u32, _reason: RefuseReason) {}

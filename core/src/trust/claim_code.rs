@@ -80,6 +80,7 @@ impl ClaimCode {
 #[cfg(all(test, any(feature = "ring", feature = "rustcrypto")))]
 mod tests {
     use super::*;
+    use crate::base::Rng;
     use crate::crypto::default_provider;
     use proptest::prelude::*;
     use std::vec::Vec;
