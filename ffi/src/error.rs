@@ -203,7 +203,7 @@ pub(crate) fn reason_code(reason: Reason) -> (i32, u64) {
         Reason::Local => RIT_OK,
         Reason::Peer(code) => return (RIT_ERR_CLOSED, code),
         Reason::TimedOut => RIT_ERR_TIMEOUT,
-        Reason::Untrusted | Reason::NotEnrolled => RIT_ERR_DENIED,
+        Reason::Untrusted | Reason::NotEnrolled | Reason::NotPermitted => RIT_ERR_DENIED,
         Reason::Unknown => RIT_ERR_UNKNOWN,
         Reason::Offline | Reason::Unavailable => RIT_ERR_OFFLINE,
         Reason::BadCode => RIT_ERR_CODE,

@@ -33,6 +33,11 @@ mod services;
 mod session;
 mod session_info;
 mod streams;
+#[cfg(not(feature = "trust"))]
+#[path = "no_trust.rs"]
+mod trust;
+#[cfg(feature = "trust")]
+mod trust;
 
 #[cfg(all(test, feature = "broker", feature = "ring", feature = "rustcrypto"))]
 mod tests;
@@ -45,6 +50,8 @@ pub use error::{ConfigError, NodeError, Reason};
 pub use event::{Event, NodeStats};
 pub use paths::PathInfo;
 pub use session_info::SessionInfo;
+#[cfg(feature = "trust")]
+pub use trust::{CLAIM_CODE_TIME, NOTES_MAX, TrustEvent};
 
 use self::endpoint::{Endpoint, Route};
 use self::flows::FlowEntry;
@@ -56,6 +63,7 @@ use self::relays::{Relays, Unwrapped};
 use self::requests::Requests;
 use self::session::Session;
 use self::streams::StreamEntry;
+use self::trust::Trust;
 use crate::base::{Ecn, Handle, Path, PublicKey, Rng, Slab, Time};
 use crate::crypto::{Provider, Signer};
 use crate::transport::{self, Connection, Local, Transmit};
@@ -171,6 +179,9 @@ struct Offered {
     info: ServiceInfo,
     /// Its flows end after so long without a message.
     flow_idle: Duration,
+    /// A permit for it must have been fresh.
+    #[cfg(feature = "trust")]
+    must_be_fresh: bool,
 }
 
 /// A node: device, user, or both.
@@ -178,6 +189,7 @@ pub struct Node {
     endpoint: Endpoint<Owner>,
     link: Link,
     allowed: AllowList,
+    trust: Trust,
     services: Slab<Offered>,
     sessions: Slab<Session>,
     meetings: Meetings,
@@ -219,6 +231,7 @@ impl Node {
             endpoint: Endpoint::new(local, Rng::from_seed(seed)),
             link: Link::new(KeepAlive::new(config.link_keep_alive, config.sockets)),
             allowed: AllowList::new(config.max_peers),
+            trust: Trust::default(),
             services: Slab::new(config.max_services),
             sessions: Slab::new(config.max_sessions),
             meetings: Meetings::default(),
@@ -367,6 +380,7 @@ impl Node {
             self.forget_meeting(&contact);
         }
         self.expire_requests(now);
+        self.on_trust_timeout(now);
     }
 
     /// The next datagram to send, written into `buf`. With `max_datagram` and
@@ -468,6 +482,7 @@ impl Node {
             self.meetings.poll_timeout(),
             self.relays.poll_timeout(),
             self.link.ask_udp_at(),
+            self.trust.poll_timeout(),
             self.next_tcp_deadline(),
         ];
         own.into_iter().flatten().min()
@@ -556,6 +571,7 @@ impl Node {
 
     fn process_link(&mut self, now: Time) {
         self.link.process(&mut self.endpoint, &mut self.events, now);
+        self.on_link();
         for message in core::mem::take(&mut self.link.inbox) {
             self.on_session_message(message, now);
         }
