@@ -204,7 +204,10 @@ fn refused(error: ureq::Error) -> Error {
                 403 => (Exit::Refused, None),
                 404 => (Exit::Unknown, None),
                 429 => (Exit::Unreachable, Some("Too many requests: wait a minute.")),
-                502..=504 => (Exit::Unreachable, Some("Try again when it is online.")),
+                409 if problem["code"] == "offline" => {
+                    (Exit::Unreachable, Some("Try again when it is online."))
+                }
+                503 | 504 => (Exit::Unreachable, Some("Try again.")),
                 _ => (Exit::Failed, None),
             };
             let error = Error::new(exit, format!("the server says: {what}"));

@@ -67,3 +67,61 @@ pub(crate) fn refused(error: GrantError) -> Error {
     };
     Error::new(Exit::Refused, error.to_string()).advice(advice)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rit_core::trust::{GrantId, Identity, Rights, Services, Terms, append_grant};
+
+    const DEVICE: PublicKey = PublicKey([4; 32]);
+
+    fn me() -> PublicKey {
+        Identity::from_seed([2; 32]).public_key()
+    }
+
+    fn chain(expires_s: Option<u64>) -> Vec<u8> {
+        let terms = Terms {
+            device: DEVICE,
+            subject: me(),
+            id: GrantId([7; 16]),
+            issued_s: text::now_s(),
+            not_before_s: None,
+            expires_s,
+            epoch: 3,
+            rights: Rights::USE,
+            depth: 0,
+            must_be_fresh: true,
+            services: Services::ALL,
+        };
+        let grant = terms.sign(&Identity::from_seed([1; 32]).signer()).unwrap();
+        append_grant(&[], &grant).unwrap()
+    }
+
+    #[test]
+    fn a_file_is_read_again() {
+        let chain = chain(Some(951_782_400));
+        let text = to_text(&chain);
+        assert!(text.contains("until 2000-02-29"));
+        assert_eq!(from_text(&text).unwrap(), chain);
+        let wrapped = text.replace(&text::base64(&chain)[..40], &{
+            let line = &text::base64(&chain)[..40];
+            format!("{}\r\n  {}", &line[..20], &line[20..])
+        });
+        assert_eq!(from_text(&wrapped).unwrap(), chain);
+        assert!(from_text("").is_err() && from_text("!!").is_err());
+        assert!(from_text(&"A".repeat(CHAIN_LEN_MAX * 2)).is_err());
+    }
+
+    #[test]
+    fn what_the_device_would_refuse_is_refused_here() {
+        assert!(check(&chain(None), &DEVICE, &me()).is_ok());
+        let expired = check(&chain(Some(1)), &DEVICE, &me()).unwrap_err();
+        assert_eq!(expired.exit, Exit::Refused);
+        assert!(expired.to_string().contains("expired"));
+        assert!(check(&chain(None), &DEVICE, &PublicKey([5; 32])).is_err());
+        assert!(check(&chain(None), &PublicKey([5; 32]), &me()).is_err());
+        let mut damaged = chain(None);
+        *damaged.last_mut().unwrap() ^= 1;
+        assert!(check(&damaged, &DEVICE, &me()).is_err());
+    }
+}

@@ -6,7 +6,9 @@
 
 use rit_core::base::PublicKey;
 use rit_core::crypto::default_provider;
-use rit_core::trust::{CLAIM_NONCE_LEN, ClaimSecret, sign_claim, verify_claimed};
+use rit_core::trust::{
+    CLAIM_NONCE_LEN, ClaimCode, ClaimSecret, ClaimTextError, NoteError, sign_claim, verify_claimed,
+};
 use rit_core::wire::text::{key_from_text, key_to_text};
 use serde_json::{Value, json};
 
@@ -44,11 +46,14 @@ pub(crate) fn claim(app: &App, args: &args::Claim) -> Result<(), Error> {
     take(app, &device, &secret)
 }
 
-/// A printed secret, a QR code's text, or a code that a device shows.
+/// A printed secret, a QR code's text, or the code that a device shows, which is shorter.
 fn read(text: &str) -> Result<(ClaimSecret, Option<PublicKey>), Error> {
-    match code(text) {
-        Some(secret) => Ok((secret, None)),
-        None => secret::parse(text),
+    match ClaimCode::from_text(text.trim()) {
+        Ok(code) => Ok((code.secret(default_provider()), None)),
+        Err(ClaimTextError::Check) => {
+            Err(Error::usage("the code is mistyped: its last character does not fit the others"))
+        }
+        Err(_) => secret::parse(text),
     }
 }
 
@@ -58,15 +63,14 @@ fn take(app: &App, device: &PublicKey, secret: &ClaimSecret) -> Result<(), Error
     let me = app.state.identity()?.public_key();
     let mut api = app.api()?;
     let (kind, body) = api.note(device, ASK, &[])?;
-    let nonce: [u8; CLAIM_NONCE_LEN] = match (kind, body.try_into()) {
-        (NONCE, Ok(nonce)) => nonce,
-        (_, Ok(_)) => return Err(refused(None)),
-        (_, Err(body)) => return Err(refused(body.first().copied())),
-    };
+    if kind != NONCE {
+        return Err(refused(&body));
+    }
+    let nonce: [u8; CLAIM_NONCE_LEN] = body.try_into().map_err(|_length| refused(&[]))?;
     let statement = sign_claim(p, device, &nonce, secret, &signer).map_err(other)?;
     let (kind, answer) = api.note(device, CLAIM, &statement)?;
     if kind != CLAIMED {
-        return Err(refused(answer.first().copied()));
+        return Err(refused(&answer));
     }
     let epoch = verify_claimed(p, device, &me, &nonce, secret, &answer).map_err(|_not_it| {
         Error::new(Exit::Refused, "whoever answered is not that device")
@@ -91,12 +95,21 @@ fn take(app: &App, device: &PublicKey, secret: &ClaimSecret) -> Result<(), Error
     Ok(())
 }
 
-/// Why a device did not become ours.
-fn refused(number: Option<u8>) -> Error {
-    let number = number.map_or_else(String::new, |number| format!(" ({number})"));
-    Error::new(Exit::Refused, format!("the device refused{number}")).advice(
-        "It has an owner already, the secret is wrong, or it was wrong too often: then restart it.",
-    )
+/// Why a device did not do what a note asked for, by its answer.
+pub(crate) fn refused(answer: &[u8]) -> Error {
+    let why = NoteError::of_body(answer).err().unwrap_or(NoteError::Malformed);
+    let error = Error::new(Exit::Refused, format!("the device refused: {why}"));
+    match why {
+        NoteError::Locked => error.advice("Restart the device, then try again."),
+        NoteError::Proof => error.advice("Look again: it is printed on the device, or shown."),
+        NoteError::Claimed => {
+            error.advice("Its owner can transfer it, or whoever has it reset it.")
+        }
+        NoteError::Busy => error.advice("Try again."),
+        NoteError::Closed => error.advice("Have it show a code; its manual says how."),
+        NoteError::NoOwners => error.advice("Such a device lets in the keys that it was given."),
+        _ => error,
+    }
 }
 
 /// `rit claim --nearby`.
@@ -127,23 +140,4 @@ fn row(i: usize, device: &Value) -> Vec<String> {
     let seen = device["seen_s"].as_u64().map_or_else(String::new, text::ago);
     let field = |name: &str| device[name].as_str().unwrap_or_default().to_owned();
     vec![(i + 1).to_string(), field("key"), field("firmware"), seen]
-}
-
-/// The secret behind a code that a device shows: 13 characters. `None`: it is no such code.
-fn code(text: &str) -> Option<ClaimSecret> {
-    const LABEL: &[u8] = b"rit/1 claim code";
-    const CODE_LEN: usize = 13;
-    let characters = text.bytes().filter(|byte| !matches!(byte, b'-' | b' '));
-    let characters: Vec<u8> = characters
-        .map(|byte| match byte.to_ascii_uppercase() {
-            b'O' => b'0',
-            b'I' | b'L' => b'1',
-            byte => byte,
-        })
-        .collect();
-    if characters.len() != CODE_LEN {
-        return None;
-    }
-    let hash = default_provider().sha256(&[LABEL, &characters]);
-    Some(ClaimSecret::new(std::array::from_fn(|i| hash[i])))
 }

@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// `rit log`.
 pub(crate) fn show(app: &App, args: &args::Log) -> Result<(), Error> {
     let mut api = app.api()?;
-    let events = entries(api.get(&format!("/events?limit={}", args.limit))?, "events");
+    let events = entries(api.get(&format!("/events?newest=true&limit={}", args.limit))?, "events");
     let mut last = None;
     for event in &events {
         tell(app, event)?;

@@ -12,9 +12,9 @@ use crate::App;
 use crate::api::entries;
 use crate::args;
 use crate::error::{Error, Exit, other};
-use crate::{names, owned, prompt, text};
+use crate::{claim, names, owned, prompt, text};
 
-/// What the device says to a statement: kind and the number for "done".
+/// The kind of note by which a device says that it did something, or why not.
 const DONE: u64 = 7;
 
 /// `rit revoke`.
@@ -128,12 +128,8 @@ pub(crate) fn transfer(app: &App, args: &args::Transfer) -> Result<(), Error> {
     let path = format!("/devices/{}/transfer", key_to_text(&device));
     let answer = app.api()?.post(&path, &json!({ "statement": text::base64(&statement) }))?;
     let body = text::from_base64(answer["body"].as_str().unwrap_or_default(), "the answer")?;
-    match (answer["kind"].as_u64(), body.first()) {
-        (Some(DONE), Some(0)) => {}
-        (_, error) => {
-            let number = error.map_or("nothing".to_owned(), u8::to_string);
-            return Err(Error::new(Exit::Refused, format!("the device refused ({number})")));
-        }
+    if answer["kind"].as_u64() != Some(DONE) || body != [0] {
+        return Err(claim::refused(&body));
     }
     app.state.change(|stored| stored.devices.remove(&key_to_text(&device)))?;
     if app.json {

@@ -97,7 +97,12 @@ fn refusals_say_what_to_do() {
     let cases = [
         (403, r#"{"detail":"not your device"}"#, Exit::Refused, "not your device"),
         (404, "", Exit::Unknown, "status 404"),
-        (504, r#"{"title":"the device is offline"}"#, Exit::Unreachable, "offline"),
+        (
+            409,
+            r#"{"title":"the device is offline","code":"offline"}"#,
+            Exit::Unreachable,
+            "offline",
+        ),
         (500, "<html>", Exit::Failed, "status 500"),
         (200, "<html>", Exit::Failed, "no JSON"),
     ];
