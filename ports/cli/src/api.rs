@@ -89,6 +89,10 @@ impl Api {
         self.call("PUT", path, Some(body))
     }
 
+    pub(crate) fn patch(&mut self, path: &str, body: &Value) -> Result<Value, Error> {
+        self.call("PATCH", path, Some(body))
+    }
+
     pub(crate) fn delete(&mut self, path: &str) -> Result<Value, Error> {
         self.call("DELETE", path, None)
     }

@@ -81,6 +81,13 @@ pub(crate) enum Command {
     /// Make enrol codes and product keys, or enrol this machine.
     #[command(subcommand)]
     Enrol(Enrol),
+    /// Call a device otherwise, for all who see it.
+    Rename {
+        /// Key or name.
+        device: String,
+        /// What to call it.
+        name: String,
+    },
     /// Show what happened at the server.
     Log(Log),
     /// Forget which device a server's name was first used for.

@@ -124,3 +124,13 @@ pub(crate) fn services(app: &App, name: &str) -> Result<(), Error> {
     }
     Ok(())
 }
+
+/// `rit rename`.
+pub(crate) fn rename(app: &App, device: &str, name: &str) -> Result<(), Error> {
+    let key = names::device(app, device)?;
+    app.api()?.patch(&format!("/devices/{}", key_to_text(&key)), &json!({ "name": name }))?;
+    app.state.change(|stored| {
+        stored.names.retain(|_, named| *named != key_to_text(&key));
+        stored.names.insert(name.to_owned(), key_to_text(&key));
+    })
+}

@@ -105,6 +105,7 @@ fn run(cli: Cli) -> Result<(), Error> {
         Command::Claim(args) => claim::claim(&app, args),
         Command::Enrol(command) => enrol::run(&app, command),
         Command::Log(args) => log::show(&app, args),
+        Command::Rename { device, name } => devices::rename(&app, device, name),
         Command::Forget { name } => names::forget(&app, name),
         Command::Completions { .. } | Command::Man { .. } | Command::Secret(_) => Ok(()),
     }

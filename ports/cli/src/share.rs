@@ -39,7 +39,24 @@ pub(crate) fn share(app: &App, args: &args::Share) -> Result<(), Error> {
         })?,
     };
     let id = GrantId(rng()?.array());
-    let made = make(app, args, &device, &subject, &services, own.as_ref(), &parent, id)?;
+    let mut terms = Terms {
+        device,
+        subject,
+        id,
+        issued_s: text::now_s(),
+        not_before_s: None,
+        expires_s: args.valid_s.map(|valid_s| text::now_s() + valid_s),
+        epoch: 0,
+        rights: if args.can_share > 0 { Rights::USE.and(Rights::SHARE) } else { Rights::USE },
+        depth: args.can_share,
+        must_be_fresh: args.fresh,
+        services: services.services(),
+    };
+    if let Some(own) = &own {
+        terms.epoch = own.epoch;
+        terms.issued_s = terms.issued_s.max(own.revoked.floor_s);
+    }
+    let made = append(app, terms, &parent)?;
     chain::check(&made, &device, &subject)?;
     if let Some(own) = &own {
         let given = given(&made)?;
@@ -48,39 +65,14 @@ pub(crate) fn share(app: &App, args: &args::Share) -> Result<(), Error> {
     hand_over(app, args, &made)
 }
 
-/// The chain with the new grant at its end.
-#[allow(clippy::too_many_arguments)]
-fn make(
-    app: &App,
-    args: &args::Share,
-    device: &PublicKey,
-    subject: &PublicKey,
-    services: &ServiceList,
-    own: Option<&owned::Device>,
-    parent: &[u8],
-    id: GrantId,
-) -> Result<Vec<u8>, Error> {
-    let now = text::now_s();
-    let floor = own.map_or(0, |own| own.revoked.floor_s);
-    let mut terms = Terms {
-        device: *device,
-        subject: *subject,
-        id,
-        issued_s: now.max(floor),
-        not_before_s: None,
-        expires_s: args.valid_s.map(|valid_s| now + valid_s),
-        epoch: own.map_or(0, |own| own.epoch),
-        rights: if args.can_share > 0 { Rights::USE.and(Rights::SHARE) } else { Rights::USE },
-        depth: args.can_share,
-        must_be_fresh: args.fresh,
-        services: services.services(),
-    };
-    if let Some(parent) = decode_chain(parent).unwrap_or_default().last() {
-        let parent = &parent.terms;
-        terms.epoch = parent.epoch;
-        terms.not_before_s = parent.not_before_s;
-        terms.expires_s = terms.expires_s.or(parent.expires_s);
-        terms.must_be_fresh |= parent.must_be_fresh;
+/// The chain with a grant of these terms at its end, which are narrowed where they say nothing.
+fn append(app: &App, mut terms: Terms<'_>, parent: &[u8]) -> Result<Vec<u8>, Error> {
+    if let Some(last) = decode_chain(parent).unwrap_or_default().last() {
+        let last = &last.terms;
+        terms.epoch = last.epoch;
+        terms.not_before_s = last.not_before_s;
+        terms.expires_s = terms.expires_s.or(last.expires_s);
+        terms.must_be_fresh |= last.must_be_fresh;
     }
     let grant = terms.sign(&app.state.identity()?.signer()).map_err(other)?;
     append_grant(parent, &grant).map_err(chain::refused)
