@@ -320,7 +320,10 @@ mod tests {
         let json = serde_json::to_string(&line).unwrap();
         assert_eq!(
             json,
-            r#"{"event":"listening","device":"k","service":"web","kind":"tcp","address":"127.1.2.3","port":80}"#
+            concat!(
+                r#"{"event":"listening","device":"k","service":"web","kind":"tcp","#,
+                r#""address":"127.1.2.3","port":80}"#
+            )
         );
         assert_eq!(serde_json::from_str::<Line>(&json).unwrap(), line);
         assert_eq!(serde_json::to_string(&Line::Online).unwrap(), r#"{"event":"online"}"#);

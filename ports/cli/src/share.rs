@@ -1,7 +1,7 @@
 //! `rit share` and `rit grants`.
 //!
-//! Owns making a grant: the owner's, or one more link of a chain that may be shared on. What is made
-//! is checked here as the device checks it, before anybody gets it.
+//! Owns making a grant: the owner's, or one more link of a chain that may be shared on. What is
+//! made is checked here as the device checks it, before anybody gets it.
 
 use std::path::Path;
 

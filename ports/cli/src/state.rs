@@ -1,7 +1,7 @@
 //! What the program keeps between runs: who this person is, the login, what they own and granted.
 //!
 //! Owns the state folder: `node/` is the POSIX port's (identity and lock), `state.json` is ours,
-//! `grants/` has the chains of grants that others gave. Invariants: the folder is its owner's alone;
+//! `grants/` has the chains of grants that others gave. Invariants: the folder is one person's;
 //! `state.json` is read and written again under one lock. Secrets in it: identity, token.
 
 use std::collections::BTreeMap;
