@@ -161,6 +161,10 @@ impl Node {
         let entry = self.flows.get(Handle(flow.0)).ok_or(NodeError::StaleHandle)?;
         let (owner, id) = (entry.session, entry.id);
         let session = self.live_session(owner)?;
+        #[cfg(feature = "attest")]
+        if session.attest.is_pending() {
+            return Err(NodeError::State);
+        }
         let tunnel = session.tunnel().ok_or(NodeError::State)?;
         tunnel.connection.advance(now);
         let result = act(tunnel, id);

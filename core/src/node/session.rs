@@ -53,6 +53,8 @@ pub(super) struct Session {
     pub(super) services: Vec<ServiceInfo>,
     pub(super) streams: Map<StreamId, Handle>,
     pub(super) flows: Map<StreamId, Handle>,
+    #[cfg(feature = "attest")]
+    pub(super) attest: super::attest::Attest,
 }
 
 impl Session {
@@ -76,6 +78,8 @@ impl Session {
             services: Vec::new(),
             streams: Map::new(),
             flows: Map::new(),
+            #[cfg(feature = "attest")]
+            attest: super::attest::Attest::default(),
         }
     }
 
@@ -134,7 +138,11 @@ impl Session {
             Phase::Active(tunnel) if tunnel.connection.is_established() => {
                 let ports = self.port_search.as_ref().and_then(PortSearch::poll_timeout);
                 let lan = self.lan.as_ref().and_then(Lan::poll_timeout);
-                let own = [tunnel.poll_timeout(), self.search.poll_timeout(), ports, lan];
+                #[cfg(feature = "attest")]
+                let attest = self.attest.poll_timeout();
+                #[cfg(not(feature = "attest"))]
+                let attest = None;
+                let own = [tunnel.poll_timeout(), self.search.poll_timeout(), ports, lan, attest];
                 own.into_iter().flatten().min()
             }
             Phase::Active(tunnel) => tunnel.poll_timeout(),
@@ -416,15 +424,16 @@ impl Node {
     /// Looks at what happened on a session's tunnel.
     pub(super) fn process_session(&mut self, handle: Handle, now: Time) {
         let owner = Owner::Session(handle);
+        #[cfg(feature = "attest")]
+        self.check_attest_deadline(handle, now);
         while let Some(event) = self.next_tunnel_event(handle) {
+            #[cfg(feature = "attest")]
+            let Some(event) = self.filter_attest(handle, event, now) else { continue };
             match event {
                 TunnelEvent::Connected => self.on_session_up(handle, now),
                 TunnelEvent::Closed(reason) => self.end_session(handle, Reason::from(&reason)),
-                TunnelEvent::Incoming { id, kind: SERVICE_UDP, service } => {
-                    self.on_flow_incoming(handle, id, &service);
-                }
-                TunnelEvent::Incoming { id, service, .. } => {
-                    self.on_stream_incoming(handle, id, &service);
+                TunnelEvent::Incoming { id, kind, service } => {
+                    self.on_incoming(handle, id, kind, &service);
                 }
                 TunnelEvent::Path(event) => self.on_path_event(handle, event, now),
                 // What is no stream's is a flow's, and the other way round.
@@ -477,6 +486,13 @@ impl Node {
         self.endpoint.touch(owner);
     }
 
+    pub(super) fn on_incoming(&mut self, handle: Handle, id: StreamId, kind: u8, service: &str) {
+        match kind {
+            SERVICE_UDP => self.on_flow_incoming(handle, id, service),
+            _ => self.on_stream_incoming(handle, id, service),
+        }
+    }
+
     fn next_tunnel_event(&mut self, handle: Handle) -> Option<TunnelEvent> {
         match &mut self.sessions.get_mut(handle)?.phase {
             Phase::Active(tunnel) => tunnel.poll_event(),
@@ -487,7 +503,6 @@ impl Node {
     fn on_session_up(&mut self, handle: Handle, now: Time) {
         self.plan_port_search(handle);
         let Some(session) = self.sessions.get_mut(handle) else { return };
-        session.is_up = true;
         session.lan = Lan::if_wanted(self.multicast, now);
         self.endpoint.await_no_probes(Owner::Session(handle));
         // All it knows is asked now: the peer is there to answer.
@@ -495,6 +510,17 @@ impl Node {
         if let Phase::Active(tunnel) = &session.phase {
             session.search.add(tunnel.connection.path(), now);
         }
+        #[cfg(feature = "attest")]
+        if self.demand_attestation(handle, now) {
+            return;
+        }
+        self.announce_session(handle);
+    }
+
+    /// From now on the application may use it.
+    pub(super) fn announce_session(&mut self, handle: Handle) {
+        let Some(session) = self.sessions.get_mut(handle) else { return };
+        session.is_up = true;
         self.events.push_back(Event::SessionUp {
             session: SessionId(handle.0),
             peer: session.peer,
