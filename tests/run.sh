@@ -172,6 +172,15 @@ trust() {
     set_up need_c_compiler || return
     set_up need_libclang || return
     step "owners, grants and a hostile broker" cargo_tests trust
+    PATH=$PATH:/usr/sbin:/sbin
+    set_up need_command curl curl || return
+    set_up need_command python3 python3 || return
+    set_up need_command groff groff-base || return
+    set_up need_web_server || return
+    programs || return
+    step "build rit" cargo build --release --locked -p rit-cli || return
+    step "people with rit" alone python3 -B tests/cli/run.py --bin "$TARGET/e2e" \
+        --server "$TARGET/release/rit-server" --rit "$TARGET/release/rit" --nginx "$NGINX"
 }
 
 abi() {
@@ -213,8 +222,11 @@ e2e() {
 # In network and mount namespaces of their own where the machine allows it: no port is taken, no
 # packet of others is seen, and the small disks vanish with them.
 scenarios() {
-    set -- python3 -B tests/e2e/run.py --bin "$TARGET/e2e" \
+    alone python3 -B tests/e2e/run.py --bin "$TARGET/e2e" \
         --server "$TARGET/release/rit-server" --nginx "$NGINX" --tcpdump "$(command -v tcpdump)"
+}
+
+alone() {
     if [ "$(id -u)" -eq 0 ] && unshare --net --mount true 2>/dev/null; then
         unshare --net --mount --propagation private "$@" --own-network
     elif [ "$(id -u)" -ne 0 ] && sudo -n unshare --net --mount true 2>/dev/null; then

@@ -185,12 +185,22 @@ int rit_posix_offer_udp(rit_posix *port, const char *name, const char *host,
     return add_offer(port, RIT_SERVICE_UDP, name, host, service_port);
 }
 
-static struct ritp_peer *find_peer(struct rit_posix *port, const uint8_t device[RIT_KEY_LEN]) {
+static struct ritp_peer *find_peer(const struct rit_posix *port,
+                                   const uint8_t device[RIT_KEY_LEN]) {
     struct ritp_peer *peer = port->peers;
 
     while (peer != NULL && memcmp(peer->device, device, RIT_KEY_LEN) != 0)
         peer = peer->next;
     return peer;
+}
+
+rit_session rit_posix_session(const rit_posix *port, const uint8_t device[RIT_KEY_LEN]) {
+    const struct ritp_peer *peer;
+
+    if (port == NULL || device == NULL)
+        return 0;
+    peer = find_peer(port, device);
+    return peer != NULL && peer->is_up ? peer->session : 0;
 }
 
 static struct ritp_want *find_want(struct rit_posix *port, const struct ritp_peer *peer,

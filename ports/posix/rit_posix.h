@@ -131,6 +131,10 @@ int rit_posix_reach(rit_posix *port, const uint8_t device[RIT_KEY_LEN], const ch
 int rit_posix_set_grant(rit_posix *port, const uint8_t device[RIT_KEY_LEN], const uint8_t *chain,
                         size_t len);
 
+/* The session that is up with a device that is reached, for rit_session_info, rit_session_path and
+ * rit_node_explain; 0: there is none. Do not close it. */
+rit_session rit_posix_session(const rit_posix *port, const uint8_t device[RIT_KEY_LEN]);
+
 /* Waits for something to do, at most timeout_ms (negative: as long as it takes), and does it. 0, or
  * an error after which the port can only be freed. A signal ends the wait early. */
 int rit_posix_step(rit_posix *port, int timeout_ms);
