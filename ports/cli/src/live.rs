@@ -155,6 +155,10 @@ impl Live {
     /// Reaches more. What is reached already stays as it is.
     pub(crate) fn add(&mut self, want: &Want) -> Result<(), Error> {
         let device = key_from_text(&want.device).map_err(crate::error::other)?;
+        if let Some(chain) = &want.chain {
+            let chain = text::from_base64(chain, "the grant")?;
+            self.port.set_grant(&device, &chain).map_err(crate::error::other)?;
+        }
         let all = [(None, 0)];
         let named: Vec<(Option<&str>, u16)> =
             want.services.iter().map(|(name, port)| (Some(name.as_str()), *port)).collect();

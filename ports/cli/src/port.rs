@@ -38,6 +38,9 @@ struct RawConfig {
     port_mapping: i32,
     tls_port: u16,
     no_multicast: u16,
+    attest: *const c_void,
+    check_attestation: *const c_void,
+    attest_ctx: *mut c_void,
 }
 
 #[repr(C)]
@@ -49,6 +52,8 @@ struct RawEvent {
     address: [c_char; 16],
     port: u16,
     kind: u16,
+    request: u32,
+    number: u64,
 }
 
 unsafe extern "C" {
@@ -62,6 +67,12 @@ unsafe extern "C" {
         device: *const u8,
         service: *const c_char,
         listen_port: u16,
+    ) -> c_int;
+    fn rit_posix_set_grant(
+        port: *mut RawPort,
+        device: *const u8,
+        chain: *const u8,
+        len: usize,
     ) -> c_int;
     fn rit_posix_session(port: *const RawPort, device: *const u8) -> rit_session;
     fn rit_posix_step(port: *mut RawPort, timeout_ms: c_int) -> c_int;
@@ -133,6 +144,9 @@ impl Port {
             port_mapping: 0,
             tls_port,
             no_multicast: 0,
+            attest: ptr::null(),
+            check_attestation: ptr::null(),
+            attest_ctx: ptr::null_mut(),
         };
         let mut error = 0;
         // SAFETY: the config is as the header has it, and nothing of it is kept.
@@ -162,6 +176,13 @@ impl Port {
         check(unsafe { rit_posix_reach(port, device.0.as_ptr(), name, listen_port) })
     }
 
+    /// Shows this chain of grants to a device, from its next session on.
+    pub(crate) fn set_grant(&mut self, device: &PublicKey, chain: &[u8]) -> Result<(), PortError> {
+        let port = self.0.as_ptr();
+        // SAFETY: the key has 32 bytes, the chain its length, and the port copies both.
+        check(unsafe { rit_posix_set_grant(port, device.0.as_ptr(), chain.as_ptr(), chain.len()) })
+    }
+
     /// Waits for something to do, and does it.
     pub(crate) fn step(&mut self, at_most: Duration) -> Result<(), PortError> {
         let ms = c_int::try_from(at_most.as_millis()).unwrap_or(c_int::MAX);
@@ -180,6 +201,8 @@ impl Port {
                 address: [0; 16],
                 port: 0,
                 kind: 0,
+                request: 0,
+                number: 0,
             };
             // SAFETY: the event is as the header has it.
             if unsafe { rit_posix_next(self.0.as_ptr(), &mut raw) } == 0 {
