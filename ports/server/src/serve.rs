@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rit_core::base::{Path, Rng, Time};
 use rit_core::broker::{Answer, AskId, BrokerEvent, Query};
-use rit_core::crypto;
+use rit_core::crypto::{self, Signer};
 use rit_core::node::{BrokerNode, Config};
 use rit_core::relay::{self, Relay};
 use rit_core::transport;
@@ -21,7 +21,9 @@ use rit_core::wire::text::{self, Uri};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::control::Control;
 use crate::error::Error;
+use crate::http::Http;
 use crate::sockets::{Received, Run, Sockets};
 use crate::state::{State, random_seed};
 use crate::store::Db;
@@ -46,6 +48,7 @@ pub(crate) struct Server {
     port: u16,
     sockets: Sockets,
     tls: Tls,
+    http: Option<Http>,
     start: Instant,
     interrupt: Signal,
     terminate: Signal,
@@ -113,6 +116,12 @@ impl Server {
             let db = Db::open(&args.common.location()?).await?;
             broker = Some(Broker::start(&state, db, &host, port)?);
         }
+        let mut http = None;
+        if let (Some(broker), Some(config)) = (&broker, args.http.config()?) {
+            let signer: Arc<dyn Signer> = Arc::new(state.identity()?.signer());
+            let (location, uri) = (args.common.location()?, broker.uri.clone());
+            http = Some(Http::start(config, &state, &location, Control, signer, uri).await?);
+        }
         let secret = state.relay_secret(args.relay_secret.as_deref())?;
         if let Some(broker) = &mut broker {
             let found = relays::paths(&host, port).unwrap_or_else(|error| {
@@ -137,12 +146,29 @@ impl Server {
         let terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let start = Instant::now();
         let _state = state;
-        Ok(Server { broker, relay, host, port, sockets, tls, start, interrupt, terminate, _state })
+        Ok(Server {
+            broker,
+            relay,
+            host,
+            port,
+            sockets,
+            tls,
+            http,
+            start,
+            interrupt,
+            terminate,
+            _state,
+        })
     }
 
     /// The broker's address and store, if there is one here.
     pub(crate) fn broker(&self) -> Option<(&Uri, &Db)> {
         self.broker.as_ref().map(|broker| (&broker.uri, &broker.db))
+    }
+
+    /// Where the API is reached, if anywhere.
+    pub(crate) fn http_urls(&self) -> &[String] {
+        self.http.as_ref().map_or(&[], |http| &http.urls)
     }
 
     /// Where the relay is reached, if there is one here and no broker at the same address.
