@@ -416,6 +416,7 @@ impl Link {
             firmware: String::new(),
             services: self.services.clone(),
             candidates,
+            ownership: None,
         };
         self.send(&hello, now)
     }
@@ -436,7 +437,8 @@ impl Link {
 
     fn on_message(&mut self, message: ToNode, events: &mut VecDeque<Event>, now: Time) {
         match message {
-            ToNode::Welcome { observed, enrolled, time_unix_s, others } => {
+            ToNode::Welcome { observed, enrolled, time_unix_s, others, silence_max_s } => {
+                self.keep_alive.limit(silence_max_s);
                 self.broker_time = Some((time_unix_s, now));
                 self.observed = Some((observed, None));
                 self.others = others;

@@ -206,7 +206,7 @@ impl Node {
         let request = self.requests.fresh();
         let handle = self.insert_session(request, device, true)?;
         self.requests.add(request, handle, now);
-        let sent = self.link.send(&ToBroker::Connect { request, device }, now);
+        let sent = self.link.send(&ToBroker::Connect { request, device, chain: Vec::new() }, now);
         self.process_link(now);
         if let Err(error) = sent {
             self.remove_session(handle);
@@ -296,6 +296,7 @@ impl Node {
                 services,
                 relays,
                 mapping,
+                chain: _,
             } => {
                 let way = self.callable(Way { candidates, relays, mapping, services });
                 let contact = Contact { id: contact_id, key: Secret::new(contact_key.0) };

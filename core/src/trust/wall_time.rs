@@ -16,12 +16,9 @@ use super::cbor::{CborError, Reader, Writer};
 use super::cose::{Kind, Signed, StatementError, sign};
 use crate::base::{PublicKey, Rng, Time};
 use crate::crypto::{Provider, SignError, Signer, constant_time_eq};
+pub use crate::wire::message::{TIME_LEN_MAX, TIME_NONCE_LEN};
 use thiserror::Error;
 
-/// The longest statement, in bytes, that a device looks at.
-pub const TIME_LEN_MAX: usize = 256;
-/// Length of what a device asks with.
-pub const TIME_NONCE_LEN: usize = 16;
 /// An answer comes within this, or it is none.
 pub const TIME_ANSWER: Duration = Duration::from_secs(30);
 /// A statement is fresh for so long after the device asked.
