@@ -1742,6 +1742,10 @@ struct rit_grant {
      * The services, by name; null for all.
      */
     const char *const *services;
+    /**
+     * 0.
+     */
+    size_t reserved;
 };
 
 /**

@@ -62,7 +62,7 @@ fn rust_layout() -> Layout {
         rit_ownership { struct_size is_claimed owner epoch reserved list }
         rit_grant {
             struct_size rights device subject id issued_s not_before_s expires_s epoch depth
-            must_be_fresh service_count services
+            must_be_fresh service_count services reserved
         }
         rit_revoked {
             struct_size epoch device number issued_s floor_s ids id_count keys key_count

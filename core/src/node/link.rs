@@ -440,7 +440,8 @@ impl Link {
 
     fn on_message(&mut self, message: ToNode, events: &mut VecDeque<Event>, now: Time) {
         match message {
-            ToNode::Welcome { observed, enrolled, time_unix_s, others } => {
+            ToNode::Welcome { observed, enrolled, time_unix_s, others, silence_max_s } => {
+                self.keep_alive.limit(silence_max_s);
                 self.owner.on_welcome(time_unix_s);
                 self.observed = Some((observed, None));
                 self.others = others;

@@ -531,7 +531,7 @@ impl Node {
 
     fn process_link(&mut self, now: Time) {
         self.link.process(&mut self.endpoint, &mut self.events, now);
-        self.on_link();
+        self.on_link(now);
         for message in core::mem::take(&mut self.link.inbox) {
             self.on_session_message(message, now);
         }

@@ -44,7 +44,7 @@ impl Node {
 
     pub(super) fn on_note_refused(&mut self, _request: u32, _reason: RefuseReason) {}
 
-    pub(super) fn on_link(&mut self) {}
+    pub(super) fn on_link(&mut self, _now: Time) {}
 
     pub(super) fn on_trust_timeout(&mut self, _now: Time) {}
 }

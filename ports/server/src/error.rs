@@ -9,6 +9,7 @@ use rit_core::wire::text::TextError;
 use thiserror::Error;
 
 use crate::state::RELAY_SECRET_LEN;
+use crate::store::BackupError;
 
 #[derive(Debug, Error)]
 pub(crate) enum Error {
@@ -29,10 +30,14 @@ pub(crate) enum Error {
     RelaySecret(PathBuf),
     #[error("--relay {relay}: {reason}")]
     Relay { relay: String, reason: String },
-    #[error("the database {}: {source}", path.display())]
-    Store { path: PathBuf, source: sqlx::Error },
-    #[error("the database {}: {source}", path.display())]
-    Migrate { path: PathBuf, source: sqlx::migrate::MigrateError },
+    #[error("the database {name}: {source}")]
+    Store { name: String, source: sqlx::Error },
+    #[error("the database {name}: {source}")]
+    Migrate { name: String, source: sqlx::migrate::MigrateError },
+    #[error("{}: {source}", path.display())]
+    Backup { path: PathBuf, source: BackupError },
+    #[error("--database, --database-file or RIT_DATABASE: not a postgres:// address")]
+    Database,
     #[error("cannot listen on UDP {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("--public: {0}")]

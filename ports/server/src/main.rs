@@ -4,8 +4,13 @@
 //! and scripts: `address rit://…`, `enrol-code …`, of a relay alone `relay HOST:PORT`, `ready`.
 //! Logs go to standard error, without secrets.
 
+mod asks;
+mod cluster;
 mod code;
+mod control;
+mod desk;
 mod error;
+mod records;
 mod relays;
 mod serve;
 mod sockets;
@@ -13,7 +18,8 @@ mod state;
 mod store;
 mod tls;
 
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,9 +27,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
+use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::store::Store;
+use crate::store::{Db, Location};
 
 /// The librit broker and relay: enrols nodes, introduces one to another, and passes on what two of
 /// them say to each other where no direct path is found. It cannot read that.
@@ -45,6 +52,18 @@ enum Command {
     Serve(ServeArgs),
     /// Print one-time enrol codes, also while the server runs.
     Code(CodeArgs),
+    /// Write all rows of the database to a file, also while the server runs. The file holds secrets;
+    /// the identity and the relay secret are not in it.
+    Backup(FileArgs),
+    /// Fill an empty database, SQLite or PostgreSQL, with what a backup of either holds.
+    Restore(FileArgs),
+}
+
+#[derive(Args)]
+struct FileArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    file: PathBuf,
 }
 
 #[derive(Args)]
@@ -67,6 +86,15 @@ struct ServeArgs {
     /// folder, made at the first start].
     #[arg(long, value_name = "FILE")]
     relay_secret: Option<PathBuf>,
+    /// The broker's identity, the same for all instances of one broker [default: identity in the
+    /// state folder, made at the first start].
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    /// Seconds that a node may be silent, 0 to 600: within 15 more, others see that it is gone; 0:
+    /// as long as its NAT bears, at most 115.
+    #[arg(long, value_name = "SECONDS", default_value_t = 45,
+          value_parser = clap::value_parser!(u32).range(0..=600))]
+    longest_silence: u32,
     /// A second UDP port, by which nodes learn how their NAT maps; 0: none [default: the one after
     /// the first, if it is free].
     #[arg(long, value_name = "PORT")]
@@ -121,6 +149,14 @@ struct CommonArgs {
     /// root /var/lib/rit-server].
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// A PostgreSQL database, postgres://USER:PASSWORD@HOST/NAME, which several servers can share
+    /// [default: SQLite in the state folder]. Others see a command line: a password is better kept
+    /// in the environment, or in a file.
+    #[arg(long, value_name = "URL", env = "RIT_DATABASE", hide_env_values = true)]
+    database: Option<String>,
+    /// A file with the address of the database.
+    #[arg(long, value_name = "FILE", conflicts_with = "database")]
+    database_file: Option<PathBuf>,
     /// What is logged: off, error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log: LevelFilter,
@@ -129,6 +165,20 @@ struct CommonArgs {
 impl CommonArgs {
     fn state_dir(&self) -> Result<PathBuf, Error> {
         self.state.clone().map_or_else(state::default_dir, Ok)
+    }
+
+    /// Where the rows are.
+    fn location(&self) -> Result<Location, Error> {
+        let failed =
+            |path: &PathBuf, source| Error::File { action: "read", path: path.clone(), source };
+        match (&self.database, &self.database_file) {
+            (Some(url), _) => Location::parse(url),
+            (None, Some(path)) => {
+                let url = std::fs::read_to_string(path).map_err(|source| failed(path, source))?;
+                Location::parse(&Zeroizing::new(url))
+            }
+            (None, None) => Ok(Location::Folder(self.state_dir()?)),
+        }
     }
 }
 
@@ -140,6 +190,7 @@ fn main() -> ExitCode {
     let level = match &command {
         Command::Serve(args) => args.common.log,
         Command::Code(args) => args.common.log,
+        Command::Backup(args) | Command::Restore(args) => args.common.log,
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
@@ -165,15 +216,17 @@ fn run(command: Command) -> Result<(), Error> {
         match command {
             Command::Serve(args) => serve(args).await,
             Command::Code(args) => codes(args).await,
+            Command::Backup(args) => backup(args).await,
+            Command::Restore(args) => restore(args).await,
         }
     })
 }
 
 async fn serve(args: ServeArgs) -> Result<(), Error> {
     let server = serve::Server::start(args.common.state_dir()?, &args).await?;
-    if let Some((uri, store)) = server.broker() {
+    if let Some((uri, db)) = server.broker() {
         say("address", &uri.to_string())?;
-        for code in code::make(store, code::VALID, 1).await? {
+        for code in code::make(db, code::VALID, 1).await? {
             say("enrol-code", &code)?;
         }
     }
@@ -185,17 +238,53 @@ async fn serve(args: ServeArgs) -> Result<(), Error> {
 }
 
 async fn codes(args: CodeArgs) -> Result<(), Error> {
-    let dir = args.common.state_dir()?;
-    if !Store::exists(&dir) {
-        return Err(Error::NoState(dir));
+    let location = args.common.location()?;
+    if !location.exists() {
+        return Err(Error::NoState(args.common.state_dir()?));
     }
-    let store = Store::open(&dir).await?;
+    let db = Db::open(&location).await?;
     let valid = Duration::from_secs(u64::from(args.valid) * 60);
-    for code in code::make(&store, valid, args.count).await? {
+    for code in code::make(&db, valid, args.count).await? {
         say("enrol-code", &code)?;
     }
-    store.close().await;
+    db.close().await;
     Ok(())
+}
+
+async fn backup(args: FileArgs) -> Result<(), Error> {
+    let location = args.common.location()?;
+    if !location.exists() {
+        return Err(Error::NoState(args.common.state_dir()?));
+    }
+    let db = Db::open(&location).await?;
+    let failed = |source| Error::Backup { path: args.file.clone(), source };
+    // Whole or not there.
+    let unfinished = args.file.with_extension("unfinished");
+    let write = async {
+        let mut out = BufWriter::new(File::create(&unfinished)?);
+        let rows = db.backup(&mut out).await?;
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        std::fs::rename(&unfinished, &args.file)?;
+        Ok(rows)
+    };
+    let rows = write.await.inspect_err(|_| {
+        let _ = std::fs::remove_file(&unfinished);
+    });
+    db.close().await;
+    say("rows", &rows.map_err(failed)?.to_string())
+}
+
+async fn restore(args: FileArgs) -> Result<(), Error> {
+    let failed = |source| Error::Backup { path: args.file.clone(), source };
+    let file = File::open(&args.file).map_err(|error| failed(error.into()))?;
+    // A server that runs would take what comes for its own.
+    let dir = args.common.state_dir()?;
+    let state = state::State::open(dir)?;
+    let db = Db::open(&args.common.location()?).await?;
+    let rows = db.restore(&mut BufReader::new(file)).await;
+    db.close().await;
+    drop(state);
+    say("rows", &rows.map_err(failed)?.to_string())
 }
 
 /// One line on standard output, at once, so that who reads a pipe sees it.

@@ -84,7 +84,13 @@ impl HostileBroker {
                     let time_unix_s = self.lies.time_unix_s.unwrap_or(wall_unix_s(now));
                     self.tell(
                         link,
-                        &ToNode::Welcome { observed, enrolled: true, time_unix_s, others: vec![] },
+                        &ToNode::Welcome {
+                            observed,
+                            enrolled: true,
+                            time_unix_s,
+                            others: vec![],
+                            silence_max_s: 0,
+                        },
                     );
                     break;
                 }
