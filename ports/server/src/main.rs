@@ -4,12 +4,14 @@
 //! and scripts: `address rit://…`, `enrol-code …`, of a relay alone `relay HOST:PORT`, `ready`.
 //! Logs go to standard error, without secrets.
 
+mod account;
 mod asks;
 mod cluster;
 mod code;
 mod control;
 mod desk;
 mod error;
+mod http;
 mod records;
 mod relays;
 mod serve;
@@ -52,6 +54,8 @@ enum Command {
     Serve(ServeArgs),
     /// Print one-time enrol codes, also while the server runs.
     Code(CodeArgs),
+    /// Make, list and close accounts, also while the server runs.
+    Account(account::AccountArgs),
     /// Write all rows of the database to a file, also while the server runs. The file holds secrets;
     /// the identity and the relay secret are not in it.
     Backup(FileArgs),
@@ -106,6 +110,8 @@ struct ServeArgs {
     /// IP addresses to listen at for them instead.
     #[arg(long, value_name = "ADDR")]
     tls: Vec<IpAddr>,
+    #[command(flatten)]
+    http: http::HttpArgs,
 }
 
 /// What a process is.
@@ -191,6 +197,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => args.common.log,
         Command::Code(args) => args.common.log,
         Command::Backup(args) | Command::Restore(args) => args.common.log,
+        Command::Account(args) => args.common.log,
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
@@ -218,6 +225,7 @@ fn run(command: Command) -> Result<(), Error> {
             Command::Code(args) => codes(args).await,
             Command::Backup(args) => backup(args).await,
             Command::Restore(args) => restore(args).await,
+            Command::Account(args) => account::run(args).await,
         }
     })
 }
@@ -226,25 +234,24 @@ async fn serve(args: ServeArgs) -> Result<(), Error> {
     let server = serve::Server::start(args.common.state_dir()?, &args).await?;
     if let Some((uri, db)) = server.broker() {
         say("address", &uri.to_string())?;
-        for code in code::make(db, code::VALID, 1).await? {
+        for code in code::make(db, code::VALID, 1, None).await? {
             say("enrol-code", &code)?;
         }
     }
     if let Some(relay) = server.relay() {
         say("relay", &relay)?;
     }
+    for url in server.http_urls() {
+        say("http", url)?;
+    }
     say("ready", "")?;
     server.run().await
 }
 
 async fn codes(args: CodeArgs) -> Result<(), Error> {
-    let location = args.common.location()?;
-    if !location.exists() {
-        return Err(Error::NoState(args.common.state_dir()?));
-    }
-    let db = Db::open(&location).await?;
+    let db = open_existing(&args.common).await?;
     let valid = Duration::from_secs(u64::from(args.valid) * 60);
-    for code in code::make(&db, valid, args.count).await? {
+    for code in code::make(&db, valid, args.count, None).await? {
         say("enrol-code", &code)?;
     }
     db.close().await;
@@ -252,11 +259,7 @@ async fn codes(args: CodeArgs) -> Result<(), Error> {
 }
 
 async fn backup(args: FileArgs) -> Result<(), Error> {
-    let location = args.common.location()?;
-    if !location.exists() {
-        return Err(Error::NoState(args.common.state_dir()?));
-    }
-    let db = Db::open(&location).await?;
+    let db = open_existing(&args.common).await?;
     let failed = |source| Error::Backup { path: args.file.clone(), source };
     // Whole or not there.
     let unfinished = args.file.with_extension("unfinished");
@@ -285,6 +288,15 @@ async fn restore(args: FileArgs) -> Result<(), Error> {
     db.close().await;
     drop(state);
     say("rows", &rows.map_err(failed)?.to_string())
+}
+
+/// The database of a server that has run.
+async fn open_existing(common: &CommonArgs) -> Result<Db, Error> {
+    let location = common.location()?;
+    if !location.exists() {
+        return Err(Error::NoState(common.state_dir()?));
+    }
+    Db::open(&location).await
 }
 
 /// One line on standard output, at once, so that who reads a pipe sees it.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rit_core::base::{Path, PublicKey, Rng, Time};
 use rit_core::broker::BrokerEvent;
-use rit_core::crypto::{self, Secret};
+use rit_core::crypto::{self, Secret, Signer};
 use rit_core::node::{BrokerNode, Config};
 use rit_core::relay::{self, Relay};
 use rit_core::transport;
@@ -24,9 +24,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::cluster::Word;
-use crate::control::{Control, NoteError, Notes, Order};
+use crate::control::{NoteError, Notes, Order};
 use crate::desk::{Desk, News};
 use crate::error::Error;
+use crate::http::Http;
 use crate::sockets::{Received, Run, Sockets};
 use crate::state::{State, random_seed};
 use crate::store::Db;
@@ -55,6 +56,7 @@ pub(crate) struct Server {
     port: u16,
     sockets: Sockets,
     tls: Tls,
+    http: Option<Http>,
     start: Instant,
     interrupt: Signal,
     terminate: Signal,
@@ -217,6 +219,14 @@ impl Server {
         if args.role.is_broker() {
             broker = Some(Broker::start(&state, args, &secret, &host, port).await?);
         }
+        let mut http = None;
+        if let (Some(broker), Some(config)) = (&broker, args.http.config()?) {
+            let identity = state.identity(args.identity.as_deref())?;
+            let signer: Arc<dyn Signer> = Arc::new(identity.signer());
+            let (location, uri) = (args.common.location()?, broker.uri.clone());
+            let control = broker.desk.control();
+            http = Some(Http::start(config, &state, &location, control, signer, uri).await?);
+        }
         if let Some(broker) = &mut broker {
             let found = relays::paths(&host, port).unwrap_or_else(|error| {
                 tracing::warn!(%host, %error, "nodes are told of no address of this machine");
@@ -240,7 +250,19 @@ impl Server {
         let terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let start = Instant::now();
         let _state = state;
-        Ok(Server { broker, relay, host, port, sockets, tls, start, interrupt, terminate, _state })
+        Ok(Server {
+            broker,
+            relay,
+            host,
+            port,
+            sockets,
+            tls,
+            http,
+            start,
+            interrupt,
+            terminate,
+            _state,
+        })
     }
 
     /// The broker's address and store, if there is one here.
@@ -248,10 +270,9 @@ impl Server {
         self.broker.as_ref().map(|broker| (&broker.uri, &broker.db))
     }
 
-    /// By which the HTTP side asks the broker for things.
-    #[allow(dead_code, reason = "for the API")]
-    pub(crate) fn control(&self) -> Option<Control> {
-        self.broker.as_ref().map(|broker| broker.desk.control())
+    /// Where the API is reached, if anywhere.
+    pub(crate) fn http_urls(&self) -> &[String] {
+        self.http.as_ref().map_or(&[], |http| &http.urls)
     }
 
     /// Where the relay is reached, if there is one here and no broker at the same address.
