@@ -178,9 +178,10 @@ trust() {
     set_up need_command groff groff-base || return
     set_up need_web_server || return
     programs || return
-    step "build rit" cargo build --release --locked -p rit-cli || return
+    # Of the workspace as its tests are: all but itself is built then.
+    step "build rit" cargo build --locked --workspace --bin rit || return
     step "people with rit" alone python3 -B tests/cli/run.py --bin "$TARGET/e2e" \
-        --server "$TARGET/release/rit-server" --rit "$TARGET/release/rit" --nginx "$NGINX"
+        --server "$TARGET/release/rit-server" --rit "$TARGET/debug/rit" --nginx "$NGINX"
 }
 
 abi() {
