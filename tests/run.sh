@@ -201,6 +201,7 @@ e2e() {
     programs || return
     step "scenarios" scenarios
     step "quickstart" sh examples-c/quickstart.sh --once
+    step "packages" sh ports/package.sh --test
 }
 
 # In network and mount namespaces of their own where the machine allows it: no port is taken, no
