@@ -35,6 +35,8 @@ pub(crate) enum Error {
     Migrate { path: PathBuf, source: sqlx::migrate::MigrateError },
     #[error("cannot listen on UDP {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot listen on TCP {address}: {source}")]
+    ListenTcp { address: SocketAddr, source: io::Error },
     #[error("--public: {0}")]
     Public(TextError),
     #[error("the system gives no randomness: {0}")]

@@ -1,11 +1,14 @@
 //! `rit-server`: the librit broker and relay as a service.
 //!
 //! Owns the command line and standard output, where each line is a word and its value, for people
-//! and scripts: `address rit://…`, `enrol-code …`, of a relay alone `relay HOST:PORT`, `ready`.
+//! and scripts: `address rit://…`, `enrol-code …`, `face ADDR:PORT` and `face-key …` where there is
+//! a browser face, of a relay alone `relay HOST:PORT`, `ready`.
 //! Logs go to standard error, without secrets.
 
 mod code;
 mod error;
+#[cfg_attr(not(test), allow(dead_code, reason = "logins come with accounts"))]
+mod face;
 mod relays;
 mod serve;
 mod sockets;
@@ -20,9 +23,11 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rit_core::wire::text;
 use tracing::level_filters::LevelFilter;
 
 use crate::error::Error;
+use crate::face::start::FaceArgs;
 use crate::store::Store;
 
 /// The librit broker and relay: enrols nodes, introduces one to another, and passes on what two of
@@ -78,6 +83,8 @@ struct ServeArgs {
     /// IP addresses to listen at for them instead.
     #[arg(long, value_name = "ADDR")]
     tls: Vec<IpAddr>,
+    #[command(flatten)]
+    face: FaceArgs,
 }
 
 /// What a process is.
@@ -176,6 +183,10 @@ async fn serve(args: ServeArgs) -> Result<(), Error> {
         for code in code::make(store, code::VALID, 1).await? {
             say("enrol-code", &code)?;
         }
+    }
+    if let Some(face) = server.face() {
+        say("face", &face.address.to_string())?;
+        say("face-key", &text::key_to_text(&face.key))?;
     }
     if let Some(relay) = server.relay() {
         say("relay", &relay)?;

@@ -26,7 +26,7 @@ use crate::sockets::{Received, Run, Sockets};
 use crate::state::{State, random_seed};
 use crate::store::Store;
 use crate::tls::Tls;
-use crate::{ServeArgs, relays, wall_unix_s};
+use crate::{ServeArgs, face, relays, wall_unix_s};
 
 /// The largest datagram that is made here.
 const OUT_LEN_MAX: usize = 65_535;
@@ -46,6 +46,7 @@ pub(crate) struct Server {
     port: u16,
     sockets: Sockets,
     tls: Tls,
+    face: Option<face::start::Running>,
     start: Instant,
     interrupt: Signal,
     terminate: Signal,
@@ -127,6 +128,12 @@ impl Server {
             let own = Some(found).filter(|_| args.role.is_relay());
             broker.node.set_relays(relays::all(own, tls.port(), &args.relay, &secret)?);
         }
+        let face = match &broker {
+            Some(broker) => {
+                face::start::Running::start(&args.face, &state, &broker.store, &broker.uri).await?
+            }
+            None => None,
+        };
         let relay = args.role.is_relay().then(|| {
             let (provider, rng) = (crypto::default_provider(), random_seed().map(Rng::from_seed)?);
             let limits = relay::Limits::default();
@@ -137,12 +144,29 @@ impl Server {
         let terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let start = Instant::now();
         let _state = state;
-        Ok(Server { broker, relay, host, port, sockets, tls, start, interrupt, terminate, _state })
+        Ok(Server {
+            broker,
+            relay,
+            host,
+            port,
+            sockets,
+            tls,
+            face,
+            start,
+            interrupt,
+            terminate,
+            _state,
+        })
     }
 
     /// The broker's address and store, if there is one here.
     pub(crate) fn broker(&self) -> Option<(&Uri, &Store)> {
         self.broker.as_ref().map(|broker| (&broker.uri, &broker.store))
+    }
+
+    /// The browser face, if there is one.
+    pub(crate) fn face(&self) -> Option<&face::start::Running> {
+        self.face.as_ref()
     }
 
     /// Where the relay is reached, if there is one here and no broker at the same address.

@@ -1,7 +1,7 @@
 //! The state folder: where it is, who may use it, the broker's identity in it, and what it shares
 //! with its relays.
 //!
-//! Owns `identity` and `relay-secret` (mode 0600), and `lock`. Does not own the database beside
+//! Owns `identity`, `face-identity` and `relay-secret` (mode 0600), and `lock`. Does not own the database beside
 //! them (`store`). What exists is never made over: a damaged identity ends the program, for nodes
 //! know the broker by it.
 
@@ -56,7 +56,16 @@ impl State {
 
     /// The broker's identity, made and stored the first time.
     pub(crate) fn identity(&self) -> Result<Identity, Error> {
-        let path = self.dir.join("identity");
+        self.identity_in("identity")
+    }
+
+    /// That of the browser face's node, likewise.
+    pub(crate) fn face_identity(&self) -> Result<Identity, Error> {
+        self.identity_in("face-identity")
+    }
+
+    fn identity_in(&self, name: &str) -> Result<Identity, Error> {
+        let path = self.dir.join(name);
         let file = |action| {
             let path = path.clone();
             move |source| Error::File { action, path, source }

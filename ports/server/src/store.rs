@@ -31,7 +31,7 @@ const EXPIRED_KEPT_S: i64 = 30 * 24 * 3600;
 /// An open database.
 #[derive(Clone)]
 pub(crate) struct Store {
-    pool: SqlitePool,
+    pub(crate) pool: SqlitePool,
     path: PathBuf,
 }
 

@@ -1,0 +1,11 @@
+-- Which account may use which service of a device by the browser face, and with which grants.
+CREATE TABLE face_rule (
+    label          TEXT NOT NULL,
+    account        INTEGER NOT NULL,
+    device         BLOB NOT NULL REFERENCES node (key) ON DELETE CASCADE,
+    service        TEXT NOT NULL,
+    chain          BLOB NOT NULL,
+    created_unix_s INTEGER NOT NULL,
+    PRIMARY KEY (label, account)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX face_rule_account ON face_rule (account);

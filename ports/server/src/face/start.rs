@@ -1,0 +1,124 @@
+//! The face's options, and its start beside the broker.
+//!
+//! Owns the thread that it has for itself: a service that sends much holds up no node's link.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use rit_core::base::PublicKey;
+use rit_core::node::BrokerAddress;
+use rit_core::wire::text::{self, Uri};
+use tokio::runtime::{Builder, Runtime};
+
+use super::host::Host;
+use super::logins::Logins;
+use super::names::Domain;
+use super::rules::Rules;
+use super::{Face, listen};
+use crate::error::Error;
+use crate::state::State;
+use crate::store::Store;
+use crate::{code, relays};
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "The browser face")]
+pub(crate) struct FaceArgs {
+    /// Lets people with a browser alone reach services that an owner allows: each has a host name
+    /// under this wildcard, as `*.face.example`, whose address is this machine's.
+    #[arg(long, value_name = "DOMAIN",
+          requires_all = ["face_cert", "face_key", "face_listen", "face_main"])]
+    pub(crate) face: Option<Domain>,
+    /// The wildcard's certificate, with those of its issuers, PEM.
+    #[arg(long, value_name = "FILE", requires = "face")]
+    pub(crate) face_cert: Option<PathBuf>,
+    /// Its key, PEM.
+    #[arg(long, value_name = "FILE", requires = "face")]
+    pub(crate) face_key: Option<PathBuf>,
+    /// Where to listen for browsers, as 0.0.0.0:443; nodes by TCP need another port or address.
+    #[arg(long, value_name = "ADDR:PORT", requires = "face")]
+    pub(crate) face_listen: Option<SocketAddr>,
+    /// The address of this server's own page, where people log in.
+    #[arg(long, value_name = "URL", requires = "face")]
+    pub(crate) face_main: Option<String>,
+    /// A login, or a connection, that nothing uses for so long ends.
+    #[arg(long, value_name = "MINUTES", default_value_t = 60, requires = "face",
+          value_parser = clap::value_parser!(u32).range(1..=10_080))]
+    pub(crate) face_idle: u32,
+}
+
+/// A face that runs until this is dropped.
+pub(crate) struct Running {
+    pub(crate) face: Arc<Face>,
+    /// Whom owners grant what people may do by it.
+    pub(crate) key: PublicKey,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Running {
+    /// Starts the face, if there is to be one.
+    pub(crate) async fn start(
+        args: &FaceArgs,
+        state: &State,
+        store: &Store,
+        broker: &Uri,
+    ) -> Result<Option<Running>, Error> {
+        let FaceArgs {
+            face: Some(domain),
+            face_cert: Some(cert),
+            face_key: Some(key),
+            face_listen: Some(address),
+            face_main: Some(main),
+            face_idle,
+        } = args
+        else {
+            return Ok(None);
+        };
+        let tls = listen::tls(cert, key)?;
+        let identity = state.face_identity()?;
+        let key = identity.public_key();
+        let is_enrolled = store.is_enrolled(&key).await.map_err(start)?;
+        let code = match is_enrolled {
+            true => None,
+            false => code::make(store, code::VALID, 1).await?.pop(),
+        };
+        let listener = std::net::TcpListener::bind(address)
+            .map_err(|source| Error::ListenTcp { address: *address, source })?;
+        listener.set_nonblocking(true).map_err(start)?;
+        let address = listener.local_addr().map_err(start)?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("face")
+            .enable_all()
+            .build()
+            .map_err(start)?;
+        let _inside = runtime.enter();
+        let paths = relays::paths(&broker.host, broker.port).map_err(start)?;
+        let broker = BrokerAddress { key: broker.key, paths };
+        let idle = Duration::from_secs(u64::from(*face_idle) * 60);
+        let host = Host::start(&identity, broker, code.as_ref().map(|code| code.as_str()), idle)?;
+        let rules = Rules::new(store.clone());
+        let face = Arc::new(Face::new(domain.clone(), main, host, Logins::new(idle), rules));
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(start)?;
+        tokio::spawn(listen::serve(listener, tls, face.clone(), idle));
+        tracing::info!(%address, key = %text::key_to_text(&key), "the browser face is served");
+        drop(_inside);
+        Ok(Some(Running { face, key, address, runtime: Some(runtime) }))
+    }
+}
+
+fn start(error: impl std::fmt::Display) -> Error {
+    Error::Start(format!("the face: {error}"))
+}
