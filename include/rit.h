@@ -261,6 +261,12 @@ typedef struct rit_selftest rit_selftest;
 #define RIT_ERR_CRYPTO -114
 
 /**
+ * What is to be signed would be no grant, list or transfer that a device could accept. Nothing was
+ * written; rit_node_last_error says what is wrong.
+ */
+#define RIT_ERR_GRANT -115
+
+/**
  * The entropy callback failed, or what it gives is evidently not random. There is no node.
  */
 #define RIT_ERR_ENTROPY -200
@@ -302,6 +308,11 @@ typedef struct rit_selftest rit_selftest;
  * four bytes.
  */
 #define RIT_LAN_GROUP 4026495604
+
+/**
+ * No statement of rit_io.attest is longer; nor than stream_send_buffer of the one who makes it.
+ */
+#define RIT_ATTESTATION_MAX 2048
 
 /**
  * Datagrams in one call of rit_io.send_batch at the most.
@@ -506,6 +517,41 @@ typedef struct rit_selftest rit_selftest;
  * The peer is reached through a relay, which sees sealed packets.
  */
 #define RIT_PATH_RELAY 1
+
+/**
+ * Bytes of a grant's ID.
+ */
+#define RIT_GRANT_ID_LEN 16
+
+/**
+ * No chain of grants is longer.
+ */
+#define RIT_CHAIN_MAX 2048
+
+/**
+ * No revocation list is longer.
+ */
+#define RIT_REVOKED_MAX 2048
+
+/**
+ * No transfer is longer.
+ */
+#define RIT_TRANSFER_MAX 256
+
+/**
+ * rit_grant.rights: to use the services.
+ */
+#define RIT_RIGHT_USE 1
+
+/**
+ * rit_grant.rights: to pass them on, as often as depth says.
+ */
+#define RIT_RIGHT_SHARE 2
+
+/**
+ * rit_grant.rights: to manage the device, whatever that is to its application.
+ */
+#define RIT_RIGHT_MANAGE 4
 
 /**
  * rit_service.kind: a TCP service. Each stream is one connection.
@@ -1364,6 +1410,29 @@ struct rit_io {
      * `own-crypto` it must be null, or rit_node_new and rit_selftest_new answer ARG.
      */
     const struct rit_crypto *crypto;
+    /**
+     * OPTIONAL. Makes a statement of what code runs here, for a peer that demands one: writes it
+     * to out, at most cap bytes (RIT_ATTESTATION_MAX), and returns its length; 0 or less: there is
+     * none, and that peer ends the session. The statement must have challenge, 32 bytes, in it: it
+     * names the session, this node and the question, so that a statement cannot be passed on by
+     * somebody else. What makes it is the integrator's: a quote of a TPM, what a secure element
+     * signs of the boot's measurements. Called once for each session in which it is demanded. In a
+     * library built without `attest` it must be null.
+     */
+    int32_t (*attest)(void *ctx, const uint8_t *challenge, uint8_t *out, size_t cap);
+    /**
+     * OPTIONAL. Where it is set, each peer must state what code it runs before a session with it
+     * is up, whoever opened it; 10 s are given. Checks the statement of peer (RIT_KEY_LEN bytes):
+     * that it is of code that is trusted, that whoever measures signed it, and that challenge, 32
+     * bytes, is in it. 0: the session begins; anything else, or a peer that gives none: it ends,
+     * and SESSION_DOWN tells DENIED to whoever was to be told. In a library built without
+     * `attest` it must be null.
+     */
+    int32_t (*check_attestation)(void *ctx,
+                                 const uint8_t *peer,
+                                 const uint8_t *challenge,
+                                 const uint8_t *statement,
+                                 size_t len);
 };
 
 /**
@@ -1539,6 +1608,113 @@ struct rit_broker {
      * used only if the broker does not know this node yet.
      */
     const char *enrol_code;
+};
+
+/**
+ * What a grant says: who may do what with a device, until when.
+ */
+struct rit_grant {
+    /**
+     * sizeof(struct rit_grant).
+     */
+    uint32_t struct_size;
+    /**
+     * Sum of RIT_RIGHT_*, not 0.
+     */
+    uint32_t rights;
+    /**
+     * The device's key.
+     */
+    uint8_t device[RIT_KEY_LEN];
+    /**
+     * Who may: the key of the node that will open sessions.
+     */
+    uint8_t subject[RIT_KEY_LEN];
+    /**
+     * By this it is taken back; keep it. All zero: a random one is drawn, and rit_grant_sign writes
+     * it here.
+     */
+    uint8_t id[RIT_GRANT_ID_LEN];
+    /**
+     * When it is made, in seconds since 1970; 0 where nobody knows. A list with a floor takes back
+     * what was made before.
+     */
+    uint64_t issued_s;
+    /**
+     * Not good before this second; 0: at once.
+     */
+    uint64_t not_before_s;
+    /**
+     * No longer good from this second on; 0: for ever, or until it is taken back.
+     */
+    uint64_t expires_s;
+    /**
+     * The ownership that it belongs to: the epoch of rit_ownership, as the claim told it.
+     */
+    uint32_t epoch;
+    /**
+     * How often it may be passed on, 0 to 3, each time once less.
+     */
+    uint8_t depth;
+    /**
+     * 1: the device lets nobody in by it without a fresh word of its broker; 0 otherwise.
+     */
+    uint8_t must_be_fresh;
+    /**
+     * Names in services, at most 32; 0: all services, those that come later included.
+     */
+    uint16_t service_count;
+    /**
+     * The services, by name; null for all.
+     */
+    const char *const *services;
+};
+
+/**
+ * What an owner has taken back: the whole list, which takes the place of the one before.
+ */
+struct rit_revoked {
+    /**
+     * sizeof(struct rit_revoked).
+     */
+    uint32_t struct_size;
+    /**
+     * The ownership that it belongs to.
+     */
+    uint32_t epoch;
+    /**
+     * The device's key.
+     */
+    uint8_t device[RIT_KEY_LEN];
+    /**
+     * Higher than in the list before, from 1 on.
+     */
+    uint64_t number;
+    /**
+     * Now, in seconds since 1970.
+     */
+    uint64_t issued_s;
+    /**
+     * Grants made before this second are no longer good; 0: none for that.
+     */
+    uint64_t floor_s;
+    /**
+     * IDs of grants, RIT_GRANT_ID_LEN bytes each, end to end; null if there are none.
+     */
+    const uint8_t *ids;
+    /**
+     * How many, at most 64.
+     */
+    size_t id_count;
+    /**
+     * Keys that nothing is granted to any more, nor through them, RIT_KEY_LEN bytes each, end to
+     * end; null if there are none.
+     */
+    const uint8_t *keys;
+    /**
+     * How many, at most 16.
+     */
+    size_t key_count;
 };
 
 /**
@@ -2021,6 +2197,56 @@ int32_t rit_node_next_event(struct rit_node *node, struct rit_event *out);
  * attempts a call replaces broker and code. Not in a callback, not in an ISR.
  */
 int32_t rit_broker_connect(struct rit_node *node, const struct rit_broker *broker);
+
+/**
+ * Signs a grant with this node's key, and gives the chain to hand to whom it is for, who gives it
+ * to rit_session_open.
+ *
+ * grant: copied; an id of zeros gets the drawn one. chain: the chain_len bytes of the chain that
+ * this node was given itself, which the new grant narrows; null and 0 for the device's owner. out:
+ * room for cap bytes, RIT_CHAIN_MAX always do; len: gets the length.
+ * Errors: NULL, SIZE, ARG (a text or a number out of its range), GRANT (that is no grant, or no
+ * chain; rit_node_last_error says why), BUFFER, CRYPTO (the key gave no signature), STATE (a
+ * library built without `trust`), NOMEM, REENTRY, INTERNAL. Whether the chain lets this node pass
+ * on so much, the device decides. Not in a callback, not in an ISR.
+ */
+int32_t rit_grant_sign(struct rit_node *node,
+                       struct rit_grant *grant,
+                       const uint8_t *chain,
+                       size_t chain_len,
+                       uint8_t *out,
+                       size_t cap,
+                       size_t *len);
+
+/**
+ * Signs a revocation list with this node's key, the device's owner's. rit_owner_tell takes it to
+ * the device; whoever holds it may.
+ *
+ * list: copied with all it points to. out: room for cap bytes, RIT_REVOKED_MAX always do; len: gets
+ * the length. Errors: NULL, SIZE, GRANT (too long, or no such list), BUFFER, CRYPTO, STATE (a
+ * library built without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_revoked_sign(struct rit_node *node,
+                         const struct rit_revoked *list,
+                         uint8_t *out,
+                         size_t cap,
+                         size_t *len);
+
+/**
+ * Signs that a device of this node's goes to a new owner. It works once; rit_owner_tell takes it
+ * to the device. Grants and revocations of this ownership end with it.
+ *
+ * device, new_owner: RIT_KEY_LEN bytes each. epoch: of the ownership that ends. out: room for cap
+ * bytes, RIT_TRANSFER_MAX always do; len: gets the length. Errors: NULL, BUFFER, CRYPTO, STATE (a
+ * library built without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_transfer_sign(struct rit_node *node,
+                          const uint8_t device[RIT_KEY_LEN],
+                          uint32_t epoch,
+                          const uint8_t new_owner[RIT_KEY_LEN],
+                          uint8_t *out,
+                          size_t cap,
+                          size_t *len);
 
 /**
  * Lets a peer open sessions to this node and use all its services. Without it nobody may.

@@ -9,6 +9,11 @@ use rit_core::node::{ConfigError, NodeError, Reason};
 use rit_core::trust::IdentityError;
 use rit_core::tunnel::Refusal;
 use rit_core::wire::text::TextError;
+#[cfg(feature = "trust")]
+use rit_core::{
+    crypto::SignError,
+    trust::{GrantError, GrantSignError, RevocationSignError},
+};
 use thiserror::Error;
 
 /// Done.
@@ -75,6 +80,10 @@ pub const RIT_ERR_FORGOTTEN: i32 = -113;
 /// rit_node_new: there is no node.
 pub const RIT_ERR_CRYPTO: i32 = -114;
 
+/// What is to be signed would be no grant, list or transfer that a device could accept. Nothing was
+/// written; rit_node_last_error says what is wrong.
+pub const RIT_ERR_GRANT: i32 = -115;
+
 /// The entropy callback failed, or what it gives is evidently not random. There is no node.
 pub const RIT_ERR_ENTROPY: i32 = -200;
 /// The load or store callback failed. There is no node.
@@ -118,6 +127,21 @@ pub(crate) enum Error {
     NoHeap,
     #[error("the heap has its memory")]
     HeapTaken,
+    #[error("the library is built without trust")]
+    #[cfg_attr(feature = "trust", expect(dead_code))]
+    NoTrust,
+    #[cfg(feature = "trust")]
+    #[error(transparent)]
+    Grant(#[from] GrantSignError),
+    #[cfg(feature = "trust")]
+    #[error(transparent)]
+    Chain(#[from] GrantError),
+    #[cfg(feature = "trust")]
+    #[error(transparent)]
+    Revoked(#[from] RevocationSignError),
+    #[cfg(feature = "trust")]
+    #[error(transparent)]
+    Sign(#[from] SignError),
     #[error("the peer was not allowed")]
     NotAllowed,
     #[error("entropy: {0}")]
@@ -155,6 +179,13 @@ impl Error {
             Error::NoRecv | Error::HasSend | Error::NoTcp | Error::NoHeap | Error::HeapTaken => {
                 RIT_ERR_STATE
             }
+            Error::NoTrust => RIT_ERR_STATE,
+            #[cfg(feature = "trust")]
+            Error::Grant(GrantSignError::Sign(_))
+            | Error::Revoked(RevocationSignError::Sign(_))
+            | Error::Sign(_) => RIT_ERR_CRYPTO,
+            #[cfg(feature = "trust")]
+            Error::Grant(_) | Error::Revoked(_) | Error::Chain(_) => RIT_ERR_GRANT,
             Error::NotAllowed => RIT_ERR_UNKNOWN,
             Error::Entropy(_) => RIT_ERR_ENTROPY,
             Error::Storage(..) => RIT_ERR_STORAGE,
@@ -203,7 +234,7 @@ pub(crate) fn reason_code(reason: Reason) -> (i32, u64) {
         Reason::Local => RIT_OK,
         Reason::Peer(code) => return (RIT_ERR_CLOSED, code),
         Reason::TimedOut => RIT_ERR_TIMEOUT,
-        Reason::Untrusted | Reason::NotEnrolled => RIT_ERR_DENIED,
+        Reason::Untrusted | Reason::NotEnrolled | Reason::NotPermitted => RIT_ERR_DENIED,
         Reason::Unknown => RIT_ERR_UNKNOWN,
         Reason::Offline | Reason::Unavailable => RIT_ERR_OFFLINE,
         Reason::BadCode => RIT_ERR_CODE,
@@ -269,6 +300,7 @@ fn describe(err: i32) -> &'static CStr {
         RIT_ERR_REPLACED => c"replaced by another process with the same identity",
         RIT_ERR_FORGOTTEN => c"the other end was restarted",
         RIT_ERR_CRYPTO => c"the integrator's crypto failed",
+        RIT_ERR_GRANT => c"not a grant or list that a device would accept",
         RIT_ERR_ENTROPY => c"the entropy source fails",
         RIT_ERR_STORAGE => c"the storage fails",
         RIT_ERR_IDENTITY => c"the stored identity is damaged",

@@ -149,6 +149,9 @@ struct rit_posix {
     int32_t log_level;
     void (*log)(void *ctx, int32_t level, const char *msg);
     void *log_ctx;
+    int32_t (*attest)(void *, const uint8_t *, uint8_t *, size_t);
+    int32_t (*check_attestation)(void *, const uint8_t *, const uint8_t *, const uint8_t *, size_t);
+    void *attest_ctx;
 
     /* system.c */
     char *state_dir;

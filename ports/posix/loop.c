@@ -123,6 +123,9 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
     if (port != NULL) {
         port->log = config->log;
         port->log_ctx = config->log_ctx;
+        port->attest = config->attest;
+        port->check_attestation = config->check_attestation;
+        port->attest_ctx = config->attest_ctx;
         port->log_level = config->log_level != 0 ? config->log_level : RIT_LOG_WARN;
         port->udp[0] = port->udp[1] = port->news_fd = port->router_fd = -1;
         ritp_tcp_open(port, config->tls_port);

@@ -81,6 +81,13 @@ struct rit_posix_config {
     /* Not 0: does not look for peers on the host's own networks by multicast, nor listens for them
      * (rit_io.multicast). */
     uint16_t no_multicast;
+    /* States what code runs here to peers that demand it, and checks what they state; as
+     * rit_io.attest and rit_io.check_attestation of rit.h say, with attest_ctx. NULL: none, and
+     * none is demanded. */
+    int32_t (*attest)(void *attest_ctx, const uint8_t *challenge, uint8_t *out, size_t cap);
+    int32_t (*check_attestation)(void *attest_ctx, const uint8_t *peer, const uint8_t *challenge,
+                                 const uint8_t *statement, size_t len);
+    void *attest_ctx;
 };
 
 /* Locks the state folder, opens the sockets and makes the node; the first time, its identity too.

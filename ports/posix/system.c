@@ -369,6 +369,19 @@ void ritp_system_close(struct rit_posix *port) {
     port->state_dir = NULL;
 }
 
+static int32_t on_attest(void *ctx, const uint8_t *challenge, uint8_t *out, size_t cap) {
+    const struct rit_posix *port = ctx;
+
+    return port->attest(port->attest_ctx, challenge, out, cap);
+}
+
+static int32_t on_check(void *ctx, const uint8_t *peer, const uint8_t *challenge,
+                        const uint8_t *statement, size_t len) {
+    const struct rit_posix *port = ctx;
+
+    return port->check_attestation(port->attest_ctx, peer, challenge, statement, len);
+}
+
 void ritp_system_io(struct rit_posix *port, struct rit_io *io) {
     memset(io, 0, sizeof *io);
     io->struct_size = (uint32_t)sizeof *io;
@@ -378,4 +391,6 @@ void ritp_system_io(struct rit_posix *port, struct rit_io *io) {
     io->load = on_load;
     io->store = on_store;
     io->log = on_log;
+    io->attest = port->attest != NULL ? on_attest : NULL;
+    io->check_attestation = port->check_attestation != NULL ? on_check : NULL;
 }

@@ -34,7 +34,8 @@ int main(void) {
     AT(rit_io, tcp_write, 8 + 10 * sizeof(void *));
     AT(rit_io, multicast, 8 + 12 * sizeof(void *));
     AT(rit_io, crypto, 16 + 12 * sizeof(void *));
-    CHECK(sizeof(struct rit_io) == 16 + 13 * sizeof(void *));
+    AT(rit_io, attest, 16 + 13 * sizeof(void *));
+    CHECK(sizeof(struct rit_io) == 16 + 15 * sizeof(void *));
     AT(rit_crypto, ctx, 8);
     AT(rit_crypto, sha256, 8 + 7 * sizeof(void *));
     AT(rit_crypto, key_kind, 8 + 11 * sizeof(void *));

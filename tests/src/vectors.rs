@@ -15,7 +15,9 @@ use rit_core::wire::ack;
 use rit_core::wire::cid::Cid;
 use rit_core::wire::codec::{Full, Writer};
 use rit_core::wire::frame as frames;
-use rit_core::wire::message::{ContactKey, Message, RefuseReason, ServiceInfo, ToBroker, ToNode};
+use rit_core::wire::message::{
+    ContactKey, Message, Note, Ownership, RefuseReason, ServiceInfo, ToBroker, ToNode,
+};
 use rit_core::wire::packet::{self, TAG_LEN, TruncatedPn};
 use rit_core::wire::params::TransportParams;
 use rit_core::wire::text::{Uri, key_to_text};
@@ -291,6 +293,7 @@ fn messages(out: &mut Out) {
         services,
         relays: vec![],
         mapping: 0,
+        chain: vec![],
     };
     let hello = ToBroker::Hello {
         version: VERSION,
@@ -298,6 +301,7 @@ fn messages(out: &mut Out) {
         firmware: "fw 1.0".to_owned(),
         services: services.clone(),
         candidates: candidates.clone(),
+        ownership: None,
     };
     let welcome = ToNode::Welcome {
         observed: place,
@@ -308,7 +312,7 @@ fn messages(out: &mut Out) {
     out.section("broker messages, with their length");
     out.message("enrol", &ToBroker::Enrol { code: "ABCD-1234".into() });
     out.message("hello", &hello);
-    out.message("connect", &ToBroker::Connect { request: 7, device: key });
+    out.message("connect", &ToBroker::Connect { request: 7, device: key, chain: vec![] });
     out.message("candidates", &ToBroker::Candidates { candidates: candidates.clone() });
     out.message("welcome", &welcome);
     out.message("enrolled", &ToNode::Enrolled);
@@ -316,6 +320,30 @@ fn messages(out: &mut Out) {
     out.message("offer_to_initiator", &offer(7, Side::Initiator, services));
     out.message("offer_to_responder", &offer(0, Side::Responder, Vec::new()));
     out.message("presence", &ToNode::Presence { key, online: true });
+    of_owners(out, hello, offer(0, Side::Responder, Vec::new()));
+}
+
+/// Messages that concern ownership and grants.
+fn of_owners(out: &mut Out, mut hello: ToBroker, mut offer: ToNode) {
+    let key = PublicKey(input(0x00));
+    let grants = input::<8>(0x80).to_vec();
+    if let ToBroker::Hello { ownership, .. } = &mut hello {
+        let owner = Some(PublicKey(input(0x60)));
+        *ownership = Some(Ownership { epoch: 3, list: 9, owner });
+    }
+    if let ToNode::Offer { chain, .. } = &mut offer {
+        chain.clone_from(&grants);
+    }
+    out.message("hello_with_ownership", &hello);
+    out.message(
+        "connect_with_chain",
+        &ToBroker::Connect { request: 7, device: key, chain: grants },
+    );
+    out.message("offer_with_chain", &offer);
+    let body = input::<4>(0x90).to_vec();
+    out.message("note", &ToNode::Note(Note { request: 7, key, kind: 5, body }));
+    out.message("time_query", &ToBroker::TimeQuery { nonce: input(0xa0) });
+    out.message("time", &ToNode::Time { statement: input::<4>(0xb0).to_vec() });
 }
 
 fn texts(out: &mut Out) {

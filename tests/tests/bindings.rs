@@ -29,7 +29,7 @@ fn rust_layout() -> Layout {
         rit_path { struct_size ifindex ip port socket ecn reserved }
         rit_io {
             struct_size sockets ctx now_us entropy send recv set_timer load store log send_batch
-            tcp_write tcp_close multicast reserved crypto
+            tcp_write tcp_close multicast reserved crypto attest check_attestation
         }
         rit_bytes { data len }
         rit_crypto {
@@ -58,6 +58,13 @@ fn rust_layout() -> Layout {
         }
         rit_finding { struct_size code value wanted }
         rit_target { struct_size reserved device }
+        rit_grant {
+            struct_size rights device subject id issued_s not_before_s expires_s epoch depth
+            must_be_fresh service_count services
+        }
+        rit_revoked {
+            struct_size epoch device number issued_s floor_s ids id_count keys key_count
+        }
         rit_path_info {
             struct_size kind path asked state rtt_us silent_us datagrams_sent bytes_sent
             datagrams_received bytes_received reserved
@@ -140,6 +147,6 @@ fn constants_have_their_values() {
     let errors = text.split("pub const RIT_ERR_").skip(1);
     let values: Vec<&str> =
         errors.map(|rest| rest.split(['=', ';']).nth(1).unwrap().trim()).collect();
-    assert_eq!(values.len(), 30);
+    assert_eq!(values.len(), 31);
     assert_eq!(values.iter().collect::<BTreeSet<_>>().len(), values.len());
 }

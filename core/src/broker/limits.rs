@@ -19,6 +19,8 @@ pub struct Limits {
     pub watched_per_link: usize,
     /// Introductions one link may ask for at once; each second gives one more.
     pub connects: u32,
+    /// Notes and questions for the time, of one link; each second gives one more.
+    pub notes: u32,
     /// Wrong codes on one link.
     pub bad_codes: u32,
     /// How long a node that is not enrolled may stay.
@@ -39,6 +41,7 @@ impl Default for Limits {
             waiting_per_link: 8,
             watched_per_link: 16,
             connects: 32,
+            notes: 32,
             bad_codes: 3,
             // A person types no code at the device: it comes with the first connection.
             enrol_time: Duration::from_secs(30),

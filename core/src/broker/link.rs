@@ -7,11 +7,13 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::Limits;
+use super::trust::LinkTrust;
 use crate::base::{Path, PublicKey, Time};
 use crate::wire::message::{CANDIDATES_MAX, MAPPING_UNKNOWN, ServiceInfo, ToBroker};
 
-/// Time after which one more introduction may be asked for.
-const CONNECT_INTERVAL: Duration = Duration::from_secs(1);
+/// Time after which one more introduction, or note, may be asked for.
+const TOKEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Who the node is to this broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +41,19 @@ pub(super) struct Link {
     pub(super) watched: VecDeque<PublicKey>,
     pub(super) asks: usize,
     pub(super) bad_codes: u32,
-    connects_left: u32,
-    connects_at: Time,
+    pub(super) trust: LinkTrust,
+    connects: Allowance,
+    notes: Allowance,
+}
+
+/// A bucket of tokens that fills with time.
+struct Allowance {
+    left: u32,
+    at: Time,
 }
 
 impl Link {
-    pub(super) fn new(key: PublicKey, observed: Path, connects: u32, now: Time) -> Self {
+    pub(super) fn new(key: PublicKey, observed: Path, limits: &Limits, now: Time) -> Self {
         Link {
             key,
             observed,
@@ -58,29 +67,20 @@ impl Link {
             watched: VecDeque::new(),
             asks: 0,
             bad_codes: 0,
-            connects_left: connects,
-            connects_at: now,
+            trust: LinkTrust::default(),
+            connects: Allowance { left: limits.connects, at: now },
+            notes: Allowance { left: limits.notes, at: now },
         }
     }
 
-    /// Takes one introduction from the allowance, a bucket of `size` tokens that fills with time.
+    /// Takes one introduction from the allowance of `size`.
     pub(super) fn take_connect(&mut self, size: u32, now: Time) -> bool {
-        let intervals = now.since(self.connects_at).as_secs() / CONNECT_INTERVAL.as_secs();
-        let earned = u32::try_from(intervals).unwrap_or(u32::MAX);
-        if earned >= size.saturating_sub(self.connects_left) {
-            self.connects_left = size;
-            self.connects_at = self.connects_at.max(now);
-        } else {
-            self.connects_left += earned;
-            self.connects_at = self.connects_at + CONNECT_INTERVAL.saturating_mul(earned);
-        }
-        match self.connects_left.checked_sub(1) {
-            Some(left) => {
-                self.connects_left = left;
-                true
-            }
-            None => false,
-        }
+        self.connects.take(size, now)
+    }
+
+    /// Takes one note, or question for the time, from the allowance of `size`.
+    pub(super) fn take_note(&mut self, size: u32, now: Time) -> bool {
+        self.notes.take(size, now)
     }
 
     /// Where the node may be reached: first where it is seen, unless that is by TCP, then what it
@@ -90,5 +90,23 @@ impl Link {
         let seen = Some(observed).filter(|path| path.socket != Path::TLS);
         let others = self.candidates.iter().copied().filter(|path| Some(*path) != seen);
         seen.into_iter().chain(others).take(CANDIDATES_MAX).collect()
+    }
+}
+
+impl Allowance {
+    /// Takes one token; there are at most `size`.
+    fn take(&mut self, size: u32, now: Time) -> bool {
+        let intervals = now.since(self.at).as_secs() / TOKEN_INTERVAL.as_secs();
+        let earned = u32::try_from(intervals).unwrap_or(u32::MAX);
+        if earned >= size.saturating_sub(self.left) {
+            self.left = size;
+            self.at = self.at.max(now);
+        } else {
+            self.left += earned;
+            self.at = self.at + TOKEN_INTERVAL.saturating_mul(earned);
+        }
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or(0);
+        left.is_some()
     }
 }

@@ -9,125 +9,33 @@
 //! one node sends can close its own link and no other. After any call, drain `poll_output` and
 //! `poll_event`. A contact key is in the two offers that carry it and nowhere else.
 
+mod host;
 mod limits;
 mod link;
 mod relays;
+mod trust;
 
 #[cfg(all(test, any(feature = "ring", feature = "rustcrypto")))]
 mod tests;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use zeroize::Zeroizing;
 
+pub use self::host::{Answer, AskId, BrokerEvent, LinkId, Output, Query};
 pub use self::limits::Limits;
 pub use self::relays::RelayService;
+pub use self::trust::TrustRow;
 
 use self::link::{Link, Standing};
 use crate::base::{ContactId, Path, PublicKey, Rng, Side, Time};
-use crate::crypto::Provider;
-use crate::wire::message::{self, ContactKey, MAPPING_UNKNOWN, RefuseReason, ToBroker, ToNode};
-
-/// Names a link; the caller numbers its connections and never uses a number twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LinkId(pub u64);
-
-/// Names a question to the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AskId(pub u64);
-
-/// What the store is asked. The wall clock is the store's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Query {
-    /// Is this key enrolled?
-    Lookup {
-        /// The node's key.
-        key: PublicKey,
-    },
-    /// Use up this code and enrol this key, both or neither.
-    Enrol {
-        /// The node's key.
-        key: PublicKey,
-        /// [`code_hash`] of the code.
-        code_hash: [u8; 32],
-    },
-}
-
-/// What the store says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// To a lookup: whether the key is enrolled. To an enrolment: whether it is now, because the
-    /// code existed, unused and unexpired, or because it was before.
-    Enrolled(bool),
-    /// The store failed; nothing changed.
-    Failed,
-}
-
-/// What the caller has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Send this.
-    Send {
-        /// On which link.
-        link: LinkId,
-        /// What.
-        message: ToNode,
-    },
-    /// A node says how it keeps its link.
-    Quiet {
-        /// Which link.
-        link: LinkId,
-        /// After longer silence it is gone.
-        silence: Duration,
-        /// After so long it wants a PATH_CHALLENGE to where its last one came from.
-        ask_back: Option<Duration>,
-    },
-    /// Close the link once what was sent is delivered; the broker has forgotten it already.
-    Close {
-        /// Which.
-        link: LinkId,
-        /// Why; the node was told in a `Refused` before.
-        reason: RefuseReason,
-    },
-    /// Ask the store.
-    Ask {
-        /// Comes back with the answer.
-        id: AskId,
-        /// What to ask.
-        query: Query,
-    },
-}
-
-/// What happened, for people and logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BrokerEvent {
-    /// An enrolled node said hello.
-    NodeOnline {
-        /// Its key.
-        key: PublicKey,
-        /// Where it is seen.
-        path: Path,
-    },
-    /// It has no link any more.
-    NodeOffline {
-        /// Its key.
-        key: PublicKey,
-    },
-    /// It was taken in.
-    Enrolled {
-        /// Its key.
-        key: PublicKey,
-    },
-    /// Two nodes were given each other's contact.
-    Introduced {
-        /// Asked for it.
-        initiator: PublicKey,
-        /// The device.
-        responder: PublicKey,
-    },
-}
+use crate::crypto::{Provider, Signer};
+use crate::wire::message::{
+    self, ContactKey, MAPPING_UNKNOWN, Note, RefuseReason, TIME_NONCE_LEN, ToBroker, ToNode,
+};
 
 /// The hash under which the store knows an enrol code. Case, hyphens and spaces do not matter.
 pub fn code_hash(provider: &dyn Provider, code: &str) -> [u8; 32] {
@@ -140,13 +48,28 @@ pub fn code_hash(provider: &dyn Provider, code: &str) -> [u8; 32] {
 enum Ask {
     Lookup { link: LinkId },
     Enrol { link: LinkId },
-    Device { link: LinkId, request: u32, device: PublicKey },
+    Device { link: LinkId, want: Wanted },
+    Trust { link: LinkId },
+    Time { link: LinkId, nonce: [u8; TIME_NONCE_LEN] },
+    Note { link: LinkId, note: Note },
+}
+
+/// What a node wants to be introduced to.
+struct Wanted {
+    request: u32,
+    device: PublicKey,
+    chain: Vec<u8>,
 }
 
 impl Ask {
     fn link(&self) -> LinkId {
         match self {
-            Ask::Lookup { link } | Ask::Enrol { link } | Ask::Device { link, .. } => *link,
+            Ask::Lookup { link }
+            | Ask::Enrol { link }
+            | Ask::Device { link, .. }
+            | Ask::Trust { link }
+            | Ask::Time { link, .. }
+            | Ask::Note { link, .. } => *link,
         }
     }
 }
@@ -154,6 +77,8 @@ impl Ask {
 /// The state machine.
 pub struct Broker {
     provider: &'static dyn Provider,
+    /// The broker's own key.
+    signer: Arc<dyn Signer>,
     limits: Limits,
     rng: Rng,
     links: BTreeMap<LinkId, Link>,
@@ -174,9 +99,15 @@ pub struct Broker {
 
 impl Broker {
     /// A broker without links.
-    pub fn new(provider: &'static dyn Provider, limits: Limits, rng: Rng) -> Self {
+    pub fn new(
+        provider: &'static dyn Provider,
+        signer: Arc<dyn Signer>,
+        limits: Limits,
+        rng: Rng,
+    ) -> Self {
         Broker {
             provider,
+            signer,
             limits,
             rng,
             links: BTreeMap::new(),
@@ -214,7 +145,7 @@ impl Broker {
             self.output.push_back(Output::Close { link, reason: RefuseReason::Limit });
             return;
         }
-        self.links.insert(link, Link::new(key, observed, self.limits.connects, now));
+        self.links.insert(link, Link::new(key, observed, &self.limits, now));
         self.by_key.insert(key, link);
         if !self.ask(link, Ask::Lookup { link }, Query::Lookup { key }) {
             self.close(link, RefuseReason::Limit);
@@ -242,11 +173,16 @@ impl Broker {
     pub fn on_message(&mut self, link: LinkId, message: ToBroker, now: Time) {
         let Some(state) = self.links.get_mut(&link) else { return };
         match message {
-            ToBroker::Hello { services, candidates, .. } => {
+            ToBroker::Hello { services, candidates, ownership, .. } => {
                 state.services = services;
                 state.candidates = candidates;
                 state.has_hello = true;
+                let is_news = state.trust.told != ownership && state.is_online;
+                state.trust.told = ownership;
                 self.update_presence(link);
+                if is_news {
+                    self.on_ownership(link);
+                }
             }
             ToBroker::Candidates { candidates } => state.candidates = candidates,
             ToBroker::Quiet { silence_s, ask_back_s } => {
@@ -254,13 +190,20 @@ impl Broker {
                 let (silence, ask_back) = (seconds(silence_s), ask_back_s.map(seconds));
                 self.output.push_back(Output::Quiet { link, silence, ask_back });
             }
-            ToBroker::Enrol { .. } | ToBroker::Connect { .. }
+            ToBroker::Enrol { .. }
+            | ToBroker::Connect { .. }
+            | ToBroker::Note(_)
+            | ToBroker::TimeQuery { .. }
                 if state.standing == Standing::Unknown =>
             {
                 self.wait(link, message);
             }
             ToBroker::Enrol { code } => self.on_enrol(link, &code.0),
-            ToBroker::Connect { request, device } => self.on_connect(link, request, device, now),
+            ToBroker::Connect { request, device, chain } => {
+                self.on_connect(link, Wanted { request, device, chain }, now);
+            }
+            ToBroker::Note(note) => self.on_note(link, note, now),
+            ToBroker::TimeQuery { nonce } => self.on_time_query(link, nonce, now),
         }
     }
 
@@ -290,12 +233,24 @@ impl Broker {
             (Ask::Enrol { link }, Answer::Failed) => {
                 self.refuse(link, 0, RefuseReason::Unavailable);
             }
-            (Ask::Device { link, request, device }, Answer::Enrolled(is_enrolled)) => {
-                self.on_device_looked_up(link, request, device, is_enrolled, now);
+            (Ask::Device { link, want }, Answer::Enrolled(is_enrolled)) => {
+                self.on_device_looked_up(link, want, is_enrolled, now);
             }
-            (Ask::Device { link, request, .. }, Answer::Failed) => {
-                self.refuse(link, request, RefuseReason::Unavailable);
+            (Ask::Device { link, want }, Answer::Failed) => {
+                self.refuse(link, want.request, RefuseReason::Unavailable);
             }
+            (Ask::Note { link, note }, Answer::Enrolled(is_enrolled)) => {
+                self.on_note_looked_up(link, note, is_enrolled);
+            }
+            (Ask::Note { link, note }, Answer::Failed) => {
+                self.refuse(link, note.request, RefuseReason::Unavailable);
+            }
+            (Ask::Trust { link }, Answer::Trust(row)) => self.on_trust_row(link, row.as_deref()),
+            (Ask::Time { link, nonce }, Answer::Trust(row)) => {
+                self.on_time_row(link, &nonce, row.as_deref(), wall_unix_s);
+            }
+            // What the broker does not know it does not tell; or an answer to another question.
+            (Ask::Trust { .. } | Ask::Time { .. }, _) | (_, Answer::Trust(_)) => {}
         }
     }
 
@@ -362,7 +317,10 @@ impl Broker {
         if state.waiting.len() < self.limits.waiting_per_link {
             return state.waiting.push(message);
         }
-        let request = if let ToBroker::Connect { request, .. } = message { request } else { 0 };
+        let request = match message {
+            ToBroker::Connect { request, .. } | ToBroker::Note(Note { request, .. }) => request,
+            _ => 0,
+        };
         self.refuse(link, request, RefuseReason::Limit);
     }
 
@@ -400,8 +358,8 @@ impl Broker {
         }
     }
 
-    fn on_connect(&mut self, link: LinkId, request: u32, device: PublicKey, now: Time) {
-        let connects = self.limits.connects;
+    fn on_connect(&mut self, link: LinkId, want: Wanted, now: Time) {
+        let (connects, request, device) = (self.limits.connects, want.request, want.device);
         let Some(state) = self.links.get_mut(&link) else { return };
         if state.standing != Standing::Enrolled {
             return self.refuse(link, request, RefuseReason::NotEnrolled);
@@ -413,25 +371,19 @@ impl Broker {
             return self.refuse(link, request, RefuseReason::Unknown);
         }
         if let Some(online) = self.online(&device) {
-            return self.introduce(link, request, online, now);
+            return self.introduce(link, want, online, now);
         }
-        let ask = Ask::Device { link, request, device };
+        let ask = Ask::Device { link, want };
         if !self.ask(link, ask, Query::Lookup { key: device }) {
             self.refuse(link, request, RefuseReason::Limit);
         }
     }
 
-    fn on_device_looked_up(
-        &mut self,
-        link: LinkId,
-        request: u32,
-        device: PublicKey,
-        known: bool,
-        now: Time,
-    ) {
+    fn on_device_looked_up(&mut self, link: LinkId, want: Wanted, is_known: bool, now: Time) {
+        let Wanted { request, device, .. } = want;
         if let Some(online) = self.online(&device) {
-            self.introduce(link, request, online, now);
-        } else if known {
+            self.introduce(link, want, online, now);
+        } else if is_known {
             self.watch(link, device);
             self.refuse(link, request, RefuseReason::Offline);
         } else {
@@ -440,8 +392,12 @@ impl Broker {
     }
 
     /// Gives both ends a fresh contact: the responder first, so that it listens when it is called.
-    fn introduce(&mut self, initiator: LinkId, request: u32, responder: LinkId, now: Time) {
+    fn introduce(&mut self, initiator: LinkId, want: Wanted, responder: LinkId, now: Time) {
+        let Wanted { request, chain, .. } = want;
         let Some(from) = self.links.get(&initiator) else { return };
+        if self.is_refused(responder, &from.key, &chain, now) {
+            return self.refuse(initiator, request, RefuseReason::NotPermitted);
+        }
         let Some(to) = self.links.get(&responder) else { return };
         let contact_id = ContactId(self.rng.array());
         let contact_key = ContactKey(self.rng.array());
@@ -461,6 +417,7 @@ impl Broker {
             services: Vec::new(),
             relays: relays_responder,
             mapping: from.mapping,
+            chain,
         };
         let offer_initiator = ToNode::Offer {
             request,
@@ -473,6 +430,7 @@ impl Broker {
             services: to.services.clone(),
             relays: relays_initiator,
             mapping: to.mapping,
+            chain: Vec::new(),
         };
         let (from_key, to_key) = (from.key, to.key);
         self.send(responder, offer_responder);
@@ -497,6 +455,7 @@ impl Broker {
         let (key, path) = (state.key, state.observed);
         self.events.push_back(BrokerEvent::NodeOnline { key, path });
         self.tell_watchers(key, true);
+        self.on_ownership(link);
     }
 
     fn tell_watchers(&mut self, key: PublicKey, online: bool) {

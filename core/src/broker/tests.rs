@@ -1,11 +1,14 @@
 //! Tests of the broker's state machine, with a store in memory.
 
+mod trust;
+
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use super::*;
-use crate::crypto::{Secret, default_provider};
+use crate::crypto::{Ed25519Signer, Secret, Signer, default_provider};
 use crate::trust::{relay_end_key, relay_pseudonym, verify_relay_token};
 use crate::wire::message::{
     CANDIDATES_MAX, EnrolCode, MAPPING_DEPENDENT, MAPPING_INDEPENDENT, MAPPING_UNKNOWN, RelayOffer,
@@ -14,15 +17,22 @@ use crate::wire::message::{
 
 const CODE: &str = "ABCD-EFGH-2345-6723";
 const WALL_S: u64 = 1_700_000_000;
+/// The seed of the broker's key.
+const BROKER: u8 = 0xbb;
 const DEVICE: PublicKey = PublicKey([0xdd; 32]);
 const USER: PublicKey = PublicKey([0xaa; 32]);
 const T: Time = Time::ZERO;
+
+fn signer(seed: u8) -> Arc<dyn Signer> {
+    Arc::new(Ed25519Signer::from_seed(&[seed; 32]))
+}
 
 /// A broker and a store that answers at once, unless it is told to hold its answers back.
 struct World {
     broker: Broker,
     enrolled: BTreeSet<PublicKey>,
     codes: BTreeSet<[u8; 32]>,
+    rows: BTreeMap<PublicKey, TrustRow>,
     is_failing: bool,
     is_holding: bool,
     held: Vec<(AskId, Query)>,
@@ -35,9 +45,15 @@ struct World {
 impl World {
     fn new(limits: Limits) -> Self {
         World {
-            broker: Broker::new(default_provider(), limits, Rng::from_seed([9; 32])),
+            broker: Broker::new(
+                default_provider(),
+                signer(BROKER),
+                limits,
+                Rng::from_seed([9; 32]),
+            ),
             enrolled: BTreeSet::from([DEVICE, USER]),
             codes: BTreeSet::from([code_hash(default_provider(), CODE)]),
+            rows: BTreeMap::new(),
             is_failing: false,
             is_holding: false,
             held: vec![],
@@ -68,13 +84,14 @@ impl World {
     }
 
     fn ask_for(&mut self, link: LinkId, request: u32, device: PublicKey) {
-        self.message(link, ToBroker::Connect { request, device });
+        self.message(link, ToBroker::Connect { request, device, chain: vec![] });
     }
 
     fn answer(&mut self, id: AskId, query: &Query) {
         let answer = match query {
             _ if self.is_failing => Answer::Failed,
             Query::Lookup { key } => Answer::Enrolled(self.enrolled.contains(key)),
+            Query::Trust { key } => Answer::Trust(self.rows.get(key).cloned().map(Box::new)),
             Query::Enrol { key, code_hash } => {
                 let is_in = self.enrolled.contains(key) || self.codes.remove(code_hash);
                 if is_in {
@@ -141,6 +158,7 @@ impl World {
                 services,
                 relays,
                 mapping,
+                chain: _,
             } => {
                 assert_eq!(lifetime_s, Limits::default().contact_lifetime_s);
                 let secret = (contact_id, contact_key);
@@ -199,7 +217,7 @@ fn web() -> Vec<ServiceInfo> {
 
 fn hello_with(candidates: Vec<Path>) -> ToBroker {
     let firmware = String::new();
-    ToBroker::Hello { version: 1, abi: 1, firmware, services: web(), candidates }
+    ToBroker::Hello { version: 1, abi: 1, firmware, services: web(), candidates, ownership: None }
 }
 
 fn hello() -> ToBroker {
@@ -248,7 +266,7 @@ fn offers_name_relays_and_say_how_the_peers_nat_maps() {
         (link, ToNode::Observed { observed: observed(link.0), other: Some(other(link, port)) })
     };
     assert_eq!(told, [says(device, 1000), says(user, 1001)]);
-    world.message(user, ToBroker::Connect { request: 7, device: DEVICE });
+    world.message(user, ToBroker::Connect { request: 7, device: DEVICE, chain: vec![] });
     let [(_, to_device), (_, to_user)] = world.take_offers();
     assert_eq!([to_device.mapping, to_user.mapping], [MAPPING_DEPENDENT, MAPPING_INDEPENDENT]);
     let provider = default_provider();
@@ -270,7 +288,7 @@ fn offers_name_relays_and_say_how_the_peers_nat_maps() {
     assert_ne!(channels[0], channels[1]);
     // Told to go elsewhere, nobody knows what its NAT does there.
     world.move_to(device, observed(9));
-    world.message(user, ToBroker::Connect { request: 8, device: DEVICE });
+    world.message(user, ToBroker::Connect { request: 8, device: DEVICE, chain: vec![] });
     assert_eq!(world.take_offers()[1].1.mapping, MAPPING_UNKNOWN);
 }
 

@@ -15,6 +15,7 @@ use crate::broker::{
 use crate::crypto::{Provider, Signer, broker_contact};
 use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{self, Connection, Event, Local, PathEvent, Transmit};
+use crate::wire::message::{RefuseReason, ToNode};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -88,7 +89,7 @@ impl BrokerNode {
         let mut rng = Rng::from_seed(seed);
         let (id, key) = broker_contact(provider, &signer.public_key());
         let limits = Limits { links: config.max_sessions, ..Limits::default() };
-        let broker = Broker::new(provider, limits, rng.fork());
+        let broker = Broker::new(provider, signer.clone(), limits, rng.fork());
         // What nodes say to a broker, they say on a stream. When they are gone follows from what
         // they say, too.
         let transport = transport::Config {
@@ -231,7 +232,22 @@ impl BrokerNode {
         self.drain_broker(now);
     }
 
-    /// What happened, for people and logs.
+    /// Says something to a device, as the broker. Its answer comes as [`BrokerEvent::Note`] with
+    /// this request, which is 1 to 4 294 967 294, or none does.
+    pub fn send_note(
+        &mut self,
+        device: &PublicKey,
+        request: u32,
+        kind: u8,
+        body: Vec<u8>,
+        now: Time,
+    ) -> Result<(), RefuseReason> {
+        let sent = self.broker.send_note(device, request, kind, body);
+        self.drain_broker(now);
+        sent
+    }
+
+    /// What happened, for people and logs, and for the host to store.
     pub fn poll_event(&mut self) -> Option<BrokerEvent> {
         self.broker.poll_event()
     }
@@ -316,6 +332,10 @@ impl BrokerNode {
                 Output::Ask { id, query } => self.asks.push_back((id, query)),
                 Output::Send { link: id, message } => {
                     let Some(link) = self.links.get_mut(&id) else { continue };
+                    let is_others = matches!(message, ToNode::Offer { .. } | ToNode::Note(_));
+                    if is_others && !link.control.has_room_for_others() {
+                        continue;
+                    }
                     if link.control.send(&mut link.connection, &message).is_err() {
                         link.closing = Some((CODE_CONTROL, now));
                         self.broker.on_disconnected(id, now);

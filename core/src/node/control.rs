@@ -81,6 +81,12 @@ impl Control {
         Ok(())
     }
 
+    /// Whether what another peer wants to be told fits too: it must not end this connection.
+    #[cfg(feature = "broker")]
+    pub(super) fn has_room_for_others(&self) -> bool {
+        self.outbox.len() < MAX_OUTBOX / 2
+    }
+
     /// Whether [`Self::receive`] left something for lack of memory, and is to be called again.
     pub(super) fn is_waiting(&self) -> bool {
         self.is_waiting

@@ -5,6 +5,8 @@
 //! `poll_timeout`. Invariant: after any call, drain `poll_transmit` and `poll_event` until empty,
 //! then sleep until `poll_timeout`. Handles carry a generation; a stale one is an error.
 
+#[cfg(feature = "attest")]
+mod attest;
 #[cfg(feature = "broker")]
 mod broker_node;
 #[cfg(feature = "tcp")]
@@ -33,10 +35,17 @@ mod services;
 mod session;
 mod session_info;
 mod streams;
+#[cfg(not(feature = "trust"))]
+#[path = "no_trust.rs"]
+mod trust;
+#[cfg(feature = "trust")]
+mod trust;
 
 #[cfg(all(test, feature = "broker", feature = "ring", feature = "rustcrypto"))]
 mod tests;
 
+#[cfg(feature = "attest")]
+pub use attest::{ATTESTATION_LEN_MAX, AttestTask, Attestation};
 #[cfg(feature = "broker")]
 pub use broker_node::BrokerNode;
 #[cfg(feature = "tcp")]
@@ -45,6 +54,8 @@ pub use error::{ConfigError, NodeError, Reason};
 pub use event::{Event, NodeStats};
 pub use paths::PathInfo;
 pub use session_info::SessionInfo;
+#[cfg(feature = "trust")]
+pub use trust::{CLAIM_CODE_TIME, NOTES_MAX, TrustEvent};
 
 use self::endpoint::{Endpoint, Route};
 use self::flows::FlowEntry;
@@ -56,6 +67,7 @@ use self::relays::{Relays, Unwrapped};
 use self::requests::Requests;
 use self::session::Session;
 use self::streams::StreamEntry;
+use self::trust::Trust;
 use crate::base::{Ecn, Handle, Path, PublicKey, Rng, Slab, Time};
 use crate::crypto::{Provider, Signer};
 use crate::transport::{self, Connection, Local, Transmit};
@@ -171,6 +183,9 @@ struct Offered {
     info: ServiceInfo,
     /// Its flows end after so long without a message.
     flow_idle: Duration,
+    /// A permit for it must have been fresh.
+    #[cfg(feature = "trust")]
+    must_be_fresh: bool,
 }
 
 /// A node: device, user, or both.
@@ -178,6 +193,7 @@ pub struct Node {
     endpoint: Endpoint<Owner>,
     link: Link,
     allowed: AllowList,
+    trust: Trust,
     services: Slab<Offered>,
     sessions: Slab<Session>,
     meetings: Meetings,
@@ -193,6 +209,8 @@ pub struct Node {
     flow_news: NewsLine,
     events: VecDeque<Event>,
     requests: Requests,
+    #[cfg(feature = "attest")]
+    attest: attest::Tasks,
     stats: NodeStats,
     /// Something that came since this was asked was not taken for lack of memory.
     is_short_of_memory: bool,
@@ -219,6 +237,7 @@ impl Node {
             endpoint: Endpoint::new(local, Rng::from_seed(seed)),
             link: Link::new(KeepAlive::new(config.link_keep_alive, config.sockets)),
             allowed: AllowList::new(config.max_peers),
+            trust: Trust::default(),
             services: Slab::new(config.max_services),
             sessions: Slab::new(config.max_sessions),
             meetings: Meetings::default(),
@@ -237,6 +256,8 @@ impl Node {
             flow_news: NewsLine::default(),
             events: VecDeque::new(),
             requests: Requests::default(),
+            #[cfg(feature = "attest")]
+            attest: attest::Tasks::default(),
             stats: NodeStats::default(),
             is_short_of_memory: false,
         })
@@ -245,6 +266,16 @@ impl Node {
     /// Who this node is.
     pub fn public_key(&self) -> PublicKey {
         self.endpoint.public_key()
+    }
+
+    /// What signs for this node.
+    pub fn signer(&self) -> &dyn Signer {
+        &*self.endpoint.local.signer
+    }
+
+    /// Random bytes from the node's own source.
+    pub fn draw<const N: usize>(&mut self) -> [u8; N] {
+        self.endpoint.rng.array()
     }
 
     // ---- network
@@ -367,6 +398,7 @@ impl Node {
             self.forget_meeting(&contact);
         }
         self.expire_requests(now);
+        self.on_trust_timeout(now);
     }
 
     /// The next datagram to send, written into `buf`. With `max_datagram` and
@@ -468,6 +500,7 @@ impl Node {
             self.meetings.poll_timeout(),
             self.relays.poll_timeout(),
             self.link.ask_udp_at(),
+            self.trust.poll_timeout(),
             self.next_tcp_deadline(),
         ];
         own.into_iter().flatten().min()
@@ -556,6 +589,7 @@ impl Node {
 
     fn process_link(&mut self, now: Time) {
         self.link.process(&mut self.endpoint, &mut self.events, now);
+        self.on_link();
         for message in core::mem::take(&mut self.link.inbox) {
             self.on_session_message(message, now);
         }

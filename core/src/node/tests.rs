@@ -67,13 +67,18 @@ impl World {
 
     fn answer_asks(&mut self) {
         while let Some((id, query)) = self.broker.poll_ask() {
-            let answer = match query {
+            let is_enrolled = match query {
+                Query::Trust { .. } => {
+                    let none = Answer::Trust(None);
+                    self.broker.handle_answer(id, none, 1_700_000_000, self.now);
+                    continue;
+                }
                 Query::Lookup { key } => self.enrolled.contains(&key),
                 Query::Enrol { key, code_hash } => {
                     self.codes.remove(&code_hash) && self.enrolled.insert(key)
                 }
             };
-            self.broker.handle_answer(id, Answer::Enrolled(answer), 1_700_000_000, self.now);
+            self.broker.handle_answer(id, Answer::Enrolled(is_enrolled), 1_700_000_000, self.now);
         }
     }
 
@@ -394,6 +399,7 @@ fn one_peer_cannot_take_the_contacts_of_others() {
         services: vec![],
         relays: vec![],
         mapping: 0,
+        chain: Vec::new(),
     };
     for n in 0..100 {
         world.nodes[0].on_session_message(offer(n, 60), world.now);
@@ -431,6 +437,7 @@ fn a_contact_offered_again_takes_the_place_of_the_first() {
             services: vec![],
             relays: vec![RelayOffer { paths: vec![relay], tls: vec![], token, key }],
             mapping: 0,
+            chain: Vec::new(),
         };
         world.nodes[device].on_session_message(offer, world.now);
     }

@@ -19,12 +19,11 @@ use super::state::TrustState;
 use super::wall_time::WallTime;
 use crate::base::PublicKey;
 use crate::crypto::Provider;
+pub use crate::wire::message::CHAIN_LEN_MAX;
 use thiserror::Error;
 
 /// Grants in a chain.
 pub const CHAIN_GRANTS_MAX: usize = DEPTH_MAX as usize + 1;
-/// The longest chain, in bytes.
-pub const CHAIN_LEN_MAX: usize = 2048;
 
 /// Why somebody may not use a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

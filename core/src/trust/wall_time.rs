@@ -16,12 +16,9 @@ use super::cbor::{CborError, Reader, Writer};
 use super::cose::{Kind, Signed, StatementError, sign};
 use crate::base::{PublicKey, Rng, Time};
 use crate::crypto::{Provider, SignError, Signer, constant_time_eq};
+pub use crate::wire::message::{TIME_LEN_MAX, TIME_NONCE_LEN};
 use thiserror::Error;
 
-/// The longest statement, in bytes, that a device looks at.
-pub const TIME_LEN_MAX: usize = 256;
-/// Length of what a device asks with.
-pub const TIME_NONCE_LEN: usize = 16;
 /// An answer comes within this, or it is none.
 pub const TIME_ANSWER: Duration = Duration::from_secs(30);
 /// A statement is fresh for so long after the device asked.
@@ -138,6 +135,12 @@ impl WallClock {
         self.set_by_link(statement.unix_s, at);
         self.fresh = Some((statement.list, at));
         Ok(())
+    }
+
+    /// When it will be so late; `None`: nobody has told the time.
+    pub fn when(&self, unix_s: u64) -> Option<Time> {
+        let known = self.known?;
+        Some(known.at + Duration::from_secs(unix_s.saturating_sub(known.unix_s)))
     }
 
     /// What is known at `now`.

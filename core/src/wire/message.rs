@@ -6,13 +6,14 @@
 //! Both ways a message is preceded by its length in two bytes, big-endian.
 //!
 //! ```cddl
-//! message = enrol / hello / connect / candidates-msg / quiet    ; node to broker
-//!         / welcome / enrolled / refused / offer / presence / observed   ; broker to node
+//! message = enrol / hello / connect / candidates-msg / quiet / time-query   ; node to broker
+//!         / welcome / enrolled / refused / offer / presence / observed / time   ; broker to node
+//!         / note                                                        ; both ways
 //!
 //! enrol          = [1, {0: code, ext}]
 //! hello          = [2, {0: version: uint .size 4, 1: abi: uint .size 4, 2: firmware,
-//!                       ? 3: services, ? 4: candidates, ext}]
-//! connect        = [3, {0: request, 1: key, ext}]                ; 1: the device
+//!                       ? 3: services, ? 4: candidates, ? 5: ownership, ext}]
+//! connect        = [3, {0: request, 1: key, ? 2: chain, ext}]    ; 1: the device
 //! candidates-msg = [4, {0: candidates, ext}]
 //! welcome        = [5, {0: observed: path, 1: is-enrolled: bool, 2: time-unix-s: uint,
 //!                       ? 3: candidates, ext}]                 ; 3: other sockets of the broker
@@ -20,10 +21,13 @@
 //! refused        = [7, {0: request, 1: reason: uint .size 1, ext}]
 //! offer          = [8, {0: request, 1: side, 2: contact-id, 3: contact-key, 4: lifetime-s,
 //!                       5: key, ? 6: candidates, ? 7: services, ? 8: relays, ? 9: mapping,
-//!                       ext}]                                  ; 5: the peer, 9: its NAT's
+//!                       ? 10: chain, ext}]           ; 5: the peer, 9: its NAT's, 10: side 1 alone
 //! presence       = [9, {0: key, 1: is-online: bool, ext}]
 //! observed       = [10, {0: path, ? 1: path, ext}]               ; 1: as the other socket sees it
 //! quiet          = [11, {0: silence-s, ? 1: ask-back-s, ext}]
+//! note           = [12, {0: request, 1: key, 2: note-kind, 3: bstr .size (0..2048), ext}]
+//! time-query     = [13, {0: nonce, ext}]
+//! time           = [14, {0: bstr .size (1..256), ext}]           ; a statement, section 11.5
 //!
 //! code        = tstr .size (1..64)
 //! firmware    = tstr .size (0..64)
@@ -36,6 +40,10 @@
 //! kind        = 0 / 1 / uint .size 1       ; 0: TCP, 1: UDP; others are later versions'
 //! name        = tstr .regexp "[a-z0-9_.-]{1,63}"
 //! candidates  = [0*16 path]
+//! ownership   = {0: epoch: uint .size 4, 1: list: uint, ? 2: key, ext}   ; 2: the owner
+//! chain       = bstr .size (1..2048)       ; of grants, section 11.3
+//! note-kind   = uint .size 1               ; those of section 11.7
+//! nonce       = bstr .size 16
 //! relays      = [0*4 relay]
 //! relay       = {0: candidates, 1: token: bstr .size 38, 2: end-key: bstr .size 32,
 //!                ? 3: candidates, ext}
@@ -63,6 +71,7 @@ use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use self::cbor::{Decoder, Encoder};
+pub use self::parts::{Note, Ownership};
 pub use self::to_broker::ToBroker;
 pub use self::to_node::ToNode;
 use super::relay::RelayToken;
@@ -84,6 +93,28 @@ pub const CANDIDATES_MAX: usize = 16;
 pub const RELAYS_MAX: usize = 4;
 /// Addresses of one relay.
 pub const RELAY_PATHS_MAX: usize = 4;
+/// The longest chain of grants, in bytes. An offer with one has no services, so it fits.
+pub const CHAIN_LEN_MAX: usize = 2048;
+/// The longest body of a [`Note`], in bytes.
+pub const NOTE_LEN_MAX: usize = 2048;
+/// [`Note::kind`]: asks a device what to claim it with.
+pub const NOTE_CLAIM_ASK: u8 = 1;
+/// [`Note::kind`]: what to claim the device with, its answer.
+pub const NOTE_CLAIM_NONCE: u8 = 2;
+/// [`Note::kind`]: a claim, a statement.
+pub const NOTE_CLAIM: u8 = 3;
+/// [`Note::kind`]: the device has taken the claimant for its owner, and proves that it is itself.
+pub const NOTE_CLAIMED: u8 = 4;
+/// [`Note::kind`]: a revocation list, a statement.
+pub const NOTE_REVOKED: u8 = 5;
+/// [`Note::kind`]: a transfer, a statement.
+pub const NOTE_TRANSFER: u8 = 6;
+/// [`Note::kind`]: one byte; 0: it is done, another: why not.
+pub const NOTE_DONE: u8 = 7;
+/// Length of what a node asks for the time with.
+pub const TIME_NONCE_LEN: usize = 16;
+/// The longest statement of time, in bytes.
+pub const TIME_LEN_MAX: usize = 256;
 /// [`ServiceInfo::kind`] of a TCP service.
 pub const SERVICE_TCP: u8 = 0;
 /// [`ServiceInfo::kind`] of a UDP service.
@@ -92,8 +123,13 @@ pub const SERVICE_UDP: u8 = 1;
 /// The longest time in a [`ToBroker::Quiet`], in seconds.
 pub const QUIET_MAX_S: u32 = 600;
 
-const KNOWN_TYPES: core::ops::RangeInclusive<u64> = 1..=11;
+/// A node that obeys no owner skips what concerns owners.
+const KNOWN_TYPES: core::ops::RangeInclusive<u64> =
+    1..=if cfg!(feature = "trust") { 14 } else { 11 };
 const LENGTH_LEN: usize = 2;
+/// The type of a [`Note`], both ways.
+#[cfg(feature = "trust")]
+const NOTE: u8 = 12;
 
 /// Why bytes are no message, or a message cannot become bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -194,6 +230,8 @@ pub enum RefuseReason {
     Replaced,
     /// The broker's store failed; later it may work (8).
     Unavailable,
+    /// The broker knows that the device would not permit it (9).
+    NotPermitted,
     /// A reason of a later version.
     Other(u8),
 }
@@ -210,6 +248,7 @@ impl RefuseReason {
             RefuseReason::Malformed => 6,
             RefuseReason::Replaced => 7,
             RefuseReason::Unavailable => 8,
+            RefuseReason::NotPermitted => 9,
             RefuseReason::Other(code) => code,
         }
     }
@@ -225,6 +264,7 @@ impl RefuseReason {
             6 => RefuseReason::Malformed,
             7 => RefuseReason::Replaced,
             8 => RefuseReason::Unavailable,
+            9 => RefuseReason::NotPermitted,
             code => RefuseReason::Other(code),
         }
     }
@@ -272,6 +312,10 @@ impl RelayOffer {
             && are_paths_fine(&self.paths)
             && are_paths_fine(&self.tls)
     }
+}
+
+fn is_chain_fine(chain: &[u8]) -> bool {
+    chain.len() <= CHAIN_LEN_MAX
 }
 
 fn are_services_fine(services: &[ServiceInfo]) -> bool {

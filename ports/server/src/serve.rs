@@ -363,7 +363,7 @@ impl Asks {
 
     fn ask(&self, id: AskId, query: Query) {
         let queue = match query {
-            Query::Lookup { .. } => &self.lookups,
+            Query::Lookup { .. } | Query::Trust { .. } => &self.lookups,
             Query::Enrol { .. } => &self.enrolments,
         };
         // The tasks end after this value only.
@@ -373,6 +373,8 @@ impl Asks {
 
 async fn answer(store: &Store, query: &Query) -> Answer {
     let result = match query {
+        // No owner's list is kept here.
+        Query::Trust { .. } => return Answer::Trust(None),
         Query::Lookup { key } => store.is_enrolled(key).await,
         Query::Enrol { key, code_hash } => store.enrol(key, code_hash, wall_unix_s()).await,
     };
@@ -393,6 +395,11 @@ fn log(event: &BrokerEvent) {
         BrokerEvent::Introduced { initiator, responder } => {
             tracing::info!(?initiator, ?responder, "introduced");
         }
+        BrokerEvent::Ownership { key, ownership } => {
+            tracing::info!(?key, owner = ?ownership.owner, "ownership");
+        }
+        // The broker asks nobody anything of its own.
+        BrokerEvent::Note { .. } => {}
     }
 }
 

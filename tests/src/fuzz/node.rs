@@ -353,10 +353,15 @@ impl Stage {
                 services: Vec::new(),
                 relays: (0..a >> 5 & 3).map(|n| relay_offer(role, a.wrapping_add(n))).collect(),
                 mapping: 0,
+                chain: Vec::new(),
             },
             5..=7 => {
                 // Of the other direction.
-                let connect = ToBroker::Connect { request: u32::from(a), device: node_key };
+                let connect = ToBroker::Connect {
+                    request: u32::from(a),
+                    device: node_key,
+                    chain: Vec::new(),
+                };
                 return self.raw_encoded(is_liar, &connect);
             }
             _ => {

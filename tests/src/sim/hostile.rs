@@ -86,7 +86,7 @@ impl HostileBroker {
         while let Ok(Some((body, used))) = message::split(&self.inboxes[&link]) {
             let message = ToBroker::decode(body);
             self.inboxes.entry(link).or_default().drain(..used);
-            if let Ok(Some(ToBroker::Connect { request, device })) = message {
+            if let Ok(Some(ToBroker::Connect { request, device, .. })) = message {
                 self.introduce(link, request, device, now);
             }
         }
@@ -113,6 +113,7 @@ impl HostileBroker {
             services: Vec::new(),
             relays: relays(role),
             mapping: 0,
+            chain: Vec::new(),
         };
         let caller = self.lies.peer_at_responder.unwrap_or(initiator_key);
         let callee = self.lies.peer_at_initiator.unwrap_or(device);

@@ -1,11 +1,13 @@
-//! The broker's database, in memory: one-time codes, enrolled keys, answers that take their time.
+//! The broker's database, in memory: one-time codes, enrolled keys, devices' owners, answers that take
+//! their time.
 //!
 //! Owns what a real store would keep, and the wall clock it goes by. Invariant: answers come in the
 //! order asked, each after the delay set.
 
 use rit_core::base::{PublicKey, Time};
-use rit_core::broker::{Answer, AskId, Query, code_hash};
+use rit_core::broker::{Answer, AskId, Query, TrustRow, code_hash};
 use rit_core::crypto;
+use rit_core::wire::message::Ownership;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -28,6 +30,8 @@ pub struct Store {
     pub codes: BTreeMap<[u8; 32], Code>,
     /// Keys that may connect.
     pub enrolled: BTreeSet<PublicKey>,
+    /// Whose the devices are, and what the owners have taken back.
+    pub trust: BTreeMap<PublicKey, TrustRow>,
     /// Answers every question with a failure.
     pub is_broken: bool,
     /// How long an answer takes.
@@ -63,10 +67,22 @@ impl Store {
             return Some((id, Answer::Failed));
         }
         let is_enrolled = match query {
+            Query::Trust { key } => {
+                let row = self.trust.get(&key).cloned().map(Box::new);
+                return Some((id, Answer::Trust(row)));
+            }
             Query::Lookup { key } => self.enrolled.contains(&key),
             Query::Enrol { key, code_hash } => self.enrol(key, &code_hash, now),
         };
         Some((id, Answer::Enrolled(is_enrolled)))
+    }
+
+    /// A device told whom it obeys.
+    pub(super) fn on_ownership(&mut self, device: PublicKey, told: Ownership) {
+        let row = self.trust.entry(device).or_default();
+        if (row.owner, row.epoch) != (told.owner, told.epoch) {
+            *row = TrustRow { owner: told.owner, epoch: told.epoch, ..TrustRow::default() };
+        }
     }
 
     /// Whoever asked is gone: nobody waits for answers.

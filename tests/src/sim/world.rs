@@ -15,6 +15,7 @@ use super::store::{Store, wall_unix_s};
 use super::tcp::tls_paths;
 use super::trace::Fnv;
 use rit_core::base::{Ecn, Path, PublicKey, Rng, Time};
+use rit_core::broker::BrokerEvent;
 use rit_core::crypto::{self, Ed25519Signer, Provider};
 use rit_core::node::{BrokerAddress, BrokerNode, Config, ConfigError, Node};
 use rit_core::traverse::LAN_PORT;
@@ -501,6 +502,9 @@ impl World {
             Machine::Broker(broker, store) => {
                 while let Some(event) = broker.poll_event() {
                     is_busy = true;
+                    if let BrokerEvent::Ownership { key, ownership } = event {
+                        store.on_ownership(key, ownership);
+                    }
                     host.broker_events.push((now, event));
                 }
                 while let Some((ask, query)) = broker.poll_ask() {

@@ -350,13 +350,18 @@ impl World {
 
     pub(crate) fn answer_asks(&mut self, now: Time) {
         while let Some((id, query)) = self.broker.poll_ask() {
-            let answer = match query {
+            let is_enrolled = match query {
+                Query::Trust { .. } => {
+                    let none = Answer::Trust(None);
+                    self.broker.handle_answer(id, none, 1_700_000_000, now);
+                    continue;
+                }
                 Query::Lookup { key } => self.enrolled.contains(&key),
                 Query::Enrol { key, code_hash } => {
                     self.codes.remove(&code_hash) && self.enrolled.insert(key)
                 }
             };
-            self.broker.handle_answer(id, Answer::Enrolled(answer), 1_700_000_000, now);
+            self.broker.handle_answer(id, Answer::Enrolled(is_enrolled), 1_700_000_000, now);
         }
     }
 

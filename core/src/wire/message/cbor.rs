@@ -137,6 +137,12 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
+    /// A byte string of any length.
+    pub(super) fn byte_string(&mut self) -> Result<&'a [u8], MessageError> {
+        let len = self.argument(BYTES)?;
+        self.string(len)
+    }
+
     pub(super) fn text(&mut self) -> Result<&'a str, MessageError> {
         let len = self.argument(TEXT)?;
         core::str::from_utf8(self.string(len)?).map_err(|_not_utf8| MessageError::Malformed)

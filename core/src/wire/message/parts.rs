@@ -2,10 +2,37 @@
 
 use alloc::vec::Vec;
 
+#[cfg(feature = "trust")]
+use super::NOTE_LEN_MAX;
 use super::cbor::{Decoder, Encoder};
 use super::{ContactKey, MessageError, RelayOffer, ServiceInfo};
-use crate::base::{Path, Side};
+use crate::base::{Path, PublicKey, Side};
 use crate::wire::relay::RelayToken;
+
+/// Whom a device obeys, as it tells its broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ownership {
+    /// The number of this ownership, or of the last one.
+    pub epoch: u32,
+    /// The number of the revocation list that it has; 0: none.
+    pub list: u64,
+    /// The owner; `None`: it is unclaimed.
+    pub owner: Option<PublicKey>,
+}
+
+/// What one node says to another, or a broker to a node, about ownership; the broker in between
+/// hands it on unread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Comes back in the answer; not 0.
+    pub request: u32,
+    /// To a broker: whom it is for. From a broker: whom it is from, the broker itself among them.
+    pub key: PublicKey,
+    /// What the body is.
+    pub kind: u8,
+    /// At most [`NOTE_LEN_MAX`](super::NOTE_LEN_MAX) bytes.
+    pub body: Vec<u8>,
+}
 
 /// A path before it is read. Interfaces are the other machine's own business.
 pub(super) const NO_PATH: Path = Path { ip: [0; 16], port: 0, via: 0, socket: 0, ifindex: 0 };
@@ -114,5 +141,52 @@ pub(super) fn read_side(d: &mut Decoder<'_>) -> Result<Side, MessageError> {
         0 => Ok(Side::Initiator),
         1 => Ok(Side::Responder),
         _ => Err(MessageError::Malformed),
+    }
+}
+
+pub(super) fn write_ownership(e: &mut Encoder<'_>, ownership: &Ownership) {
+    e.map(2 + usize::from(ownership.owner.is_some()));
+    e.key(0).uint(ownership.epoch).key(1).uint(ownership.list);
+    if let Some(owner) = &ownership.owner {
+        e.key(2).bytes(&owner.0);
+    }
+}
+
+pub(super) fn read_ownership(d: &mut Decoder<'_>) -> Result<Ownership, MessageError> {
+    let mut ownership = Ownership { epoch: 0, list: 0, owner: None };
+    let mut fields = d.fields(2, 3)?;
+    while let Some(key) = fields.next_key(d)? {
+        match key {
+            0 => ownership.epoch = d.u32()?,
+            1 => ownership.list = d.u64()?,
+            _ => d.bytes(&mut ownership.owner.insert(PublicKey([0; 32])).0)?,
+        }
+    }
+    Ok(ownership)
+}
+
+#[cfg(feature = "trust")]
+impl Note {
+    pub(super) fn is_fine(&self) -> bool {
+        self.request != 0 && self.body.len() <= NOTE_LEN_MAX
+    }
+
+    pub(super) fn write(&self, e: &mut Encoder<'_>) {
+        e.map(4).key(0).uint(self.request).key(1).bytes(&self.key.0);
+        e.key(2).uint(self.kind).key(3).bytes(&self.body);
+    }
+
+    pub(super) fn read(d: &mut Decoder<'_>) -> Result<Note, MessageError> {
+        let mut note = Note { request: 0, key: PublicKey([0; 32]), kind: 0, body: Vec::new() };
+        let mut fields = d.fields(4, 4)?;
+        while let Some(key) = fields.next_key(d)? {
+            match key {
+                0 => note.request = d.u32()?,
+                1 => d.bytes(&mut note.key.0)?,
+                2 => note.kind = d.u8()?,
+                _ => note.body = d.byte_string()?.into(),
+            }
+        }
+        Ok(note)
     }
 }

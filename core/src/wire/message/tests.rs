@@ -43,7 +43,14 @@ fn service(name: &str) -> ServiceInfo {
 }
 
 fn hello(services: Vec<ServiceInfo>, candidates: Vec<Path>) -> ToBroker {
-    ToBroker::Hello { version: 0x7269_7401, abi: 1, firmware: "linux".into(), services, candidates }
+    ToBroker::Hello {
+        version: 0x7269_7401,
+        abi: 1,
+        firmware: "linux".into(),
+        services,
+        candidates,
+        ownership: None,
+    }
 }
 
 /// Relays of so many addresses each.
@@ -78,7 +85,31 @@ fn offer_with(
         services,
         relays,
         mapping: MAPPING_DEPENDENT,
+        chain: vec![],
     }
+}
+
+/// As the responder gets it.
+fn offer_with_chain(chain: Vec<u8>, services: Vec<ServiceInfo>) -> ToNode {
+    let path = Path { ip: [255; 16], port: u16::MAX, via: 0, socket: 0, ifindex: 0 };
+    let mut offer =
+        offer_with(services, vec![path; CANDIDATES_MAX], relays(&[RELAY_PATHS_MAX; RELAYS_MAX]));
+    if let ToNode::Offer { role, chain: of_offer, .. } = &mut offer {
+        (*role, *of_offer) = (Side::Responder, chain);
+    }
+    offer
+}
+
+fn owned(owner: Option<PublicKey>) -> ToBroker {
+    let mut hello = hello(vec![service("web")], vec![]);
+    if let ToBroker::Hello { ownership, .. } = &mut hello {
+        *ownership = Some(Ownership { epoch: u32::MAX, list: u64::MAX, owner });
+    }
+    hello
+}
+
+fn note(request: u32, body: Vec<u8>) -> Note {
+    Note { request, key: PublicKey([2; 32]), kind: u8::MAX, body }
 }
 
 fn of_nodes() -> Vec<ToBroker> {
@@ -86,7 +117,11 @@ fn of_nodes() -> Vec<ToBroker> {
     vec![
         ToBroker::Enrol { code: "ABCD-EFGH".into() },
         hello(vec![service("web"), service("ssh-2_x.y")], vec![path]),
-        ToBroker::Connect { request: 7, device: PublicKey([9; 32]) },
+        owned(None),
+        owned(Some(PublicKey([8; 32]))),
+        ToBroker::Connect { request: 7, device: PublicKey([9; 32]), chain: vec![] },
+        ToBroker::Connect { request: 7, device: PublicKey([9; 32]), chain: vec![0x81, 1] },
+        ToBroker::TimeQuery { nonce: [3; TIME_NONCE_LEN] },
         ToBroker::Candidates {
             candidates: vec![path, Path { ip: [1; 16], port: 1, via: 0, socket: 0, ifindex: 0 }],
         },
@@ -107,6 +142,8 @@ fn of_brokers() -> Vec<ToNode> {
         ToNode::Enrolled,
         ToNode::Refused { request: 0, reason: RefuseReason::BadCode },
         offer(vec![service("web")], vec![path]),
+        offer_with_chain(vec![0x81, 1], vec![]),
+        ToNode::Time { statement: vec![0xd2, 1] },
         ToNode::Presence { key: PublicKey([1; 32]), online: false },
         ToNode::Observed { observed: path, other: Some(Path { port: 1, ..path }) },
         ToNode::Observed { observed: path, other: None },
@@ -131,6 +168,46 @@ fn every_message_survives() {
 }
 
 #[test]
+fn notes_are_the_same_both_ways() {
+    for body in [vec![], vec![7; NOTE_LEN_MAX]] {
+        let note = note(u32::MAX, body);
+        let (to_broker, to_node) = (ToBroker::Note(note.clone()), ToNode::Note(note));
+        let bytes = bytes_of(&to_broker);
+        assert_eq!(bytes, bytes_of(&to_node));
+        assert!(bytes.len() <= to_broker.len_at_most());
+        assert_eq!(ToBroker::decode(&bytes), Ok(Some(to_broker)));
+        assert_eq!(ToNode::decode(&bytes), Ok(Some(to_node)));
+        for len in 0..bytes.len() {
+            assert_eq!(ToBroker::decode(&bytes[..len]), Err(MessageError::Malformed));
+            assert_eq!(ToNode::decode(&bytes[..len]), Err(MessageError::Malformed));
+        }
+    }
+}
+
+#[test]
+fn limits_of_what_concerns_owners() {
+    let connect = |len: usize| ToBroker::Connect {
+        request: 1,
+        device: PublicKey([0; 32]),
+        chain: vec![7; len],
+    };
+    limit(&connect(CHAIN_LEN_MAX), &connect(CHAIN_LEN_MAX + 1));
+    let offer = |len: usize| offer_with_chain(vec![7; len], vec![]);
+    limit(&offer(CHAIN_LEN_MAX), &offer(CHAIN_LEN_MAX + 1));
+    // With the services of a device too it might be longer than a message.
+    limit(&offer_with_chain(vec![7; 9], vec![]), &offer_with_chain(vec![7; 9], vec![service("a")]));
+    let to_broker = |request, len: usize| ToBroker::Note(note(request, vec![7; len]));
+    limit(&to_broker(u32::MAX, NOTE_LEN_MAX), &to_broker(u32::MAX, NOTE_LEN_MAX + 1));
+    limit(&to_broker(1, 0), &to_broker(0, 0));
+    let to_node = |request, len: usize| ToNode::Note(note(request, vec![7; len]));
+    limit(&to_node(u32::MAX, NOTE_LEN_MAX), &to_node(u32::MAX, NOTE_LEN_MAX + 1));
+    limit(&to_node(1, 0), &to_node(0, 0));
+    let time = |len: usize| ToNode::Time { statement: vec![7; len] };
+    limit(&time(TIME_LEN_MAX), &time(TIME_LEN_MAX + 1));
+    limit(&time(1), &time(0));
+}
+
+#[test]
 fn the_bytes_are_those_of_the_description() {
     assert_eq!(bytes_of(&ToNode::Enrolled), [0x82, 6, 0xa0]);
     let refused = ToNode::Refused { request: 1, reason: RefuseReason::Other(200) };
@@ -139,7 +216,7 @@ fn the_bytes_are_those_of_the_description() {
     let mut connect = vec![0x82, 3, 0xa2, 0, 5, 1, 0x58, 32];
     connect.extend([8; 32]);
     assert_eq!(
-        bytes_of(&ToBroker::Connect { request: 5, device: PublicKey([8; 32]) }),
+        bytes_of(&ToBroker::Connect { request: 5, device: PublicKey([8; 32]), chain: vec![] }),
         connect.as_slice()
     );
     let mut welcome = vec![0x82, 5, 0xa4, 0, 0x82, 0x50];
@@ -149,6 +226,15 @@ fn the_bytes_are_those_of_the_description() {
     let message =
         ToNode::Welcome { observed: path, enrolled: true, time_unix_s: 6, others: vec![] };
     assert_eq!(bytes_of(&message), welcome);
+    let mut note = vec![0x82, 12, 0xa4, 0, 5, 1, 0x58, 32];
+    note.extend([2; 32]);
+    note.extend([2, 0x18, 255, 3, 0x42, 1, 2]);
+    assert_eq!(bytes_of(&ToNode::Note(self::note(5, vec![1, 2]))), note);
+    let mut query = vec![0x82, 13, 0xa1, 0, 0x50];
+    query.extend([9; 16]);
+    assert_eq!(bytes_of(&ToBroker::TimeQuery { nonce: [9; 16] }), query);
+    let time = ToNode::Time { statement: vec![1, 2, 3] };
+    assert_eq!(bytes_of(&time), [0x82, 14, 0xa1, 0, 0x43, 1, 2, 3]);
 }
 
 #[test]
@@ -161,7 +247,7 @@ fn reasons_keep_their_numbers() {
 #[test]
 fn unknown_types_are_skipped() {
     for bytes in [
-        &[0x82, 12, 0xa0][..],
+        &[0x82, 15, 0xa0][..],
         &[0x82, 0, 0xa0],
         &[0x82, 0x18, 99, 0x9f, 1, 0x9f, 0xff, 0xff],
         &[0x82, 0x1b, 255, 255, 255, 255, 255, 255, 255, 255, 0xf6],
@@ -195,6 +281,7 @@ fn lists_of_a_hello_may_be_absent() {
         firmware: String::new(),
         services: vec![],
         candidates: vec![],
+        ownership: None,
     };
     assert_eq!(ToBroker::decode(&bytes), Ok(Some(message)));
 }
@@ -221,6 +308,9 @@ fn what_is_not_a_message() {
         &[0x82, 1, 0xa1, 0, 0x7b, 255, 255, 255, 255, 255, 255, 255, 255],
         &[0x82, 4, 0xa1, 0, 0x9b, 255, 255, 255, 255, 255, 255, 255, 255],
         &[0x82, 3, 0xa2, 0, 1, 1, 0x41, 1],
+        &[0x82, 12, 0xa0],
+        &[0x82, 13, 0xa1, 0, 0x41, 1],
+        &[0x82, 14, 0xa1, 0, 0x61, b'a'],
     ] {
         let malformed = MessageError::Malformed;
         assert_eq!(ToBroker::decode(bytes), Err(malformed), "{bytes:02x?}");
@@ -252,6 +342,7 @@ fn limits_of_lists_and_texts() {
         firmware: "a".repeat(len),
         services: vec![],
         candidates: vec![],
+        ownership: None,
     };
     limit(&code(CODE_LEN_MAX), &code(CODE_LEN_MAX + 1));
     limit(&code(1), &code(0));
@@ -286,7 +377,8 @@ fn limits_of_lists_and_texts() {
         candidates: vec![Path { ip: [0; 16], port, via: 0, socket: 0, ifindex: 0 }],
     };
     limit(&to(1), &to(0));
-    let connect = |request| ToBroker::Connect { request, device: PublicKey([0; 32]) };
+    let connect =
+        |request| ToBroker::Connect { request, device: PublicKey([0; 32]), chain: vec![] };
     limit(&connect(u32::MAX), &connect(0));
 }
 
@@ -299,12 +391,18 @@ fn all_limits_at_once_fit() {
         vec![path; CANDIDATES_MAX],
         relays(&[RELAY_PATHS_MAX; RELAYS_MAX]),
     ));
+    survives::<ToNode, ToBroker>(&offer_with_chain(vec![u8::MAX; CHAIN_LEN_MAX], vec![]));
     survives::<ToBroker, ToNode>(&ToBroker::Hello {
         version: u32::MAX,
         abi: u32::MAX,
         firmware: "a".repeat(FIRMWARE_LEN_MAX),
         services: vec![longest; SERVICES_MAX],
         candidates: vec![path; CANDIDATES_MAX],
+        ownership: Some(Ownership {
+            epoch: u32::MAX,
+            list: u64::MAX,
+            owner: Some(PublicKey([255; 32])),
+        }),
     });
 }
 
@@ -323,7 +421,7 @@ fn names_of_services() {
 #[test]
 fn length_limit_of_the_stream() {
     let skipped = |len: usize| {
-        let mut bytes = vec![0x82, 12, 0x59];
+        let mut bytes = vec![0x82, 15, 0x59];
         bytes.extend(((len - 5) as u16).to_be_bytes());
         bytes.resize(len, 0);
         bytes
@@ -349,6 +447,7 @@ fn secrets_are_not_printed() {
 fn near_message() -> impl Strategy<Value = Vec<u8>> {
     let mut all: Vec<_> = of_nodes().iter().map(bytes_of).collect();
     all.extend(of_brokers().iter().map(bytes_of));
+    all.push(bytes_of(&ToNode::Note(note(5, vec![1, 2]))));
     (prop::sample::select(all), any::<prop::sample::Index>(), any::<u8>()).prop_map(
         |(mut bytes, at, byte)| {
             let at = at.index(bytes.len());
@@ -369,7 +468,7 @@ proptest! {
     #[test]
     fn any_bytes_are_an_answer(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = split(&bytes);
-        let mut known = vec![0x82, bytes.first().map_or(1, |b| b % 12)];
+        let mut known = vec![0x82, bytes.first().map_or(1, |b| b % 15)];
         known.extend(&bytes);
         for bytes in [bytes, known] {
             is_consistent::<ToBroker>(&bytes);

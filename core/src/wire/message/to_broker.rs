@@ -4,11 +4,18 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::cbor::{Decoder, Encoder};
-use super::parts::{read_paths, read_services, write_paths, write_services};
+#[cfg(feature = "trust")]
+use super::parts::Note;
+use super::parts::{
+    Ownership, read_ownership, read_paths, read_services, write_ownership, write_paths,
+    write_services,
+};
 use super::{
     CODE_LEN_MAX, EnrolCode, FIRMWARE_LEN_MAX, Message, MessageError, QUIET_MAX_S, ServiceInfo,
-    are_paths_fine, are_services_fine, decode, encode,
+    are_paths_fine, are_services_fine, decode, encode, is_chain_fine,
 };
+#[cfg(feature = "trust")]
+use super::{NOTE, TIME_NONCE_LEN};
 use crate::base::{Path, PublicKey};
 
 const ENROL: u8 = 1;
@@ -16,6 +23,8 @@ const HELLO: u8 = 2;
 const CONNECT: u8 = 3;
 const CANDIDATES: u8 = 4;
 const QUIET: u8 = 11;
+#[cfg(feature = "trust")]
+const TIME_QUERY: u8 = 13;
 
 /// A message of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +46,8 @@ pub enum ToBroker {
         services: Vec<ServiceInfo>,
         /// Its own addresses.
         candidates: Vec<Path>,
+        /// Whom it obeys; `None`: it obeys no owner, and decides otherwise.
+        ownership: Option<Ownership>,
     },
     /// Introduce me to this device.
     Connect {
@@ -44,6 +55,8 @@ pub enum ToBroker {
         request: u32,
         /// The device's key.
         device: PublicKey,
+        /// What the device's owner granted; empty: the node needs no grant.
+        chain: Vec<u8>,
     },
     /// My addresses are these now.
     Candidates {
@@ -59,6 +72,15 @@ pub enum ToBroker {
         /// where the node's last one came from.
         ask_back_s: Option<u32>,
     },
+    /// Hand this on.
+    #[cfg(feature = "trust")]
+    Note(Note),
+    /// What time is it, and is there a revocation list for me?
+    #[cfg(feature = "trust")]
+    TimeQuery {
+        /// Stands in the answer.
+        nonce: [u8; TIME_NONCE_LEN],
+    },
 }
 
 impl Message for ToBroker {
@@ -66,11 +88,16 @@ impl Message for ToBroker {
         match self {
             ToBroker::Hello { services, candidates, .. } => {
                 let names: usize = services.iter().map(|service| service.name.len() + 16).sum();
-                names + candidates.len() * 24 + FIRMWARE_LEN_MAX + 32
+                names + candidates.len() * 24 + FIRMWARE_LEN_MAX + 96
             }
             ToBroker::Candidates { candidates } => candidates.len() * 24 + 32,
             ToBroker::Enrol { .. } => CODE_LEN_MAX + 16,
-            ToBroker::Connect { .. } | ToBroker::Quiet { .. } => 64,
+            ToBroker::Connect { chain, .. } => chain.len() + 64,
+            ToBroker::Quiet { .. } => 64,
+            #[cfg(feature = "trust")]
+            ToBroker::Note(note) => note.body.len() + 64,
+            #[cfg(feature = "trust")]
+            ToBroker::TimeQuery { .. } => 64,
         }
     }
 
@@ -90,15 +117,28 @@ impl ToBroker {
             ToBroker::Enrol { code } => {
                 e.uint(ENROL).map(1).key(0).text(&code.0);
             }
-            ToBroker::Hello { version, abi, firmware, services, candidates } => {
-                e.uint(HELLO).map(5).key(0).uint(*version).key(1).uint(*abi);
+            ToBroker::Hello { version, abi, firmware, services, candidates, ownership } => {
+                let ownership = ownership.filter(|_| cfg!(feature = "trust"));
+                e.uint(HELLO)
+                    .map(5 + usize::from(ownership.is_some()))
+                    .key(0)
+                    .uint(*version)
+                    .key(1)
+                    .uint(*abi);
                 e.key(2).text(firmware).key(3);
                 write_services(e, services);
                 e.key(4);
                 write_paths(e, candidates);
+                if let Some(ownership) = &ownership {
+                    write_ownership(e.key(5), ownership);
+                }
             }
-            ToBroker::Connect { request, device } => {
-                e.uint(CONNECT).map(2).key(0).uint(*request).key(1).bytes(&device.0);
+            ToBroker::Connect { request, device, chain } => {
+                e.uint(CONNECT).map(2 + usize::from(!chain.is_empty()));
+                e.key(0).uint(*request).key(1).bytes(&device.0);
+                if !chain.is_empty() {
+                    e.key(2).bytes(chain);
+                }
             }
             ToBroker::Candidates { candidates } => {
                 e.uint(CANDIDATES).map(1).key(0);
@@ -111,6 +151,12 @@ impl ToBroker {
                     e.key(1).uint(*ask_back_s);
                 }
             }
+            #[cfg(feature = "trust")]
+            ToBroker::Note(note) => note.write(e.uint(NOTE)),
+            #[cfg(feature = "trust")]
+            ToBroker::TimeQuery { nonce } => {
+                e.uint(TIME_QUERY).map(1).key(0).bytes(nonce);
+            }
         }
     }
 
@@ -121,6 +167,10 @@ impl ToBroker {
             CONNECT => read_connect(d),
             CANDIDATES => read_candidates(d),
             QUIET => read_quiet(d),
+            #[cfg(feature = "trust")]
+            NOTE => Note::read(d).map(ToBroker::Note),
+            #[cfg(feature = "trust")]
+            TIME_QUERY => read_time_query(d),
             _ => Err(MessageError::Malformed),
         }
     }
@@ -133,7 +183,11 @@ impl ToBroker {
                     && are_services_fine(services)
                     && are_paths_fine(candidates)
             }
-            ToBroker::Connect { request, .. } => *request != 0,
+            ToBroker::Connect { request, chain, .. } => *request != 0 && is_chain_fine(chain),
+            #[cfg(feature = "trust")]
+            ToBroker::Note(note) => note.is_fine(),
+            #[cfg(feature = "trust")]
+            ToBroker::TimeQuery { .. } => true,
             ToBroker::Candidates { candidates } => are_paths_fine(candidates),
             ToBroker::Quiet { silence_s, ask_back_s } => {
                 let is_fine = |s: u32| (1..=QUIET_MAX_S).contains(&s);
@@ -155,30 +209,32 @@ fn read_enrol(d: &mut Decoder<'_>) -> Result<ToBroker, MessageError> {
 
 fn read_hello(d: &mut Decoder<'_>) -> Result<ToBroker, MessageError> {
     let (mut version, mut abi, mut firmware) = (0, 0, "");
-    let (mut services, mut candidates) = (Vec::new(), Vec::new());
-    let mut fields = d.fields(3, 5)?;
+    let (mut services, mut candidates, mut ownership) = (Vec::new(), Vec::new(), None);
+    let mut fields = d.fields(3, 6)?;
     while let Some(key) = fields.next_key(d)? {
         match key {
             0 => version = d.u32()?,
             1 => abi = d.u32()?,
             2 => firmware = d.text()?,
             3 => services = read_services(d)?,
-            _ => candidates = read_paths(d)?,
+            4 => candidates = read_paths(d)?,
+            _ => ownership = Some(read_ownership(d)?),
         }
     }
-    Ok(ToBroker::Hello { version, abi, firmware: firmware.into(), services, candidates })
+    Ok(ToBroker::Hello { version, abi, firmware: firmware.into(), services, candidates, ownership })
 }
 
 fn read_connect(d: &mut Decoder<'_>) -> Result<ToBroker, MessageError> {
-    let (mut request, mut device) = (0, PublicKey([0; 32]));
-    let mut fields = d.fields(2, 2)?;
+    let (mut request, mut device, mut chain) = (0, PublicKey([0; 32]), Vec::new());
+    let mut fields = d.fields(2, 3)?;
     while let Some(key) = fields.next_key(d)? {
         match key {
             0 => request = d.u32()?,
-            _ => d.bytes(&mut device.0)?,
+            1 => d.bytes(&mut device.0)?,
+            _ => chain = d.byte_string()?.into(),
         }
     }
-    Ok(ToBroker::Connect { request, device })
+    Ok(ToBroker::Connect { request, device, chain })
 }
 
 fn read_candidates(d: &mut Decoder<'_>) -> Result<ToBroker, MessageError> {
@@ -200,4 +256,14 @@ fn read_quiet(d: &mut Decoder<'_>) -> Result<ToBroker, MessageError> {
         }
     }
     Ok(ToBroker::Quiet { silence_s, ask_back_s })
+}
+
+#[cfg(feature = "trust")]
+fn read_time_query(d: &mut Decoder<'_>) -> Result<ToBroker, MessageError> {
+    let mut nonce = [0; TIME_NONCE_LEN];
+    let mut fields = d.fields(1, 1)?;
+    while fields.next_key(d)?.is_some() {
+        d.bytes(&mut nonce)?;
+    }
+    Ok(ToBroker::TimeQuery { nonce })
 }

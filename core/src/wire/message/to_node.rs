@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 
 use super::cbor::{Decoder, Encoder};
+#[cfg(feature = "trust")]
+use super::parts::Note;
 use super::parts::{
     NO_PATH, read_path, read_paths, read_relays, read_services, read_side, side_number, write_path,
     write_paths, write_relays, write_services,
@@ -10,7 +12,10 @@ use super::parts::{
 use super::{
     ContactKey, MAPPING_UNKNOWN, MESSAGE_LEN_MAX, Message, MessageError, RELAYS_MAX, RefuseReason,
     RelayOffer, Role, ServiceInfo, are_paths_fine, are_services_fine, decode, encode,
+    is_chain_fine,
 };
+#[cfg(feature = "trust")]
+use super::{NOTE, TIME_LEN_MAX};
 use crate::base::{ContactId, Path, PublicKey};
 
 const WELCOME: u8 = 5;
@@ -19,6 +24,8 @@ const REFUSED: u8 = 7;
 const OFFER: u8 = 8;
 const PRESENCE: u8 = 9;
 const OBSERVED: u8 = 10;
+#[cfg(feature = "trust")]
+const TIME: u8 = 14;
 
 /// A message of a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +73,8 @@ pub enum ToNode {
         relays: Vec<RelayOffer>,
         /// How the peer's NAT maps: [`MAPPING_UNKNOWN`] and its siblings.
         mapping: u8,
+        /// What the peer shows of its right, at the end that responds; or empty.
+        chain: Vec<u8>,
     },
     /// A device the node asked for came or went.
     Presence {
@@ -80,6 +89,15 @@ pub enum ToNode {
         observed: Path,
         /// By another one, if the node asked there.
         other: Option<Path>,
+    },
+    /// Somebody says this.
+    #[cfg(feature = "trust")]
+    Note(Note),
+    /// The answer to a question for the time.
+    #[cfg(feature = "trust")]
+    Time {
+        /// Signed by the broker; 1 to [`TIME_LEN_MAX`] bytes.
+        statement: Vec<u8>,
     },
 }
 
@@ -124,8 +142,14 @@ impl ToNode {
                 services,
                 relays,
                 mapping,
+                chain,
             } => {
-                e.uint(OFFER).map(10).key(0).uint(*request).key(1).uint(side_number(*role));
+                e.uint(OFFER)
+                    .map(10 + usize::from(!chain.is_empty()))
+                    .key(0)
+                    .uint(*request)
+                    .key(1)
+                    .uint(side_number(*role));
                 e.key(2).bytes(&contact_id.0).key(3).bytes(&contact_key.0);
                 e.key(4).uint(*lifetime_s).key(5).bytes(&peer.0).key(6);
                 write_paths(e, candidates);
@@ -134,6 +158,9 @@ impl ToNode {
                 e.key(8);
                 write_relays(e, relays);
                 e.key(9).uint(*mapping);
+                if !chain.is_empty() {
+                    e.key(10).bytes(chain);
+                }
             }
             ToNode::Presence { key, online } => {
                 e.uint(PRESENCE).map(2).key(0).bytes(&key.0).key(1).bool(*online);
@@ -144,6 +171,12 @@ impl ToNode {
                 if let Some(other) = other {
                     write_path(e.key(1), other);
                 }
+            }
+            #[cfg(feature = "trust")]
+            ToNode::Note(note) => note.write(e.uint(NOTE)),
+            #[cfg(feature = "trust")]
+            ToNode::Time { statement } => {
+                e.uint(TIME).map(1).key(0).bytes(statement);
             }
         }
     }
@@ -156,19 +189,29 @@ impl ToNode {
             OFFER => read_offer(d),
             PRESENCE => read_presence(d),
             OBSERVED => read_observed(d),
+            #[cfg(feature = "trust")]
+            NOTE => Note::read(d).map(ToNode::Note),
+            #[cfg(feature = "trust")]
+            TIME => read_time(d),
             _ => Err(MessageError::Malformed),
         }
     }
 
     fn check(&self) -> Result<(), MessageError> {
         let is_fine = match self {
-            ToNode::Offer { services, candidates, relays, .. } => {
-                are_services_fine(services)
+            ToNode::Offer { services, candidates, relays, chain, .. } => {
+                is_chain_fine(chain)
+                    && (chain.is_empty() || services.is_empty())
+                    && are_services_fine(services)
                     && are_paths_fine(candidates)
                     && relays.len() <= RELAYS_MAX
                     && relays.iter().all(RelayOffer::is_fine)
             }
             ToNode::Welcome { others, .. } => are_paths_fine(others),
+            #[cfg(feature = "trust")]
+            ToNode::Note(note) => note.is_fine(),
+            #[cfg(feature = "trust")]
+            ToNode::Time { statement } => (1..=TIME_LEN_MAX).contains(&statement.len()),
             ToNode::Enrolled
             | ToNode::Observed { .. }
             | ToNode::Refused { .. }
@@ -215,7 +258,8 @@ fn read_offer(d: &mut Decoder<'_>) -> Result<ToNode, MessageError> {
     let (mut contact_id, mut contact_key) = (ContactId([0; 8]), ContactKey([0; 32]));
     let (mut peer, mut candidates) = (PublicKey([0; 32]), Vec::new());
     let (mut services, mut relays, mut mapping) = (Vec::new(), Vec::new(), MAPPING_UNKNOWN);
-    let mut fields = d.fields(6, 10)?;
+    let mut chain = Vec::new();
+    let mut fields = d.fields(6, if cfg!(feature = "trust") { 11 } else { 10 })?;
     while let Some(key) = fields.next_key(d)? {
         match key {
             0 => request = d.u32()?,
@@ -227,7 +271,8 @@ fn read_offer(d: &mut Decoder<'_>) -> Result<ToNode, MessageError> {
             6 => candidates = read_paths(d)?,
             7 => services = read_services(d)?,
             8 => relays = read_relays(d)?,
-            _ => mapping = d.u8()?,
+            9 => mapping = d.u8()?,
+            _ => chain = d.byte_string()?.into(),
         }
     }
     Ok(ToNode::Offer {
@@ -241,6 +286,7 @@ fn read_offer(d: &mut Decoder<'_>) -> Result<ToNode, MessageError> {
         services,
         relays,
         mapping,
+        chain,
     })
 }
 
@@ -266,4 +312,14 @@ fn read_observed(d: &mut Decoder<'_>) -> Result<ToNode, MessageError> {
         }
     }
     Ok(ToNode::Observed { observed, other })
+}
+
+#[cfg(feature = "trust")]
+fn read_time(d: &mut Decoder<'_>) -> Result<ToNode, MessageError> {
+    let mut statement = Vec::new();
+    let mut fields = d.fields(1, 1)?;
+    while fields.next_key(d)?.is_some() {
+        statement = d.byte_string()?.into();
+    }
+    Ok(ToNode::Time { statement })
 }
