@@ -10,7 +10,7 @@ use rit_core::crypto;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::store::Store;
+use crate::store::Db;
 use crate::wall_unix_s;
 
 /// How long the code printed at the start may be used.
@@ -22,14 +22,15 @@ const GROUP_LEN: usize = 4;
 
 /// Makes codes, stores their hashes and returns their texts.
 pub(crate) async fn make(
-    store: &Store,
+    db: &Db,
     valid: Duration,
     count: u32,
 ) -> Result<Vec<Zeroizing<String>>, Error> {
     let codes = (0..count).map(|_| random_code()).collect::<Result<Vec<_>, Error>>()?;
     let hash = |code: &Zeroizing<String>| code_hash(crypto::default_provider(), code);
     let hashes: Vec<_> = codes.iter().map(hash).collect();
-    store.add_codes(&hashes, valid, wall_unix_s()).await?;
+    let added = db.add_codes(&hashes, valid, None, wall_unix_s()).await;
+    added.map_err(|error| db.failed(error))?;
     Ok(codes)
 }
 

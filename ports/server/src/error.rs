@@ -29,10 +29,12 @@ pub(crate) enum Error {
     RelaySecret(PathBuf),
     #[error("--relay {relay}: {reason}")]
     Relay { relay: String, reason: String },
-    #[error("the database {}: {source}", path.display())]
-    Store { path: PathBuf, source: sqlx::Error },
-    #[error("the database {}: {source}", path.display())]
-    Migrate { path: PathBuf, source: sqlx::migrate::MigrateError },
+    #[error("the database {name}: {source}")]
+    Store { name: String, source: sqlx::Error },
+    #[error("the database {name}: {source}")]
+    Migrate { name: String, source: sqlx::migrate::MigrateError },
+    #[error("--database, --database-file or RIT_DATABASE: not a postgres:// address")]
+    Database,
     #[error("cannot listen on UDP {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("cannot listen on TCP {address}: {source}")]

@@ -25,10 +25,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rit_core::wire::text;
 use tracing::level_filters::LevelFilter;
+use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::face::start::FaceArgs;
-use crate::store::Store;
+use crate::store::{Db, Location};
 
 /// The librit broker and relay: enrols nodes, introduces one to another, and passes on what two of
 /// them say to each other where no direct path is found. It cannot read that.
@@ -128,6 +129,14 @@ struct CommonArgs {
     /// root /var/lib/rit-server].
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// A PostgreSQL database, postgres://USER:PASSWORD@HOST/NAME, which several servers can share
+    /// [default: SQLite in the state folder]. Others see a command line: a password is better kept
+    /// in the environment, or in a file.
+    #[arg(long, value_name = "URL", env = "RIT_DATABASE", hide_env_values = true)]
+    database: Option<String>,
+    /// A file with the address of the database.
+    #[arg(long, value_name = "FILE", conflicts_with = "database")]
+    database_file: Option<PathBuf>,
     /// What is logged: off, error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log: LevelFilter,
@@ -136,6 +145,20 @@ struct CommonArgs {
 impl CommonArgs {
     fn state_dir(&self) -> Result<PathBuf, Error> {
         self.state.clone().map_or_else(state::default_dir, Ok)
+    }
+
+    /// Where the rows are.
+    fn location(&self) -> Result<Location, Error> {
+        let failed =
+            |path: &PathBuf, source| Error::File { action: "read", path: path.clone(), source };
+        match (&self.database, &self.database_file) {
+            (Some(url), _) => Location::parse(url),
+            (None, Some(path)) => {
+                let url = std::fs::read_to_string(path).map_err(|source| failed(path, source))?;
+                Location::parse(&Zeroizing::new(url))
+            }
+            (None, None) => Ok(Location::Folder(self.state_dir()?)),
+        }
     }
 }
 
@@ -178,9 +201,9 @@ fn run(command: Command) -> Result<(), Error> {
 
 async fn serve(args: ServeArgs) -> Result<(), Error> {
     let server = serve::Server::start(args.common.state_dir()?, &args).await?;
-    if let Some((uri, store)) = server.broker() {
+    if let Some((uri, db)) = server.broker() {
         say("address", &uri.to_string())?;
-        for code in code::make(store, code::VALID, 1).await? {
+        for code in code::make(db, code::VALID, 1).await? {
             say("enrol-code", &code)?;
         }
     }
@@ -196,16 +219,16 @@ async fn serve(args: ServeArgs) -> Result<(), Error> {
 }
 
 async fn codes(args: CodeArgs) -> Result<(), Error> {
-    let dir = args.common.state_dir()?;
-    if !Store::exists(&dir) {
-        return Err(Error::NoState(dir));
+    let location = args.common.location()?;
+    if !location.exists() {
+        return Err(Error::NoState(args.common.state_dir()?));
     }
-    let store = Store::open(&dir).await?;
+    let db = Db::open(&location).await?;
     let valid = Duration::from_secs(u64::from(args.valid) * 60);
-    for code in code::make(&store, valid, args.count).await? {
+    for code in code::make(&db, valid, args.count).await? {
         say("enrol-code", &code)?;
     }
-    store.close().await;
+    db.close().await;
     Ok(())
 }
 

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use crate::error::Error;
 use crate::sockets::{Received, Run, Sockets};
 use crate::state::{State, random_seed};
-use crate::store::Store;
+use crate::store::Db;
 use crate::tls::Tls;
 use crate::{ServeArgs, face, relays, wall_unix_s};
 
@@ -56,7 +56,7 @@ pub(crate) struct Server {
 
 struct Broker {
     node: BrokerNode,
-    store: Store,
+    db: Db,
     uri: Uri,
 }
 
@@ -82,9 +82,8 @@ fn parse_public(public: &str) -> Result<(String, Option<u16>), Error> {
 }
 
 impl Broker {
-    async fn start(state: &State, host: &str, port: u16) -> Result<Self, Error> {
+    fn start(state: &State, db: Db, host: &str, port: u16) -> Result<Self, Error> {
         let identity = state.identity()?;
-        let store = Store::open(state.dir()).await?;
         let uri = Uri { key: identity.public_key(), host: host.to_owned(), port };
         let node = BrokerNode::new(
             config(),
@@ -94,7 +93,7 @@ impl Broker {
             Time::ZERO,
         )
         .map_err(|error| Error::Start(error.to_string()))?;
-        Ok(Broker { node, store, uri })
+        Ok(Broker { node, db, uri })
     }
 }
 
@@ -112,7 +111,8 @@ impl Server {
         let tls = Tls::start(&at, args.tls_port)?;
         let mut broker = None;
         if args.role.is_broker() {
-            broker = Some(Broker::start(&state, &host, port).await?);
+            let db = Db::open(&args.common.location()?).await?;
+            broker = Some(Broker::start(&state, db, &host, port)?);
         }
         let secret = state.relay_secret(args.relay_secret.as_deref())?;
         if let Some(broker) = &mut broker {
@@ -130,7 +130,8 @@ impl Server {
         }
         let face = match &broker {
             Some(broker) => {
-                face::start::Running::start(&args.face, &state, &broker.store, &broker.uri).await?
+                let location = args.common.location()?;
+                face::start::Running::start(&args.face, &state, &location, &broker.uri).await?
             }
             None => None,
         };
@@ -160,8 +161,8 @@ impl Server {
     }
 
     /// The broker's address and store, if there is one here.
-    pub(crate) fn broker(&self) -> Option<(&Uri, &Store)> {
-        self.broker.as_ref().map(|broker| (&broker.uri, &broker.store))
+    pub(crate) fn broker(&self) -> Option<(&Uri, &Db)> {
+        self.broker.as_ref().map(|broker| (&broker.uri, &broker.db))
     }
 
     /// The browser face, if there is one.
@@ -180,7 +181,7 @@ impl Server {
     pub(crate) async fn run(mut self) -> Result<(), Error> {
         // A relay alone asks nothing: nothing comes, and the channel stays open.
         let (sender, mut answers) = mpsc::unbounded_channel();
-        let asks = self.broker.as_ref().map(|broker| Asks::start(&broker.store, &sender));
+        let asks = self.broker.as_ref().map(|broker| Asks::start(&broker.db, &sender));
         let mut received = Received::new();
         let mut out = vec![0; OUT_LEN_MAX];
         loop {
@@ -213,7 +214,7 @@ impl Server {
         self.drain(asks.as_ref(), &mut out);
         drop(asks);
         if let Some(broker) = &self.broker {
-            broker.store.close().await;
+            broker.db.close().await;
         }
         Ok(())
     }
@@ -345,13 +346,13 @@ struct Asks {
 }
 
 impl Asks {
-    fn start(store: &Store, answers: &mpsc::UnboundedSender<(AskId, Answer)>) -> Self {
+    fn start(db: &Db, answers: &mpsc::UnboundedSender<(AskId, Answer)>) -> Self {
         let worker = || {
             let (sender, mut queries) = mpsc::unbounded_channel();
-            let (store, answers) = (store.clone(), answers.clone());
+            let (db, answers) = (db.clone(), answers.clone());
             tokio::spawn(async move {
                 while let Some((id, query)) = queries.recv().await {
-                    if answers.send((id, answer(&store, &query).await)).is_err() {
+                    if answers.send((id, answer(&db, &query).await)).is_err() {
                         return;
                     }
                 }
@@ -371,12 +372,12 @@ impl Asks {
     }
 }
 
-async fn answer(store: &Store, query: &Query) -> Answer {
+async fn answer(db: &Db, query: &Query) -> Answer {
     let result = match query {
         // No owner's list is kept here.
         Query::Trust { .. } => return Answer::Trust(None),
-        Query::Lookup { key } => store.is_enrolled(key).await,
-        Query::Enrol { key, code_hash } => store.enrol(key, code_hash, wall_unix_s()).await,
+        Query::Lookup { key } => db.is_enrolled(key).await,
+        Query::Enrol { key, code_hash } => db.enrol(key, code_hash, wall_unix_s()).await,
     };
     match result {
         Ok(is_enrolled) => Answer::Enrolled(is_enrolled),

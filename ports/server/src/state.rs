@@ -50,7 +50,8 @@ impl State {
         Ok(State { dir, _lock: lock })
     }
 
-    pub(crate) fn dir(&self) -> &Path {
+    #[cfg(test)]
+    fn dir(&self) -> &Path {
         &self.dir
     }
 

@@ -218,7 +218,7 @@ impl Inside {
         if let Some(session) = self.sessions.get(door) {
             return Ok((session.id, session.progress.subscribe()));
         }
-        let id = self.node.session_open(door.device, self.now())?;
+        let id = self.node.session_open_with(door.device, &door.chain, self.now())?;
         let (progress, seen) = watch::channel(Progress::Opening);
         let session = Session { id, progress, streams: 0, unused_since: Instant::now() };
         self.sessions.insert(door.clone(), session);

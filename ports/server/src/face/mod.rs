@@ -15,7 +15,6 @@ mod proxy;
 pub(crate) mod rules;
 pub(crate) mod start;
 mod stream;
-mod table;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

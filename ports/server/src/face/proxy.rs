@@ -259,7 +259,7 @@ async fn join(browser: hyper::upgrade::OnUpgrade, service: hyper::upgrade::OnUpg
 fn unreachable(error: OpenError) -> Box<Answer> {
     tracing::debug!(%error, "a service is not reached");
     match error {
-        OpenError::Session(Reason::Untrusted) => pages::not_allowed(),
+        OpenError::Session(Reason::NotPermitted | Reason::Untrusted) => pages::not_allowed(),
         OpenError::TimedOut => pages::timed_out(),
         error => pages::bad_gateway(&error.to_string()),
     }

@@ -8,7 +8,9 @@ use rit_core::base::PublicKey;
 
 use super::logins::Account;
 use super::names;
-use crate::store::Store;
+use crate::store::Db;
+use crate::store::face::FaceRule;
+use crate::wall_unix_s;
 
 /// A service that has a host name.
 pub(crate) struct Service {
@@ -17,11 +19,11 @@ pub(crate) struct Service {
 }
 
 /// The rules in a store.
-pub(crate) struct Rules(Store);
+pub(crate) struct Rules(Db);
 
 impl Rules {
-    pub(crate) fn new(store: Store) -> Self {
-        Rules(store)
+    pub(crate) fn new(db: Db) -> Self {
+        Rules(db)
     }
 
     /// The service of a host name, if there is a rule for anyone.
@@ -46,9 +48,15 @@ impl Rules {
         account: Account,
         chain: &[u8],
     ) -> Result<String, sqlx::Error> {
-        let label = names::label(&service.device, &service.name);
-        self.0.face_allow(&label, &service.device, &service.name, account, chain).await?;
-        Ok(label)
+        let rule = FaceRule {
+            label: names::label(&service.device, &service.name),
+            account,
+            device: service.device,
+            service: service.name.clone(),
+            chain: chain.to_vec(),
+        };
+        self.0.set_face_rule(&rule, wall_unix_s()).await?;
+        Ok(rule.label)
     }
 
     /// Takes that back; the grants it had, if it was there.
@@ -58,6 +66,6 @@ impl Rules {
         account: Account,
     ) -> Result<Option<Vec<u8>>, sqlx::Error> {
         let label = names::label(&service.device, &service.name);
-        self.0.face_forbid(&label, account).await
+        self.0.remove_face_rule(&label, account).await
     }
 }

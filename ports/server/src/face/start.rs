@@ -20,7 +20,7 @@ use super::rules::Rules;
 use super::{Face, listen};
 use crate::error::Error;
 use crate::state::State;
-use crate::store::Store;
+use crate::store::{Db, Location};
 use crate::{code, relays};
 
 #[derive(Args, Clone, Debug)]
@@ -56,12 +56,15 @@ pub(crate) struct Running {
     pub(crate) key: PublicKey,
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    runtime: Option<Runtime>,
+    _thread: Thread,
 }
 
-impl Drop for Running {
+/// A runtime on a thread of its own, which may be dropped in another's task.
+struct Thread(Option<Runtime>);
+
+impl Drop for Thread {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
     }
@@ -72,7 +75,7 @@ impl Running {
     pub(crate) async fn start(
         args: &FaceArgs,
         state: &State,
-        store: &Store,
+        location: &Location,
         broker: &Uri,
     ) -> Result<Option<Running>, Error> {
         let FaceArgs {
@@ -89,11 +92,6 @@ impl Running {
         let tls = listen::tls(cert, key)?;
         let identity = state.face_identity()?;
         let key = identity.public_key();
-        let is_enrolled = store.is_enrolled(&key).await.map_err(start)?;
-        let code = match is_enrolled {
-            true => None,
-            false => code::make(store, code::VALID, 1).await?.pop(),
-        };
         let listener = std::net::TcpListener::bind(address)
             .map_err(|source| Error::ListenTcp { address: *address, source })?;
         listener.set_nonblocking(true).map_err(start)?;
@@ -104,18 +102,27 @@ impl Running {
             .enable_all()
             .build()
             .map_err(start)?;
-        let _inside = runtime.enter();
+        let handle = runtime.handle().clone();
+        let thread = Thread(Some(runtime));
+        // Connections to a database belong to the threads that made them.
+        let location = location.clone();
+        let opened = handle.spawn(async move { Db::open(&location).await });
+        let db = opened.await.map_err(start)??;
+        let code = match db.is_enrolled(&key).await.map_err(start)? {
+            true => None,
+            false => code::make(&db, code::VALID, 1).await?.pop(),
+        };
+        let _inside = handle.enter();
         let paths = relays::paths(&broker.host, broker.port).map_err(start)?;
         let broker = BrokerAddress { key: broker.key, paths };
         let idle = Duration::from_secs(u64::from(*face_idle) * 60);
         let host = Host::start(&identity, broker, code.as_ref().map(|code| code.as_str()), idle)?;
-        let rules = Rules::new(store.clone());
+        let rules = Rules::new(db);
         let face = Arc::new(Face::new(domain.clone(), main, host, Logins::new(idle), rules));
         let listener = tokio::net::TcpListener::from_std(listener).map_err(start)?;
         tokio::spawn(listen::serve(listener, tls, face.clone(), idle));
         tracing::info!(%address, key = %text::key_to_text(&key), "the browser face is served");
-        drop(_inside);
-        Ok(Some(Running { face, key, address, runtime: Some(runtime) }))
+        Ok(Some(Running { face, key, address, _thread: thread }))
     }
 }
 

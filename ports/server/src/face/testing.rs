@@ -25,11 +25,13 @@ use super::logins;
 use super::rules::Service;
 use super::{Face, names};
 use crate::serve::Server;
+use crate::store::args;
 use crate::{Cli, code};
 
 pub(super) const DOMAIN: &str = "face.example";
 pub(super) const MAIN: &str = "https://main.example";
 pub(super) const ACCOUNT: logins::Account = 1;
+pub(super) const OTHER_ACCOUNT: logins::Account = 2;
 /// Longer than anything here takes, on a machine that does much else.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) const BIG_LEN: usize = 3 << 20;
@@ -55,8 +57,14 @@ impl Bed {
             runtime.unwrap().block_on(async {
                 let server = server(&path).await;
                 let running = server.face().unwrap();
-                let (uri, store) = server.broker().unwrap();
-                let code = code::make(store, code::VALID, 1).await.unwrap().remove(0);
+                let (uri, db) = server.broker().unwrap();
+                let code = code::make(db, code::VALID, 1).await.unwrap().remove(0);
+                for account in [ACCOUNT, OTHER_ACCOUNT] {
+                    let sql = "INSERT INTO account (id, name, role, created_unix_s)
+                               VALUES ($1, $2, 'user', 0)";
+                    let name = account.to_string();
+                    db.execute(sql, args![account, name.as_str()]).await.unwrap();
+                }
                 let face = (running.face.clone(), running.key, running.address);
                 sender.send((face, uri.clone(), code.to_string())).unwrap();
                 // It goes on until the process ends.

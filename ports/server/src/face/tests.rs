@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::host::Door;
-use super::testing::{ACCOUNT, BIG_LEN, Bed, DOMAIN, MAIN, PATIENCE, field, status};
+use super::testing::{ACCOUNT, BIG_LEN, Bed, DOMAIN, MAIN, OTHER_ACCOUNT, PATIENCE, field, status};
 
 #[tokio::test]
 async fn a_person_reaches_a_service_after_the_login() {
@@ -77,7 +77,7 @@ async fn nobody_else_is_served() {
     let cookie = bed.log_in(&label).await;
     let fields = format!("Cookie: {cookie}\r\n");
     // A rule of another keeps the host known.
-    bed.face.rules.allow(&bed.service("web"), ACCOUNT + 1, &[]).await.unwrap();
+    bed.face.rules.allow(&bed.service("web"), OTHER_ACCOUNT, &[]).await.unwrap();
     bed.face.rules.forbid(&bed.service("web"), ACCOUNT).await.unwrap().unwrap();
     assert_eq!(status(&bed.get(&label, "/", &fields).await), "403");
     let host = format!("{label}.{DOMAIN}");

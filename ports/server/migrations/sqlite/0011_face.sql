@@ -1,7 +1,7 @@
 -- Which account may use which service of a device by the browser face, and with which grants.
 CREATE TABLE face_rule (
     label          TEXT NOT NULL,
-    account        INTEGER NOT NULL,
+    account        INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
     device         BLOB NOT NULL REFERENCES node (key) ON DELETE CASCADE,
     service        TEXT NOT NULL,
     chain          BLOB NOT NULL,
@@ -9,3 +9,4 @@ CREATE TABLE face_rule (
     PRIMARY KEY (label, account)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX face_rule_account ON face_rule (account);
+CREATE INDEX face_rule_device ON face_rule (device);

@@ -1,0 +1,162 @@
+//! Enrolment: one-time codes and product keys. A code is stored only as its hash; using one up and
+//! enrolling the node are one transaction.
+
+use std::time::Duration;
+
+use rit_core::base::PublicKey;
+
+use super::sql::{Tx, args};
+use super::{Db, NewEvent, kind, seconds};
+
+/// Expired codes are kept a while, so that a person can be told why theirs did not work.
+const EXPIRED_KEPT_S: i64 = 30 * 24 * 3600;
+
+impl Db {
+    /// Enrols `key` by the code or product key of this hash, if that is good. Says whether it is
+    /// enrolled now.
+    pub(crate) async fn enrol(
+        &self,
+        key: &PublicKey,
+        code_hash: &[u8; 32],
+        now_unix_s: u64,
+    ) -> Result<bool, sqlx::Error> {
+        let mut tx = self.begin().await?;
+        let add = "INSERT INTO node (key, enrolled_unix_s) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        if tx.execute(add, args![key, now_unix_s]).await? == 0 {
+            return Ok(true);
+        }
+        // What is not committed has not been: the node above neither.
+        if !use_code(&mut tx, key, code_hash, now_unix_s).await?
+            && !tx.use_product_key(key, code_hash).await?
+        {
+            return Ok(false);
+        }
+        tx.add_events(&[NewEvent::of_device(kind::NODE_ENROLLED, key)], now_unix_s).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Stores codes by their hashes, and forgets those long expired. Nodes that use them belong to
+    /// the profile, if there is one.
+    pub(crate) async fn add_codes(
+        &self,
+        hashes: &[[u8; 32]],
+        valid: Duration,
+        profile: Option<i64>,
+        now_unix_s: u64,
+    ) -> Result<(), sqlx::Error> {
+        let now = seconds(now_unix_s);
+        let expires = now_unix_s.saturating_add(valid.as_secs());
+        let mut tx = self.begin().await?;
+        let forget = "DELETE FROM enrol_code WHERE used_by IS NULL AND expires_unix_s < $1";
+        tx.execute(forget, args![now.saturating_sub(EXPIRED_KEPT_S)]).await?;
+        for hash in hashes {
+            let add = "INSERT INTO enrol_code (hash, created_unix_s, expires_unix_s, profile)
+                       VALUES ($1, $2, $3, $4)";
+            tx.execute(add, args![hash, now, expires, profile]).await?;
+        }
+        tx.commit().await
+    }
+}
+
+/// Uses a code up. That is one statement, so that of many at once one gets it.
+async fn use_code(
+    tx: &mut Tx,
+    key: &PublicKey,
+    code_hash: &[u8; 32],
+    now_unix_s: u64,
+) -> Result<bool, sqlx::Error> {
+    let take = "UPDATE enrol_code SET used_unix_s = $1, used_by = $2
+                WHERE hash = $3 AND used_unix_s IS NULL AND expires_unix_s > $1
+                RETURNING profile";
+    let Some(row) = tx.fetch_optional(take, args![now_unix_s, key, code_hash]).await? else {
+        return Ok(false);
+    };
+    if let Some(profile) = row.int_or_null(0)? {
+        tx.take_in(key, profile).await?;
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{HOUR, NOW, key, on_both, sqlite_in};
+    use super::*;
+    use crate::store::Location;
+
+    #[tokio::test]
+    async fn a_code_enrols_one_node_and_a_restart_forgets_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = sqlite_in(dir.path()).await;
+        db.add_codes(&[[1; 32], [2; 32]], HOUR, None, NOW).await.unwrap();
+        assert!(!db.is_enrolled(&key(1)).await.unwrap());
+        assert!(db.enrol(&key(1), &[1; 32], NOW + 1).await.unwrap());
+        assert!(!db.enrol(&key(2), &[1; 32], NOW + 1).await.unwrap(), "used");
+        assert!(!db.enrol(&key(2), &[9; 32], NOW + 1).await.unwrap(), "wrong");
+        db.close().await;
+
+        let db = sqlite_in(dir.path()).await;
+        assert!(db.is_enrolled(&key(1)).await.unwrap());
+        assert!(!db.is_enrolled(&key(2)).await.unwrap());
+        assert!(!db.enrol(&key(2), &[1; 32], NOW + 2).await.unwrap(), "still used");
+        assert!(db.enrol(&key(1), &[2; 32], NOW + 2).await.unwrap(), "enrolled already");
+        assert!(db.enrol(&key(2), &[2; 32], NOW + 2).await.unwrap(), "so it was not used up");
+    }
+
+    #[tokio::test]
+    async fn an_expired_code_enrols_nobody() {
+        on_both(|db| async move {
+            db.add_codes(&[[1; 32]], HOUR, None, NOW).await.unwrap();
+            assert!(!db.enrol(&key(1), &[1; 32], NOW + 3600).await.unwrap());
+            assert!(db.enrol(&key(1), &[1; 32], NOW + 3599).await.unwrap());
+            assert!(!db.enrol(&key(2), &[1; 32], u64::MAX).await.unwrap());
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn of_many_at_once_one_gets_the_code() {
+        on_both(|db| async move {
+            db.add_codes(&[[1; 32]], HOUR, None, NOW).await.unwrap();
+            let other = db.reopened().await;
+            let tries = (0..32).map(|byte| {
+                let db = if byte % 2 == 0 { db.clone() } else { other.clone() };
+                tokio::spawn(async move { db.enrol(&key(byte), &[1; 32], NOW).await.unwrap() })
+            });
+            let mut enrolled = 0;
+            for a_try in tries.collect::<Vec<_>>() {
+                enrolled += u32::from(a_try.await.unwrap());
+            }
+            assert_eq!(enrolled, 1);
+            assert_eq!(db.events(0, 100).await.unwrap().len(), 1);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_an_error_and_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = sqlite_in(dir.path()).await;
+        db.add_codes(&[[1; 32]], HOUR, None, NOW).await.unwrap();
+        let full = Db::open(&Location::Folder(dir.path().to_owned())).await.unwrap();
+        // SQLite refuses to grow the file, as it would on a full disk.
+        full.execute("PRAGMA max_page_count = 1", args![]).await.unwrap();
+        let hashes: Vec<[u8; 32]> = (0..=255).map(|byte| [byte ^ 0x80; 32]).collect();
+        assert!(full.add_codes(&hashes, HOUR, None, NOW).await.is_err());
+        assert!(!db.enrol(&key(1), &[2; 32], NOW).await.unwrap());
+        assert!(db.enrol(&key(1), &[1; 32], NOW).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn long_expired_codes_are_forgotten_but_used_ones_are_not() {
+        on_both(|db| async move {
+            db.add_codes(&[[1; 32], [2; 32]], HOUR, None, NOW).await.unwrap();
+            assert!(db.enrol(&key(1), &[1; 32], NOW).await.unwrap());
+            let later = NOW + 3600 + EXPIRED_KEPT_S as u64 + 1;
+            db.add_codes(&[[3; 32]], HOUR, None, later).await.unwrap();
+            let count = db.fetch_all("SELECT hash FROM enrol_code", args![]).await.unwrap().len();
+            assert_eq!(count, 2);
+        })
+        .await;
+    }
+}
