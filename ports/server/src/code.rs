@@ -20,16 +20,17 @@ pub(crate) const VALID: Duration = Duration::from_secs(3600);
 const CODE_BITS: usize = 80;
 const GROUP_LEN: usize = 4;
 
-/// Makes codes, stores their hashes and returns their texts.
+/// Makes codes, stores their hashes and returns their texts. Nodes that use them belong to the profile.
 pub(crate) async fn make(
     db: &Db,
     valid: Duration,
     count: u32,
+    profile: Option<i64>,
 ) -> Result<Vec<Zeroizing<String>>, Error> {
     let codes = (0..count).map(|_| random_code()).collect::<Result<Vec<_>, Error>>()?;
     let hash = |code: &Zeroizing<String>| code_hash(crypto::default_provider(), code);
     let hashes: Vec<_> = codes.iter().map(hash).collect();
-    let added = db.add_codes(&hashes, valid, None, wall_unix_s()).await;
+    let added = db.add_codes(&hashes, valid, profile, wall_unix_s()).await;
     added.map_err(|error| db.failed(error))?;
     Ok(codes)
 }

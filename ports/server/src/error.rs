@@ -35,6 +35,24 @@ pub(crate) enum Error {
     Migrate { name: String, source: sqlx::migrate::MigrateError },
     #[error("--database, --database-file or RIT_DATABASE: not a postgres:// address")]
     Database,
+    #[error("{}: {reason}", path.display())]
+    Pem { path: PathBuf, reason: String },
+    #[error("the geolocation database {}: {reason}", path.display())]
+    Geo { path: PathBuf, reason: String },
+    #[error("{} is empty", .0.display())]
+    EmptySecret(PathBuf),
+    #[error("an account's name is of 1 to 64 letters, digits and -_.@+")]
+    AccountName,
+    #[error("there is an account of this name")]
+    AccountExists,
+    #[error("there is no account of this name")]
+    NoAccount,
+    #[error("a password has 10 to 256 bytes")]
+    PasswordLength,
+    #[error("that was not the same password")]
+    PasswordTwice,
+    #[error("cannot read the password: {0}")]
+    Input(io::Error),
     #[error("cannot listen on UDP {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("cannot listen on TCP {address}: {source}")]

@@ -5,10 +5,12 @@
 //! a browser face, of a relay alone `relay HOST:PORT`, `ready`.
 //! Logs go to standard error, without secrets.
 
+mod account;
 mod code;
+mod control;
 mod error;
-#[cfg_attr(not(test), allow(dead_code, reason = "logins come with accounts"))]
 mod face;
+mod http;
 mod relays;
 mod serve;
 mod sockets;
@@ -51,6 +53,8 @@ enum Command {
     Serve(ServeArgs),
     /// Print one-time enrol codes, also while the server runs.
     Code(CodeArgs),
+    /// Make, list and close accounts, also while the server runs.
+    Account(account::AccountArgs),
 }
 
 #[derive(Args)]
@@ -86,6 +90,8 @@ struct ServeArgs {
     tls: Vec<IpAddr>,
     #[command(flatten)]
     face: FaceArgs,
+    #[command(flatten)]
+    http: http::HttpArgs,
 }
 
 /// What a process is.
@@ -170,6 +176,7 @@ fn main() -> ExitCode {
     let level = match &command {
         Command::Serve(args) => args.common.log,
         Command::Code(args) => args.common.log,
+        Command::Account(args) => args.common.log,
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
@@ -195,6 +202,7 @@ fn run(command: Command) -> Result<(), Error> {
         match command {
             Command::Serve(args) => serve(args).await,
             Command::Code(args) => codes(args).await,
+            Command::Account(args) => account::run(args).await,
         }
     })
 }
@@ -203,33 +211,41 @@ async fn serve(args: ServeArgs) -> Result<(), Error> {
     let server = serve::Server::start(args.common.state_dir()?, &args).await?;
     if let Some((uri, db)) = server.broker() {
         say("address", &uri.to_string())?;
-        for code in code::make(db, code::VALID, 1).await? {
+        for code in code::make(db, code::VALID, 1, None).await? {
             say("enrol-code", &code)?;
         }
     }
     if let Some(face) = server.face() {
         say("face", &face.address.to_string())?;
-        say("face-key", &text::key_to_text(&face.key))?;
+        say("face-key", &text::key_to_text(&face.face.key()))?;
     }
     if let Some(relay) = server.relay() {
         say("relay", &relay)?;
+    }
+    for url in server.http_urls() {
+        say("http", url)?;
     }
     say("ready", "")?;
     server.run().await
 }
 
 async fn codes(args: CodeArgs) -> Result<(), Error> {
-    let location = args.common.location()?;
-    if !location.exists() {
-        return Err(Error::NoState(args.common.state_dir()?));
-    }
-    let db = Db::open(&location).await?;
+    let db = open_existing(&args.common).await?;
     let valid = Duration::from_secs(u64::from(args.valid) * 60);
-    for code in code::make(&db, valid, args.count).await? {
+    for code in code::make(&db, valid, args.count, None).await? {
         say("enrol-code", &code)?;
     }
     db.close().await;
     Ok(())
+}
+
+/// The database of a server that has run.
+async fn open_existing(common: &CommonArgs) -> Result<Db, Error> {
+    let location = common.location()?;
+    if !location.exists() {
+        return Err(Error::NoState(common.state_dir()?));
+    }
+    Db::open(&location).await
 }
 
 /// One line on standard output, at once, so that who reads a pipe sees it.

@@ -21,7 +21,9 @@ use rit_core::wire::text::{self, Uri};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::control::Control;
 use crate::error::Error;
+use crate::http::{self, Http};
 use crate::sockets::{Received, Run, Sockets};
 use crate::state::{State, random_seed};
 use crate::store::Db;
@@ -47,6 +49,7 @@ pub(crate) struct Server {
     sockets: Sockets,
     tls: Tls,
     face: Option<face::start::Running>,
+    http: Option<Http>,
     start: Instant,
     interrupt: Signal,
     terminate: Signal,
@@ -114,6 +117,21 @@ impl Server {
             let db = Db::open(&args.common.location()?).await?;
             broker = Some(Broker::start(&state, db, &host, port)?);
         }
+        let location = args.common.location()?;
+        let mut face = None;
+        if let Some(broker) = &broker {
+            face = face::start::Running::start(&args.face, &state, &location, &broker.uri).await?;
+        }
+        let mut http = None;
+        if let (Some(broker), Some(config)) = (&broker, args.http.config()?) {
+            let parts = http::Parts {
+                control: Control,
+                signer: Arc::new(state.identity()?.signer()),
+                uri: broker.uri.clone(),
+                face: face.as_ref().map(|running| running.face.clone()),
+            };
+            http = Some(Http::start(config, &state, &location, parts).await?);
+        }
         let secret = state.relay_secret(args.relay_secret.as_deref())?;
         if let Some(broker) = &mut broker {
             let found = relays::paths(&host, port).unwrap_or_else(|error| {
@@ -128,13 +146,6 @@ impl Server {
             let own = Some(found).filter(|_| args.role.is_relay());
             broker.node.set_relays(relays::all(own, tls.port(), &args.relay, &secret)?);
         }
-        let face = match &broker {
-            Some(broker) => {
-                let location = args.common.location()?;
-                face::start::Running::start(&args.face, &state, &location, &broker.uri).await?
-            }
-            None => None,
-        };
         let relay = args.role.is_relay().then(|| {
             let (provider, rng) = (crypto::default_provider(), random_seed().map(Rng::from_seed)?);
             let limits = relay::Limits::default();
@@ -153,6 +164,7 @@ impl Server {
             sockets,
             tls,
             face,
+            http,
             start,
             interrupt,
             terminate,
@@ -168,6 +180,11 @@ impl Server {
     /// The browser face, if there is one.
     pub(crate) fn face(&self) -> Option<&face::start::Running> {
         self.face.as_ref()
+    }
+
+    /// Where the API is reached, if anywhere.
+    pub(crate) fn http_urls(&self) -> &[String] {
+        self.http.as_ref().map_or(&[], |http| &http.urls)
     }
 
     /// Where the relay is reached, if there is one here and no broker at the same address.

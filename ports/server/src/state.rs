@@ -50,8 +50,7 @@ impl State {
         Ok(State { dir, _lock: lock })
     }
 
-    #[cfg(test)]
-    fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
@@ -105,6 +104,31 @@ impl State {
             }
             Err(error) => Err(failed("read")(error)),
         }
+    }
+}
+
+/// Longer files are none of ours.
+const KEPT_LEN_MAX: usize = 64 * 1024;
+
+impl State {
+    /// What was kept under a name, if anything.
+    pub(crate) fn read_kept(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+        let path = self.dir.join(name);
+        match File::open(&path) {
+            Ok(stored) => read_private(stored, &path, KEPT_LEN_MAX).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::File { action: "read", path, source }),
+        }
+    }
+
+    /// Keeps something under a name, where nobody else reads it.
+    pub(crate) fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let path = self.dir.join(name);
+        write_new(&self.dir, &path, bytes).map_err(|source| Error::File {
+            action: "write",
+            path,
+            source,
+        })
     }
 }
 

@@ -190,7 +190,8 @@ impl Tls {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// A listener that a restart can bind again at once.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
     if address.is_ipv6() {

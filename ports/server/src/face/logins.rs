@@ -136,12 +136,6 @@ impl Logins {
         sessions.remove(&digest(secret));
     }
 
-    /// Ends all sessions of an account.
-    pub(crate) fn leave_all(&self, account: Account) {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(|_, session| session.account != account);
-    }
-
     fn is_live(&self, session: &Session, now: Instant) -> bool {
         now.saturating_duration_since(session.used) < self.idle
             && now.saturating_duration_since(session.made) < SESSION_TIME
@@ -220,8 +214,6 @@ mod tests {
         logins.leave(&one);
         assert_eq!(logins.account("a", &one, now), None);
         assert_eq!(logins.account("a", &two, now), Some(ACCOUNT));
-        logins.leave_all(ACCOUNT);
-        assert_eq!(logins.account("a", &two, now), None);
     }
 
     #[test]

@@ -20,31 +20,61 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-use host::Host;
-use logins::Logins;
+use std::time::Instant;
+
+use host::{Door, Host};
+use logins::{Account, Logins};
 use names::Domain;
+use rit_core::base::PublicKey;
 use rules::Rules;
+
+use crate::error::Error;
 
 /// What all connections share.
 pub(crate) struct Face {
     domain: Domain,
+    /// Where browsers reach it, at each host of the domain.
+    port: u16,
     /// The main host's address, without a slash at its end: where people log in.
     main: String,
+    key: PublicKey,
     host: Host,
     logins: Logins,
     rules: Rules,
 }
 
 impl Face {
-    pub(crate) fn new(
-        domain: Domain,
-        main: &str,
-        host: Host,
-        logins: Logins,
-        rules: Rules,
-    ) -> Face {
-        let main = main.trim_end_matches('/').to_owned();
-        Face { domain, main, host, logins, rules }
+    /// Whom owners grant what people may do by it.
+    pub(crate) fn key(&self) -> PublicKey {
+        self.key
+    }
+
+    /// The address of a service.
+    pub(crate) fn url(&self, label: &str) -> String {
+        let host = self.domain.host(label);
+        if self.port == 443 {
+            format!("https://{host}")
+        } else {
+            format!("https://{host}:{}", self.port)
+        }
+    }
+
+    /// Where the browser goes that has the secret behind `state`, and is then logged in; none if
+    /// `state` is not one.
+    pub(crate) fn hand_over(
+        &self,
+        label: &str,
+        state: &str,
+        account: Account,
+        now: Instant,
+    ) -> Result<Option<String>, Error> {
+        let code = self.logins.hand_over(label, state, account, now)?;
+        Ok(code.map(|code| format!("{}{}?code={code}", self.url(label), proxy::ENTER_PATH)))
+    }
+
+    /// Ends what goes to a device with grants that are not to be used any more.
+    pub(crate) fn forget(&self, device: &PublicKey, chain: &[u8]) {
+        self.host.close(&Door { device: *device, chain: chain.into() });
     }
 
     /// Where a browser is sent that is not logged in at a service's host.

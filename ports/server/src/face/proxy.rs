@@ -29,7 +29,7 @@ use super::{Face, headers, pages};
 const SESSION_COOKIE: &str = "__Host-rit-face";
 const STATE_COOKIE: &str = "__Host-rit-face-state";
 /// Ours at every host; what a service has there is not reached.
-const ENTER_PATH: &str = "/.rit/enter";
+pub(super) const ENTER_PATH: &str = "/.rit/enter";
 const LEAVE_PATH: &str = "/.rit/leave";
 /// The longest path that is come back to after a login.
 const BACK_LEN_MAX: usize = 2048;

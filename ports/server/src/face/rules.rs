@@ -7,10 +7,7 @@
 use rit_core::base::PublicKey;
 
 use super::logins::Account;
-use super::names;
 use crate::store::Db;
-use crate::store::face::FaceRule;
-use crate::wall_unix_s;
 
 /// A service that has a host name.
 pub(crate) struct Service {
@@ -19,7 +16,7 @@ pub(crate) struct Service {
 }
 
 /// The rules in a store.
-pub(crate) struct Rules(Db);
+pub(crate) struct Rules(pub(super) Db);
 
 impl Rules {
     pub(crate) fn new(db: Db) -> Self {
@@ -39,33 +36,5 @@ impl Rules {
         account: Account,
     ) -> Result<Option<Vec<u8>>, sqlx::Error> {
         self.0.face_chain(label, account).await
-    }
-
-    /// Lets an account use a service; what was said before of it is replaced. The host's label.
-    pub(crate) async fn allow(
-        &self,
-        service: &Service,
-        account: Account,
-        chain: &[u8],
-    ) -> Result<String, sqlx::Error> {
-        let rule = FaceRule {
-            label: names::label(&service.device, &service.name),
-            account,
-            device: service.device,
-            service: service.name.clone(),
-            chain: chain.to_vec(),
-        };
-        self.0.set_face_rule(&rule, wall_unix_s()).await?;
-        Ok(rule.label)
-    }
-
-    /// Takes that back; the grants it had, if it was there.
-    pub(crate) async fn forbid(
-        &self,
-        service: &Service,
-        account: Account,
-    ) -> Result<Option<Vec<u8>>, sqlx::Error> {
-        let label = names::label(&service.device, &service.name);
-        self.0.remove_face_rule(&label, account).await
     }
 }

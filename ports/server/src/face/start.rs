@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use rit_core::base::PublicKey;
 use rit_core::node::BrokerAddress;
 use rit_core::wire::text::{self, Uri};
 use tokio::runtime::{Builder, Runtime};
@@ -40,6 +39,10 @@ pub(crate) struct FaceArgs {
     /// Where to listen for browsers, as 0.0.0.0:443; nodes by TCP need another port or address.
     #[arg(long, value_name = "ADDR:PORT", requires = "face")]
     pub(crate) face_listen: Option<SocketAddr>,
+    /// The port at which browsers reach it [default: that of --face-listen].
+    #[arg(long, value_name = "PORT", requires = "face",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) face_port: Option<u16>,
     /// The address of this server's own page, where people log in.
     #[arg(long, value_name = "URL", requires = "face")]
     pub(crate) face_main: Option<String>,
@@ -52,8 +55,6 @@ pub(crate) struct FaceArgs {
 /// A face that runs until this is dropped.
 pub(crate) struct Running {
     pub(crate) face: Arc<Face>,
-    /// Whom owners grant what people may do by it.
-    pub(crate) key: PublicKey,
     /// Where it listens.
     pub(crate) address: SocketAddr,
     _thread: Thread,
@@ -84,6 +85,7 @@ impl Running {
             face_key: Some(key),
             face_listen: Some(address),
             face_main: Some(main),
+            face_port,
             face_idle,
         } = args
         else {
@@ -110,19 +112,26 @@ impl Running {
         let db = opened.await.map_err(start)??;
         let code = match db.is_enrolled(&key).await.map_err(start)? {
             true => None,
-            false => code::make(&db, code::VALID, 1).await?.pop(),
+            false => code::make(&db, code::VALID, 1, None).await?.pop(),
         };
         let _inside = handle.enter();
         let paths = relays::paths(&broker.host, broker.port).map_err(start)?;
         let broker = BrokerAddress { key: broker.key, paths };
         let idle = Duration::from_secs(u64::from(*face_idle) * 60);
         let host = Host::start(&identity, broker, code.as_ref().map(|code| code.as_str()), idle)?;
-        let rules = Rules::new(db);
-        let face = Arc::new(Face::new(domain.clone(), main, host, Logins::new(idle), rules));
+        let face = Arc::new(Face {
+            domain: domain.clone(),
+            port: face_port.unwrap_or(address.port()),
+            main: main.trim_end_matches('/').to_owned(),
+            key,
+            host,
+            logins: Logins::new(idle),
+            rules: Rules::new(db),
+        });
         let listener = tokio::net::TcpListener::from_std(listener).map_err(start)?;
         tokio::spawn(listen::serve(listener, tls, face.clone(), idle));
         tracing::info!(%address, key = %text::key_to_text(&key), "the browser face is served");
-        Ok(Some(Running { face, key, address, _thread: thread }))
+        Ok(Some(Running { face, address, _thread: thread }))
     }
 }
 

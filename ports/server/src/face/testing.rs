@@ -22,11 +22,11 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsConnector, rustls};
 
 use super::logins;
-use super::rules::Service;
 use super::{Face, names};
 use crate::serve::Server;
 use crate::store::args;
-use crate::{Cli, code};
+use crate::store::face::FaceRule;
+use crate::{Cli, code, wall_unix_s};
 
 pub(super) const DOMAIN: &str = "face.example";
 pub(super) const MAIN: &str = "https://main.example";
@@ -58,14 +58,14 @@ impl Bed {
                 let server = server(&path).await;
                 let running = server.face().unwrap();
                 let (uri, db) = server.broker().unwrap();
-                let code = code::make(db, code::VALID, 1).await.unwrap().remove(0);
+                let code = code::make(db, code::VALID, 1, None).await.unwrap().remove(0);
                 for account in [ACCOUNT, OTHER_ACCOUNT] {
                     let sql = "INSERT INTO account (id, name, role, created_unix_s)
                                VALUES ($1, $2, 'user', 0)";
                     let name = account.to_string();
                     db.execute(sql, args![account, name.as_str()]).await.unwrap();
                 }
-                let face = (running.face.clone(), running.key, running.address);
+                let face = (running.face.clone(), running.face.key(), running.address);
                 sender.send((face, uri.clone(), code.to_string())).unwrap();
                 // It goes on until the process ends.
                 let _ = server.run().await;
@@ -76,13 +76,17 @@ impl Bed {
         Bed { face, device, address, connector, _dir: dir }
     }
 
-    pub(super) fn service(&self, name: &str) -> Service {
-        Service { device: self.device.key, name: name.into() }
-    }
-
     /// Allows the account a service; its label.
     pub(super) async fn allow(&self, service: &str) -> String {
-        self.face.rules.allow(&self.service(service), ACCOUNT, &[]).await.unwrap()
+        self.allow_account(service, ACCOUNT).await
+    }
+
+    pub(super) async fn allow_account(&self, service: &str, account: logins::Account) -> String {
+        let (label, device) = (self.label(service), self.device.key);
+        let (service, chain) = (service.to_owned(), Vec::new());
+        let rule = FaceRule { label: label.clone(), account, device, service, chain };
+        self.face.rules.0.set_face_rule(&rule, wall_unix_s()).await.unwrap();
+        label
     }
 
     pub(super) fn label(&self, service: &str) -> String {
@@ -119,9 +123,9 @@ impl Bed {
         let state = field(&sent, "set-cookie").unwrap().split(';').next().unwrap().to_owned();
         let location = field(&sent, "location").unwrap();
         let public = super::pages::query(location.split_once('?').unwrap().1, "state").unwrap();
-        let logins = &self.face.logins;
-        let code = logins.hand_over(label, &public, ACCOUNT, Instant::now()).unwrap().unwrap();
-        let path = format!("/.rit/enter?code={code}&path=/back");
+        let url = self.face.hand_over(label, &public, ACCOUNT, Instant::now()).unwrap().unwrap();
+        let path = url.strip_prefix(&self.face.url(label)).unwrap();
+        let path = format!("{path}&path=/back");
         let entered = self.get(label, &path, &format!("Cookie: {state}\r\n")).await;
         assert_eq!(field(&entered, "location"), Some("/back"), "{entered}");
         field(&entered, "set-cookie").unwrap().split(';').next().unwrap().to_owned()

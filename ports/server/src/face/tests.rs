@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::host::Door;
 use super::testing::{ACCOUNT, BIG_LEN, Bed, DOMAIN, MAIN, OTHER_ACCOUNT, PATIENCE, field, status};
 
 #[tokio::test]
@@ -77,8 +76,8 @@ async fn nobody_else_is_served() {
     let cookie = bed.log_in(&label).await;
     let fields = format!("Cookie: {cookie}\r\n");
     // A rule of another keeps the host known.
-    bed.face.rules.allow(&bed.service("web"), OTHER_ACCOUNT, &[]).await.unwrap();
-    bed.face.rules.forbid(&bed.service("web"), ACCOUNT).await.unwrap().unwrap();
+    bed.allow_account("web", OTHER_ACCOUNT).await;
+    bed.face.rules.0.remove_face_rule(&label, ACCOUNT).await.unwrap().unwrap();
     assert_eq!(status(&bed.get(&label, "/", &fields).await), "403");
     let host = format!("{label}.{DOMAIN}");
     let post = format!(
@@ -140,7 +139,7 @@ async fn a_protocol_is_changed_and_ends_with_the_session() {
         stream.read_exact(&mut back).await.unwrap();
         assert_eq!(back, text.as_bytes());
     }
-    bed.face.host.close(&Door { device: bed.device.key, chain: [].into() });
+    bed.face.forget(&bed.device.key, &[]);
     let mut rest = Vec::new();
     let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
     assert!(ended.is_ok() && rest.is_empty());

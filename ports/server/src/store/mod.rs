@@ -9,9 +9,13 @@
 
 #![allow(dead_code, unused_imports, reason = "part of it is there for the API")]
 
+mod accounts;
 mod codes;
+mod counts;
+mod devices;
 mod events;
 pub(crate) mod face;
+pub(crate) mod grants;
 mod nodes;
 mod nonces;
 mod profiles;
@@ -19,7 +23,10 @@ mod sessions;
 mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod throttle;
+mod tokens;
 mod trust;
+pub(crate) mod webhooks;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -37,6 +44,8 @@ use sqlx::sqlite::{
 use crate::error::Error;
 use crate::state::lock_file;
 
+pub(crate) use self::accounts::{Account, AccountRole};
+pub(crate) use self::devices::{DeviceRow, EventRow, SessionRow, Viewer};
 pub(crate) use self::events::{Event, NewEvent, kind};
 pub(crate) use self::nodes::{Node, NodeFilter, Presence};
 pub(crate) use self::profiles::{NewProfile, Profile};

@@ -17,6 +17,21 @@ impl Db {
         self.execute(add, args![nonce, expires_unix_s]).await.map(|_| ())
     }
 
+    /// Notes that a nonce was used, and forgets those that are too old to be used again; whether it
+    /// was the first time.
+    pub(crate) async fn use_nonce(
+        &self,
+        nonce: &[u8],
+        expires_unix_s: u64,
+        now_unix_s: u64,
+    ) -> Result<bool, sqlx::Error> {
+        let forget = "DELETE FROM nonce WHERE expires_unix_s <= $1";
+        self.execute(forget, args![now_unix_s]).await?;
+        let add =
+            "INSERT INTO nonce (nonce, expires_unix_s) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        Ok(self.execute(add, args![nonce, expires_unix_s]).await? == 1)
+    }
+
     /// Takes a nonce back: whether it was given out, has not come back before, and is not too old.
     pub(crate) async fn take_nonce(
         &self,
