@@ -3,13 +3,13 @@
 # and the machine lacks is installed by Debian package name; see tests/setup.sh.
 #
 #   sh tests/run.sh                  all areas
-#   sh tests/run.sh AREA...          some of: unit sim abi e2e nat firmware fuzz-seeds
+#   sh tests/run.sh AREA...          some of: unit sim abi e2e server nat firmware fuzz-seeds
 #
 # The summary at the end counts passed, failed and skipped, and gives each skip's reason. The exit
 # status is 0 only if nothing failed, and 2 for a wrong call.
 set -u
 
-AREAS="unit sim abi e2e nat firmware fuzz-seeds"
+AREAS="unit sim abi e2e server nat firmware fuzz-seeds"
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # shellcheck source=tests/setup.sh
@@ -218,6 +218,21 @@ scenarios() {
     else
         "$@"
     fi
+}
+
+# The HTTP face of the real server: with devices, a browser, a login provider, a generated client.
+server() {
+    PATH=$PATH:/usr/sbin:/sbin
+    set_up need_c_compiler || return
+    set_up need_command python3 python3 || return
+    set_up need_python_venv || return
+    need_browser || note "no Chromium: the page is not tested"
+    need_node || note "no npm: login by a provider is not tested"
+    programs || return
+    # They are the same each time; the scenarios would fetch them each time.
+    step "HTTP scenarios" env RIT_TEST_VENV="$TARGET/setup/venv" \
+        RIT_TEST_NODE="$TARGET/setup/node" \
+        python3 -B tests/server/run.py --bin "$TARGET/e2e" --server "$TARGET/release/rit-server"
 }
 
 # NATs in the simulator, then the kernel's own with the real programs.

@@ -165,6 +165,21 @@ need_web_server() {
     need_shared_libraries "$NGINX"
 }
 
+# A browser without a window. Where there is one already, it does.
+need_browser() {
+    have chromium-headless-shell || have chromium || need_packages chromium-headless-shell
+}
+
+# npm, for what is only to be had there. Debian's comes with Debian's node; another node brings its own.
+need_node() {
+    { have node && have npm; } || need_packages nodejs npm
+}
+
+# Some systems have Python without what makes virtual environments.
+need_python_venv() {
+    python3 -c 'import ensurepip, venv' 2>/dev/null || need_packages python3-venv
+}
+
 # A router's port mapping daemon, only unpacked: as a service it would open this machine's ports.
 # tests/nat/netchange_portmap.py finds it there.
 need_port_mapper() {

@@ -308,6 +308,7 @@ fn messages(out: &mut Out) {
         enrolled: true,
         time_unix_s: 1_750_000_000,
         others: vec![],
+        silence_max_s: 0,
     };
     out.section("broker messages, with their length");
     out.message("enrol", &ToBroker::Enrol { code: "ABCD-1234".into() });

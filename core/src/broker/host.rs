@@ -2,16 +2,23 @@
 //! to be done, and what happened.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::trust::TrustRow;
-use crate::base::{Path, PublicKey};
-use crate::wire::message::{Ownership, RefuseReason, ToNode};
+use crate::base::{ContactId, Path, PublicKey};
+use crate::wire::message::{Ownership, RefuseReason, ServiceInfo, ToNode};
 
 /// Names a link; the caller numbers its connections and never uses a number twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LinkId(pub u64);
+
+/// Names one of several brokers with the same identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InstanceId(pub u64);
 
 /// Names a question to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +52,9 @@ pub enum Answer {
     /// To a lookup: whether the key is enrolled. To an enrolment: whether it is now, because the
     /// code existed, unused and unexpired, or because it was before.
     Enrolled(bool),
+    /// To a lookup: the key is enrolled, and its node was last seen at that instance, which has the
+    /// same identity.
+    Elsewhere(InstanceId),
     /// To a question for trust; `None`: nothing is known.
     Trust(Option<Box<TrustRow>>),
     /// The store failed; nothing changed.
@@ -84,17 +94,28 @@ pub enum Output {
         /// What to ask.
         query: Query,
     },
+    /// Take this to another instance, unseen by others.
+    Post {
+        /// Which.
+        instance: InstanceId,
+        /// For its [`Broker::handle_post`](super::Broker::handle_post).
+        letter: Zeroizing<Vec<u8>>,
+    },
 }
 
 /// What happened, for people and logs, and for the host to store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BrokerEvent {
-    /// An enrolled node said hello.
+    /// An enrolled node said hello, or says something else of itself.
     NodeOnline {
         /// Its key.
         key: PublicKey,
         /// Where it is seen.
         path: Path,
+        /// What it runs.
+        firmware: String,
+        /// What it offers.
+        services: Vec<ServiceInfo>,
     },
     /// It has no link any more.
     NodeOffline {
@@ -112,6 +133,8 @@ pub enum BrokerEvent {
         initiator: PublicKey,
         /// The device.
         responder: PublicKey,
+        /// Names the contact they were given; never the same twice.
+        contact: ContactId,
     },
     /// A device that is online tells whom it obeys: for the store, which is asked for it.
     Ownership {

@@ -4,11 +4,12 @@
 //! nothing else: [`super::Broker`] does.
 
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::Limits;
 use super::trust::LinkTrust;
+use super::{BrokerEvent, Limits};
 use crate::base::{Path, PublicKey, Time};
 use crate::wire::message::{CANDIDATES_MAX, MAPPING_UNKNOWN, ServiceInfo, ToBroker};
 
@@ -34,6 +35,7 @@ pub(super) struct Link {
     pub(super) standing: Standing,
     pub(super) has_hello: bool,
     pub(super) is_online: bool,
+    pub(super) firmware: String,
     pub(super) services: Vec<ServiceInfo>,
     pub(super) candidates: Vec<Path>,
     /// Messages that came before the store's answer.
@@ -61,6 +63,7 @@ impl Link {
             standing: Standing::Unknown,
             has_hello: false,
             is_online: false,
+            firmware: String::new(),
             services: Vec::new(),
             candidates: Vec::new(),
             waiting: Vec::new(),
@@ -70,6 +73,16 @@ impl Link {
             trust: LinkTrust::default(),
             connects: Allowance { left: limits.connects, at: now },
             notes: Allowance { left: limits.notes, at: now },
+        }
+    }
+
+    /// That it is online, and what it says of itself.
+    pub(super) fn online_event(&self) -> BrokerEvent {
+        BrokerEvent::NodeOnline {
+            key: self.key,
+            path: self.observed,
+            firmware: self.firmware.clone(),
+            services: self.services.clone(),
         }
     }
 

@@ -13,6 +13,7 @@ mod host;
 mod limits;
 mod link;
 mod relays;
+mod remote;
 mod trust;
 
 #[cfg(all(test, any(feature = "ring", feature = "rustcrypto")))]
@@ -25,12 +26,13 @@ use core::time::Duration;
 
 use zeroize::Zeroizing;
 
-pub use self::host::{Answer, AskId, BrokerEvent, LinkId, Output, Query};
+pub use self::host::{Answer, AskId, BrokerEvent, InstanceId, LinkId, Output, Query};
 pub use self::limits::Limits;
 pub use self::relays::RelayService;
 pub use self::trust::TrustRow;
 
 use self::link::{Link, Standing};
+use self::remote::{End, Offers};
 use crate::base::{ContactId, Path, PublicKey, Rng, Side, Time};
 use crate::crypto::{Provider, Signer};
 use crate::wire::message::{
@@ -93,6 +95,8 @@ pub struct Broker {
     relays: Vec<RelayService>,
     /// Other addresses of this broker.
     others: Vec<Path>,
+    /// How long a node may be silent, as it is told; 0: nothing is told.
+    silence_max_s: u32,
     /// The wall clock, and when it was read.
     clock: Option<(u64, Time)>,
 }
@@ -120,6 +124,7 @@ impl Broker {
             events: VecDeque::new(),
             relays: Vec::new(),
             others: Vec::new(),
+            silence_max_s: 0,
             clock: None,
         }
     }
@@ -133,6 +138,12 @@ impl Broker {
     /// NAT gives it another address for each that it calls.
     pub fn set_others(&mut self, others: Vec<Path>) {
         self.others = others;
+    }
+
+    /// How long nodes that come from now on may be silent, at most [`message::QUIET_MAX_S`]; 0: as
+    /// long as their NATs bear.
+    pub fn set_longest_silence(&mut self, silence_max_s: u32) {
+        self.silence_max_s = silence_max_s.min(message::QUIET_MAX_S);
     }
 
     /// A connection is up whose peer proved to hold `key`.
@@ -173,10 +184,14 @@ impl Broker {
     pub fn on_message(&mut self, link: LinkId, message: ToBroker, now: Time) {
         let Some(state) = self.links.get_mut(&link) else { return };
         match message {
-            ToBroker::Hello { services, candidates, ownership, .. } => {
-                state.services = services;
+            ToBroker::Hello { services, candidates, ownership, firmware, .. } => {
+                let is_other = (&state.services, &state.firmware) != (&services, &firmware);
+                (state.services, state.firmware) = (services, firmware);
                 state.candidates = candidates;
                 state.has_hello = true;
+                if is_other && state.is_online {
+                    self.events.push_back(state.online_event());
+                }
                 let is_news = state.trust.told != ownership && state.is_online;
                 state.trust.told = ownership;
                 self.update_presence(link);
@@ -227,6 +242,15 @@ impl Broker {
             (Ask::Lookup { link }, Answer::Enrolled(is_enrolled)) => {
                 self.on_looked_up(link, is_enrolled, wall_unix_s, now);
             }
+            (Ask::Lookup { link }, Answer::Elsewhere(_)) => {
+                self.on_looked_up(link, true, wall_unix_s, now);
+            }
+            (Ask::Device { link, want }, Answer::Elsewhere(instance)) => {
+                self.on_device_elsewhere(link, want, instance, now);
+            }
+            (Ask::Note { link, note }, Answer::Elsewhere(instance)) => {
+                self.on_note_elsewhere(link, note, instance);
+            }
             (Ask::Lookup { link }, Answer::Failed) => self.close(link, RefuseReason::Unavailable),
             (Ask::Enrol { link }, Answer::Enrolled(true)) => self.on_enrolled(link),
             (Ask::Enrol { link }, Answer::Enrolled(false)) => self.on_bad_code(link),
@@ -251,6 +275,7 @@ impl Broker {
             }
             // What the broker does not know it does not tell; or an answer to another question.
             (Ask::Trust { .. } | Ask::Time { .. }, _) | (_, Answer::Trust(_)) => {}
+            (Ask::Enrol { .. }, Answer::Elsewhere(_)) => {}
         }
     }
 
@@ -293,6 +318,7 @@ impl Broker {
             enrolled: is_enrolled,
             time_unix_s: wall_unix_s,
             others: self.others.clone(),
+            silence_max_s: self.silence_max_s,
         };
         let waiting = core::mem::take(&mut state.waiting);
         if is_enrolled {
@@ -399,6 +425,28 @@ impl Broker {
             return self.refuse(initiator, request, RefuseReason::NotPermitted);
         }
         let Some(to) = self.links.get(&responder) else { return };
+        let (from, to) = (End::of(from), End::of(to));
+        let (initiator_key, responder_key) = (from.key, to.key);
+        let (contact, offers) = self.offers(from, to, request, chain, now);
+        self.send(responder, offers.responder);
+        self.send(initiator, offers.initiator);
+        self.watch(initiator, responder_key);
+        self.events.push_back(BrokerEvent::Introduced {
+            initiator: initiator_key,
+            responder: responder_key,
+            contact,
+        });
+    }
+
+    /// A fresh contact in two offers.
+    fn offers(
+        &mut self,
+        from: End,
+        to: End,
+        request: u32,
+        chain: Vec<u8>,
+        now: Time,
+    ) -> (ContactId, Offers) {
         let contact_id = ContactId(self.rng.array());
         let contact_key = ContactKey(self.rng.array());
         let lifetime_s = self.limits.contact_lifetime_s;
@@ -406,37 +454,33 @@ impl Broker {
         let ends = [&from.key, &to.key];
         let [relays_initiator, relays_responder] =
             relays::offers(&self.relays, self.provider, ends, wall_unix_s, &mut self.rng);
-        let offer_responder = ToNode::Offer {
+        let responder = ToNode::Offer {
             request: 0,
             role: Side::Responder,
             contact_id,
             contact_key: contact_key.clone(),
             lifetime_s,
             peer: from.key,
-            candidates: from.all_candidates(),
+            candidates: from.candidates,
             services: Vec::new(),
             relays: relays_responder,
             mapping: from.mapping,
             chain,
         };
-        let offer_initiator = ToNode::Offer {
+        let initiator = ToNode::Offer {
             request,
             role: Side::Initiator,
             contact_id,
             contact_key,
             lifetime_s,
             peer: to.key,
-            candidates: to.all_candidates(),
-            services: to.services.clone(),
+            candidates: to.candidates,
+            services: to.services,
             relays: relays_initiator,
             mapping: to.mapping,
             chain: Vec::new(),
         };
-        let (from_key, to_key) = (from.key, to.key);
-        self.send(responder, offer_responder);
-        self.send(initiator, offer_initiator);
-        self.watch(initiator, to_key);
-        self.events.push_back(BrokerEvent::Introduced { initiator: from_key, responder: to_key });
+        (contact_id, Offers { responder, initiator })
     }
 
     /// The link of a key that may be introduced.
@@ -452,8 +496,8 @@ impl Broker {
             return;
         }
         state.is_online = true;
-        let (key, path) = (state.key, state.observed);
-        self.events.push_back(BrokerEvent::NodeOnline { key, path });
+        let key = state.key;
+        self.events.push_back(state.online_event());
         self.tell_watchers(key, true);
         self.on_ownership(link);
     }

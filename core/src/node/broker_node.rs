@@ -10,7 +10,7 @@ use super::link::LINK_IDLE;
 use super::{Config, ConfigError};
 use crate::base::{Ecn, Path, PublicKey, Rng, Time};
 use crate::broker::{
-    Answer, AskId, Broker, BrokerEvent, Limits, LinkId, Output, Query, RelayService,
+    Answer, AskId, Broker, BrokerEvent, InstanceId, Limits, LinkId, Output, Query, RelayService,
 };
 use crate::crypto::{Provider, Signer, broker_contact};
 use crate::handshake::{Contact, PeerPolicy};
@@ -21,6 +21,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
+use zeroize::Zeroizing;
 
 /// Application close code base of a refused link; the reason's number is added.
 const CODE_REFUSED: u64 = 0x10;
@@ -33,6 +34,9 @@ const FAREWELL_TIME: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(2);
 const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// Of so many nodes, one may be told in one second that it was forgotten, by a broker that takes over
+/// from another: no faster than they can come back.
+const RESETS_SHARE: usize = 50;
 /// One in so many links may be half open, but at least this many.
 const HALF_OPEN_SHARE: usize = 8;
 const MIN_HALF_OPEN: usize = 8;
@@ -49,8 +53,8 @@ pub(super) struct NodeLink {
 }
 
 impl NodeLink {
-    fn new(mut connection: Box<Connection>) -> Self {
-        connection.set_keep_alive(SILENCE + GRACE);
+    fn new(mut connection: Box<Connection>, silence: Duration) -> Self {
+        connection.set_keep_alive(silence + GRACE);
         let control = Control::default();
         NodeLink { connection, control, closing: None, elsewhere: None, ask_back: None }
     }
@@ -74,6 +78,9 @@ pub struct BrokerNode {
     max_half_open: usize,
     next_link: u64,
     asks: VecDeque<(AskId, Query)>,
+    posts: VecDeque<(InstanceId, Zeroizing<Vec<u8>>)>,
+    /// No silence is believed that lasts longer.
+    longest_silence: Duration,
 }
 
 impl BrokerNode {
@@ -101,6 +108,8 @@ impl BrokerNode {
         let local = Local { config: transport, provider, signer };
         let mut endpoint = Endpoint::new(local, rng);
         let contact = Contact { id, key };
+        let per_second = u32::try_from(config.max_sessions / RESETS_SHARE).unwrap_or(u32::MAX);
+        endpoint.set_resets_per_second(per_second);
         endpoint.hold(HeldContact { contact, peer: PeerPolicy::Anyone, expires: None });
         Ok(BrokerNode {
             endpoint,
@@ -111,6 +120,8 @@ impl BrokerNode {
             max_links: config.max_sessions,
             next_link: 0,
             asks: VecDeque::new(),
+            posts: VecDeque::new(),
+            longest_silence: Duration::MAX,
         })
     }
 
@@ -133,6 +144,60 @@ impl BrokerNode {
     /// nodes know: nodes ask there, so that both learn how their NAT maps.
     pub fn set_others(&mut self, others: Vec<Path>) {
         self.broker.set_others(others);
+    }
+
+    /// How long nodes that come from now on may be silent: after that, 12 s at most, the broker knows
+    /// that a node is gone. In seconds, at most 600; 0: as long as their NATs bear.
+    pub fn set_longest_silence(&mut self, silence_max_s: u32) {
+        self.broker.set_longest_silence(silence_max_s);
+        let said = Duration::from_secs(silence_max_s.into());
+        self.longest_silence = if said.is_zero() { Duration::MAX } else { said };
+    }
+
+    /// The next letter to another instance, sealed against everyone else.
+    pub fn poll_post(&mut self) -> Option<(InstanceId, Zeroizing<Vec<u8>>)> {
+        self.posts.pop_front()
+    }
+
+    /// A letter of another instance, which certainly is from there.
+    pub fn handle_post(&mut self, from: InstanceId, letter: &[u8], now: Time) {
+        self.broker.handle_post(from, letter, now);
+        self.drain_broker(now);
+    }
+
+    /// Takes a note of this broker to a device at another instance; see [`BrokerNode::send_note`].
+    pub fn post_note(
+        &mut self,
+        to: InstanceId,
+        device: &PublicKey,
+        note: (u32, u8, Vec<u8>),
+        now: Time,
+    ) {
+        self.broker.post_note(to, device, note);
+        self.drain_broker(now);
+    }
+
+    /// Devices that nodes here want to hear of and that have no link here.
+    pub fn watched_elsewhere(&self) -> impl Iterator<Item = &PublicKey> + '_ {
+        self.broker.watched_elsewhere()
+    }
+
+    /// A device came or went at another instance.
+    pub fn on_presence_elsewhere(&mut self, key: PublicKey, is_online: bool, now: Time) {
+        self.broker.on_presence_elsewhere(key, is_online);
+        self.drain_broker(now);
+    }
+
+    /// Closes a node's link; whether it had one.
+    pub fn disconnect(&mut self, key: &PublicKey, reason: RefuseReason, now: Time) -> bool {
+        let had = self.broker.disconnect(key, reason);
+        self.drain_broker(now);
+        had
+    }
+
+    /// Nodes that are online here, as [`BrokerEvent::NodeOnline`] told.
+    pub fn online(&self) -> impl Iterator<Item = BrokerEvent> + '_ {
+        self.broker.online_nodes()
     }
 
     /// Closes all links, so that nodes need not find out by silence. Drain `poll_transmit` once
@@ -180,7 +245,8 @@ impl BrokerNode {
         let id = LinkId(self.next_link);
         self.next_link += 1;
         if let Ok(connection) = self.endpoint.accept(first, id, path, datagram, now) {
-            self.links.insert(id, NodeLink::new(connection));
+            let silence = SILENCE.min(self.longest_silence);
+            self.links.insert(id, NodeLink::new(connection, silence));
             self.half_open.insert(id);
             self.process(id, now);
         }
@@ -330,6 +396,7 @@ impl BrokerNode {
         while let Some(output) = self.broker.poll_output() {
             match output {
                 Output::Ask { id, query } => self.asks.push_back((id, query)),
+                Output::Post { instance, letter } => self.posts.push_back((instance, letter)),
                 Output::Send { link: id, message } => {
                     let Some(link) = self.links.get_mut(&id) else { continue };
                     let is_others = matches!(message, ToNode::Offer { .. } | ToNode::Note(_));
@@ -344,6 +411,7 @@ impl BrokerNode {
                 }
                 Output::Quiet { link: id, silence, ask_back } => {
                     let Some(link) = self.links.get_mut(&id) else { continue };
+                    let silence = silence.min(self.longest_silence);
                     link.connection.set_keep_alive(silence + GRACE);
                     link.ask_back = ask_back.and_then(|after| Some((now + after, link.elsewhere?)));
                     self.refresh_deadline(id);

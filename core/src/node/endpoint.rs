@@ -96,6 +96,12 @@ impl<O: Copy + Ord> Endpoint<O> {
         }
     }
 
+    /// See [`Resets::set_per_second`].
+    #[cfg(feature = "broker")]
+    pub(super) fn set_resets_per_second(&mut self, per_second: u32) {
+        self.resets.set_per_second(per_second);
+    }
+
     pub(super) fn provider(&self) -> &'static dyn Provider {
         self.local.provider
     }

@@ -25,6 +25,8 @@ const SETTLED: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(6 * 3600);
 /// How long the broker's answers may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How much earlier a packet is sent than the broker would wonder.
+const MARGIN: Duration = Duration::from_secs(1);
 /// A test that fails is done once more: a datagram may be lost.
 const TRIES: u32 = 2;
 
@@ -65,6 +67,8 @@ pub(super) struct KeepAlive {
     fixed: Option<Duration>,
     /// The socket to test with; 0: there is none.
     socket: u16,
+    /// What the broker bears.
+    longest: Duration,
     interval: Duration,
     /// When to send, if nothing is sent before.
     due: Option<Time>,
@@ -80,6 +84,7 @@ impl KeepAlive {
         KeepAlive {
             fixed,
             socket,
+            longest: Duration::MAX,
             interval: fixed.unwrap_or(SHORT),
             due: None,
             shown: 0,
@@ -93,11 +98,17 @@ impl KeepAlive {
         self.fixed.is_none()
     }
 
+    /// The broker bears no longer silence than this; before the link is up. 0: it does not mind.
+    pub(super) fn limit(&mut self, silence_max_s: u32) {
+        let said = Duration::from_secs(silence_max_s.into());
+        self.longest = if said.is_zero() { Duration::MAX } else { said - MARGIN.min(said / 2) };
+    }
+
     /// The link is up, or the network another one: nothing is known of the NAT.
     pub(super) fn start(&mut self, now: Time) {
         if self.is_adaptive() {
-            self.interval = SHORT;
-            self.due = Some(now + SHORT);
+            self.interval = self.short();
+            self.due = Some(now + self.interval);
             self.rest(now + SETTLED);
         }
     }
@@ -123,7 +134,7 @@ impl KeepAlive {
     /// than it remembers.
     pub(super) fn on_forgotten(&mut self, now: Time) -> Option<Say> {
         let was_long = self.is_adaptive() && self.interval > SHORT;
-        was_long.then(|| self.settle(SHORT, now))
+        was_long.then(|| self.settle(self.short(), now))
     }
 
     /// The broker answered at the socket under test: what to ask of it.
@@ -180,7 +191,7 @@ impl KeepAlive {
             return self.poll(now);
         }
         let was_long = self.interval > SHORT;
-        let say = self.settle(SHORT, now);
+        let say = self.settle(self.short(), now);
         was_long.then_some(Err(say))
     }
 
@@ -196,7 +207,12 @@ impl KeepAlive {
 
     fn rest(&mut self, until: Time) {
         self.tries = 0;
-        self.test = if self.socket == 0 { Test::Never } else { Test::Rests(until) };
+        let is_of_use = self.socket != 0 && self.longest >= LONG;
+        self.test = if is_of_use { Test::Rests(until) } else { Test::Never };
+    }
+
+    fn short(&self) -> Duration {
+        SHORT.min(self.longest)
     }
 
     fn say(&self) -> Say {
@@ -293,6 +309,22 @@ mod tests {
         let short = Say { silence_s: 29, ask_back_s: None };
         let said = run(&mut keep, at(3600 + 130));
         assert!(said.iter().any(|(_, due)| *due == Err(short)), "{said:?}");
+    }
+
+    #[test]
+    fn what_the_broker_bears_is_not_exceeded() {
+        for (limit, interval) in [(0, SHORT), (45, SHORT), (20, Duration::from_secs(19))] {
+            let mut keep = KeepAlive::new(None, SOCKET);
+            keep.limit(limit);
+            keep.start(at(0));
+            assert_eq!(keep.poll_timeout(), Some(Time::ZERO + interval));
+            let is_test = |(_, due): &(u64, Result<Due, Say>)| *due == Ok(Due::Test(SOCKET));
+            assert_eq!(run(&mut keep, at(61)).iter().any(is_test), limit == 0, "{limit}");
+        }
+        let mut keep = KeepAlive::new(None, SOCKET);
+        keep.limit(1);
+        keep.start(at(0));
+        assert_eq!(keep.poll_timeout(), Some(Time::ZERO + Duration::from_millis(500)));
     }
 
     #[test]

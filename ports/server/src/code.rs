@@ -20,7 +20,8 @@ pub(crate) const VALID: Duration = Duration::from_secs(3600);
 const CODE_BITS: usize = 80;
 const GROUP_LEN: usize = 4;
 
-/// Makes codes, stores their hashes and returns their texts. Nodes that use them belong to the profile.
+/// Makes codes, stores their hashes and returns their texts. Nodes that use them belong to the
+/// profile, if there is one.
 pub(crate) async fn make(
     db: &Db,
     valid: Duration,

@@ -9,6 +9,7 @@ use rit_core::wire::text::TextError;
 use thiserror::Error;
 
 use crate::state::RELAY_SECRET_LEN;
+use crate::store::BackupError;
 
 #[derive(Debug, Error)]
 pub(crate) enum Error {
@@ -33,6 +34,8 @@ pub(crate) enum Error {
     Store { name: String, source: sqlx::Error },
     #[error("the database {name}: {source}")]
     Migrate { name: String, source: sqlx::migrate::MigrateError },
+    #[error("{}: {source}", path.display())]
+    Backup { path: PathBuf, source: BackupError },
     #[error("--database, --database-file or RIT_DATABASE: not a postgres:// address")]
     Database,
     #[error("{}: {reason}", path.display())]

@@ -6,11 +6,15 @@
 //! Logs go to standard error, without secrets.
 
 mod account;
+mod asks;
+mod cluster;
 mod code;
 mod control;
+mod desk;
 mod error;
 mod face;
 mod http;
+mod records;
 mod relays;
 mod serve;
 mod sockets;
@@ -18,7 +22,8 @@ mod state;
 mod store;
 mod tls;
 
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -55,6 +60,18 @@ enum Command {
     Code(CodeArgs),
     /// Make, list and close accounts, also while the server runs.
     Account(account::AccountArgs),
+    /// Write all rows of the database to a file, also while the server runs. The file holds secrets;
+    /// the identity and the relay secret are not in it.
+    Backup(FileArgs),
+    /// Fill an empty database, SQLite or PostgreSQL, with what a backup of either holds.
+    Restore(FileArgs),
+}
+
+#[derive(Args)]
+struct FileArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    file: PathBuf,
 }
 
 #[derive(Args)]
@@ -77,6 +94,15 @@ struct ServeArgs {
     /// folder, made at the first start].
     #[arg(long, value_name = "FILE")]
     relay_secret: Option<PathBuf>,
+    /// The broker's identity, the same for all instances of one broker [default: identity in the
+    /// state folder, made at the first start].
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    /// Seconds that a node may be silent, 0 to 600: within 15 more, others see that it is gone; 0:
+    /// as long as its NAT bears, at most 115.
+    #[arg(long, value_name = "SECONDS", default_value_t = 45,
+          value_parser = clap::value_parser!(u32).range(0..=600))]
+    longest_silence: u32,
     /// A second UDP port, by which nodes learn how their NAT maps; 0: none [default: the one after
     /// the first, if it is free].
     #[arg(long, value_name = "PORT")]
@@ -176,6 +202,7 @@ fn main() -> ExitCode {
     let level = match &command {
         Command::Serve(args) => args.common.log,
         Command::Code(args) => args.common.log,
+        Command::Backup(args) | Command::Restore(args) => args.common.log,
         Command::Account(args) => args.common.log,
     };
     tracing_subscriber::fmt()
@@ -202,6 +229,8 @@ fn run(command: Command) -> Result<(), Error> {
         match command {
             Command::Serve(args) => serve(args).await,
             Command::Code(args) => codes(args).await,
+            Command::Backup(args) => backup(args).await,
+            Command::Restore(args) => restore(args).await,
             Command::Account(args) => account::run(args).await,
         }
     })
@@ -237,6 +266,38 @@ async fn codes(args: CodeArgs) -> Result<(), Error> {
     }
     db.close().await;
     Ok(())
+}
+
+async fn backup(args: FileArgs) -> Result<(), Error> {
+    let db = open_existing(&args.common).await?;
+    let failed = |source| Error::Backup { path: args.file.clone(), source };
+    // Whole or not there.
+    let unfinished = args.file.with_extension("unfinished");
+    let write = async {
+        let mut out = BufWriter::new(File::create(&unfinished)?);
+        let rows = db.backup(&mut out).await?;
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        std::fs::rename(&unfinished, &args.file)?;
+        Ok(rows)
+    };
+    let rows = write.await.inspect_err(|_| {
+        let _ = std::fs::remove_file(&unfinished);
+    });
+    db.close().await;
+    say("rows", &rows.map_err(failed)?.to_string())
+}
+
+async fn restore(args: FileArgs) -> Result<(), Error> {
+    let failed = |source| Error::Backup { path: args.file.clone(), source };
+    let file = File::open(&args.file).map_err(|error| failed(error.into()))?;
+    // A server that runs would take what comes for its own.
+    let dir = args.common.state_dir()?;
+    let state = state::State::open(dir)?;
+    let db = Db::open(&args.common.location()?).await?;
+    let rows = db.restore(&mut BufReader::new(file)).await;
+    db.close().await;
+    drop(state);
+    say("rows", &rows.map_err(failed)?.to_string())
 }
 
 /// The database of a server that has run.

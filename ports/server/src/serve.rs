@@ -1,27 +1,31 @@
 //! Serving: datagrams, the clock and the store's answers go into the broker node and the relay, and
 //! out of them what is to be sent and asked.
 //!
-//! Owns the loop and the tasks that ask the store. Invariants: after every input both are drained;
-//! which of them a datagram is for, its first byte tells; the loop itself never waits for the
-//! store; questions to the store are bounded by the broker's limits, which count them until they
-//! are answered.
+//! Owns the loop. Does not own what takes time, which is behind the `desk`. Invariants: after every
+//! input both are drained; which of them a datagram is for, its first byte tells; the loop itself
+//! waits for nothing else; questions to the store are bounded by the broker's limits, which count
+//! them until they are answered.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rit_core::base::{Path, Rng, Time};
-use rit_core::broker::{Answer, AskId, BrokerEvent, Query};
-use rit_core::crypto;
+use rit_core::base::{Path, PublicKey, Rng, Time};
+use rit_core::broker::BrokerEvent;
+use rit_core::crypto::{self, Secret};
 use rit_core::node::{BrokerNode, Config};
 use rit_core::relay::{self, Relay};
 use rit_core::transport;
+use rit_core::wire::message::RefuseReason;
 use rit_core::wire::relay::is_relays;
 use rit_core::wire::text::{self, Uri};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::control::Control;
+use crate::cluster::Word;
+use crate::control::{NoteError, Notes, Order};
+use crate::desk::{Desk, News};
 use crate::error::Error;
 use crate::http::{self, Http};
 use crate::sockets::{Received, Run, Sockets};
@@ -36,6 +40,10 @@ const OUT_LEN_MAX: usize = 65_535;
 const LINKS_MAX: usize = 100_000;
 /// Four messages of the largest size.
 const CONTROL_WINDOW: u64 = 16 * 1024;
+/// News that are taken between two looks at the sockets.
+const NEWS_AT_ONCE: usize = 64;
+/// Devices at other instances whose coming and going nodes here are told.
+const WATCHED_MAX: usize = 10_000;
 /// How long to sleep where the node has no deadline.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -61,6 +69,12 @@ struct Broker {
     node: BrokerNode,
     db: Db,
     uri: Uri,
+    desk: Desk,
+    news: mpsc::UnboundedReceiver<News>,
+    notes: Notes,
+    /// Devices at other instances that nodes here asked for, and whether they were told that one is
+    /// online.
+    elsewhere: HashMap<PublicKey, bool>,
 }
 
 /// Links carry a few messages each, and there may be very many.
@@ -85,10 +99,17 @@ fn parse_public(public: &str) -> Result<(String, Option<u16>), Error> {
 }
 
 impl Broker {
-    fn start(state: &State, db: Db, host: &str, port: u16) -> Result<Self, Error> {
-        let identity = state.identity()?;
+    async fn start(
+        state: &State,
+        args: &ServeArgs,
+        secret: &Secret,
+        host: &str,
+        port: u16,
+    ) -> Result<Self, Error> {
+        let identity = state.identity(args.identity.as_deref())?;
+        let db = Db::open(&args.common.location()?).await?;
         let uri = Uri { key: identity.public_key(), host: host.to_owned(), port };
-        let node = BrokerNode::new(
+        let mut node = BrokerNode::new(
             config(),
             crypto::default_provider(),
             Arc::new(identity.signer()),
@@ -96,8 +117,90 @@ impl Broker {
             Time::ZERO,
         )
         .map_err(|error| Error::Start(error.to_string()))?;
-        Ok(Broker { node, db, uri })
+        node.set_longest_silence(args.longest_silence);
+        let (desk, news) = Desk::start(&db, secret).await?;
+        let (notes, elsewhere) = (Notes::new(random_seed()?), HashMap::new());
+        Ok(Broker { node, db, uri, desk, news, notes, elsewhere })
     }
+
+    fn take_event(&mut self, event: BrokerEvent) {
+        match event {
+            BrokerEvent::Note { key, request, kind, body } => {
+                let unwanted = self.notes.answer(key, request, Ok((kind, body)));
+                if let Err(Ok((kind, body))) = unwanted {
+                    self.desk.pass_on(key, request, kind, body);
+                }
+            }
+            event => self.desk.record(event),
+        }
+    }
+
+    fn handle_news(&mut self, news: News, now: Time) {
+        match news {
+            News::Answer(id, answer) => self.node.handle_answer(id, answer, wall_unix_s(), now),
+            News::Word(from, Word::Letter(letter)) => self.node.handle_post(from, &letter, now),
+            News::Word(_, Word::Moved { key, address }) => {
+                self.desk.moved(key, address);
+                self.node.disconnect(&key, RefuseReason::Replaced, now);
+            }
+            News::Word(_, Word::Note { key, request, kind, body }) => {
+                let _ = self.notes.answer(key, request, Ok((kind, body)));
+            }
+            News::Beat => {
+                self.notes.forget_old();
+                let watched = self.node.watched_elsewhere().take(WATCHED_MAX);
+                let watched: BTreeSet<PublicKey> = watched.copied().collect();
+                self.elsewhere.retain(|key, _| watched.contains(key));
+                self.desk.ask_presence(watched.into_iter().collect());
+            }
+            News::Forgotten => {
+                for event in self.node.online() {
+                    self.desk.record(event);
+                }
+            }
+            News::Presence(all) => {
+                for (key, is_online) in all {
+                    if self.elsewhere.insert(key, is_online) != Some(is_online) {
+                        self.node.on_presence_elsewhere(key, is_online, now);
+                    }
+                }
+            }
+            News::Order(order) => self.obey(order, now),
+            News::NoteAt(Some(instance), device, note) => {
+                self.node.post_note(instance, &device, note, now);
+            }
+            News::NoteAt(None, device, (request, ..)) => {
+                let _ = self.notes.answer(device, request, Err(NoteError::Offline));
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order, now: Time) {
+        match order {
+            Order::Online(reply) => {
+                let here = self.node.online().filter_map(|event| match event {
+                    BrokerEvent::NodeOnline { key, path, .. } => Some((key, path)),
+                    _ => None,
+                });
+                let _ = reply.send(here.collect());
+            }
+            Order::Note { device, kind, body, answer } => {
+                let Some(request) = self.notes.ask(device, answer) else { return };
+                let sent = self.node.send_note(&device, request, kind, body.clone(), now);
+                if sent == Err(RefuseReason::Offline) {
+                    self.desk.find_for_note(device, (request, kind, body));
+                }
+            }
+            Order::Close(key, reply) => {
+                let _ = reply.send(self.node.disconnect(&key, RefuseReason::Unavailable, now));
+            }
+        }
+    }
+}
+
+/// What the broker is told; a relay alone is told nothing.
+async fn next_news(broker: &mut Option<Broker>) -> Option<News> {
+    broker.as_mut()?.news.recv().await
 }
 
 impl Server {
@@ -112,27 +215,25 @@ impl Server {
         let port = port.unwrap_or(reachable.port());
         let at = if args.tls.is_empty() { sockets.addresses() } else { args.tls.clone() };
         let tls = Tls::start(&at, args.tls_port)?;
+        let secret = state.relay_secret(args.relay_secret.as_deref())?;
         let mut broker = None;
         if args.role.is_broker() {
-            let db = Db::open(&args.common.location()?).await?;
-            broker = Some(Broker::start(&state, db, &host, port)?);
+            broker = Some(Broker::start(&state, args, &secret, &host, port).await?);
         }
         let location = args.common.location()?;
-        let mut face = None;
+        let (mut face, mut http) = (None, None);
         if let Some(broker) = &broker {
             face = face::start::Running::start(&args.face, &state, &location, &broker.uri).await?;
         }
-        let mut http = None;
         if let (Some(broker), Some(config)) = (&broker, args.http.config()?) {
             let parts = http::Parts {
-                control: Control,
-                signer: Arc::new(state.identity()?.signer()),
+                control: broker.desk.control(),
+                signer: Arc::new(state.identity(args.identity.as_deref())?.signer()),
                 uri: broker.uri.clone(),
                 face: face.as_ref().map(|running| running.face.clone()),
             };
             http = Some(Http::start(config, &state, &location, parts).await?);
         }
-        let secret = state.relay_secret(args.relay_secret.as_deref())?;
         if let Some(broker) = &mut broker {
             let found = relays::paths(&host, port).unwrap_or_else(|error| {
                 tracing::warn!(%host, %error, "nodes are told of no address of this machine");
@@ -196,30 +297,22 @@ impl Server {
 
     /// Serves until SIGINT or SIGTERM.
     pub(crate) async fn run(mut self) -> Result<(), Error> {
-        // A relay alone asks nothing: nothing comes, and the channel stays open.
-        let (sender, mut answers) = mpsc::unbounded_channel();
-        let asks = self.broker.as_ref().map(|broker| Asks::start(&broker.db, &sender));
         let mut received = Received::new();
         let mut out = vec![0; OUT_LEN_MAX];
         loop {
-            self.drain(asks.as_ref(), &mut out);
+            self.drain(&mut out);
             let sleep = tokio::time::sleep_until(self.deadline().into());
             tokio::select! {
                 _ = self.interrupt.recv() => break,
                 _ = self.terminate.recv() => break,
-                Some((id, answer)) = answers.recv() => {
-                    let now = self.now();
-                    if let Some(broker) = &mut self.broker {
-                        broker.node.handle_answer(id, answer, wall_unix_s(), now);
-                    }
-                }
+                Some(news) = next_news(&mut self.broker) => self.handle_news(news),
                 () = sleep => self.handle_timeout(),
                 () = self.sockets.receive(&mut received) => {
-                    self.receive(&mut received, asks.as_ref(), &mut out);
+                    self.receive(&mut received, &mut out);
                 }
                 Some((path, mut datagram)) = self.tls.receive() => {
                     let size = datagram.len();
-                    self.take(path, &mut datagram, size, asks.as_ref(), &mut out);
+                    self.take(path, &mut datagram, size, &mut out);
                 }
             }
         }
@@ -228,12 +321,23 @@ impl Server {
         if let Some(broker) = &mut self.broker {
             broker.node.close(now);
         }
-        self.drain(asks.as_ref(), &mut out);
-        drop(asks);
-        if let Some(broker) = &self.broker {
+        self.drain(&mut out);
+        if let Some(broker) = self.broker {
+            broker.desk.finish().await;
             broker.db.close().await;
         }
         Ok(())
+    }
+
+    /// Takes what is told, and what else is by now: some of it, so that datagrams do not wait long.
+    fn handle_news(&mut self, news: News) {
+        let now = self.now();
+        let Some(broker) = &mut self.broker else { return };
+        broker.handle_news(news, now);
+        for _ in 1..NEWS_AT_ONCE {
+            let Ok(more) = broker.news.try_recv() else { return };
+            broker.handle_news(more, now);
+        }
     }
 
     fn handle_timeout(&mut self) {
@@ -247,21 +351,14 @@ impl Server {
     }
 
     /// Takes what came.
-    fn receive(&mut self, received: &mut Received, asks: Option<&Asks>, out: &mut [u8]) {
+    fn receive(&mut self, received: &mut Received, out: &mut [u8]) {
         while let Some(Run { from, datagrams, size }) = received.next() {
-            self.take(from, datagrams, size, asks, out);
+            self.take(from, datagrams, size, out);
         }
     }
 
     /// Takes datagrams of `size` bytes each, the last perhaps shorter.
-    fn take(
-        &mut self,
-        from: Path,
-        datagrams: &mut [u8],
-        size: usize,
-        asks: Option<&Asks>,
-        out: &mut [u8],
-    ) {
+    fn take(&mut self, from: Path, datagrams: &mut [u8], size: usize, out: &mut [u8]) {
         let now = self.now();
         if let Some(relay) = &mut self.relay {
             relay.set_clock(wall_unix_s(), now);
@@ -275,7 +372,7 @@ impl Server {
                 if let Some(broker) = &mut self.broker {
                     broker.node.handle_datagram(from, &mut rest[..len], now);
                 }
-                self.drain(asks, out);
+                self.drain(out);
                 len
             };
             rest = &mut rest[taken..];
@@ -302,17 +399,21 @@ impl Server {
         taken
     }
 
-    fn drain(&mut self, asks: Option<&Asks>, out: &mut [u8]) {
+    fn drain(&mut self, out: &mut [u8]) {
         let now = self.now();
-        let (Some(broker), Some(asks)) = (&mut self.broker, asks) else { return };
+        let Some(broker) = &mut self.broker else { return };
         while let Some(transmit) = broker.node.poll_transmit(out, now) {
             send_run(&self.sockets, &self.tls, &transmit.path, &out[..transmit.len], transmit.len);
         }
         while let Some((id, query)) = broker.node.poll_ask() {
-            asks.ask(id, query);
+            broker.desk.ask(id, query);
+        }
+        while let Some((instance, letter)) = broker.node.poll_post() {
+            broker.desk.post(instance, letter);
         }
         while let Some(event) = broker.node.poll_event() {
             log(&event);
+            broker.take_event(event);
         }
     }
 
@@ -355,68 +456,17 @@ fn bind_second(sockets: &mut Sockets, port: Option<u16>, first: u16) -> Result<O
     }
 }
 
-/// Questions on their way to the store. Lookups have a task of their own, so that they do not wait
-/// for an enrolment to reach the disk.
-struct Asks {
-    lookups: mpsc::UnboundedSender<(AskId, Query)>,
-    enrolments: mpsc::UnboundedSender<(AskId, Query)>,
-}
-
-impl Asks {
-    fn start(db: &Db, answers: &mpsc::UnboundedSender<(AskId, Answer)>) -> Self {
-        let worker = || {
-            let (sender, mut queries) = mpsc::unbounded_channel();
-            let (db, answers) = (db.clone(), answers.clone());
-            tokio::spawn(async move {
-                while let Some((id, query)) = queries.recv().await {
-                    if answers.send((id, answer(&db, &query).await)).is_err() {
-                        return;
-                    }
-                }
-            });
-            sender
-        };
-        Asks { lookups: worker(), enrolments: worker() }
-    }
-
-    fn ask(&self, id: AskId, query: Query) {
-        let queue = match query {
-            Query::Lookup { .. } | Query::Trust { .. } => &self.lookups,
-            Query::Enrol { .. } => &self.enrolments,
-        };
-        // The tasks end after this value only.
-        let _ = queue.send((id, query));
-    }
-}
-
-async fn answer(db: &Db, query: &Query) -> Answer {
-    let result = match query {
-        // No owner's list is kept here.
-        Query::Trust { .. } => return Answer::Trust(None),
-        Query::Lookup { key } => db.is_enrolled(key).await,
-        Query::Enrol { key, code_hash } => db.enrol(key, code_hash, wall_unix_s()).await,
-    };
-    match result {
-        Ok(is_enrolled) => Answer::Enrolled(is_enrolled),
-        Err(error) => {
-            tracing::error!(%error, "the database failed");
-            Answer::Failed
-        }
-    }
-}
-
 fn log(event: &BrokerEvent) {
     match event {
-        BrokerEvent::NodeOnline { key, path } => tracing::info!(?key, ?path, "online"),
+        BrokerEvent::NodeOnline { key, path, .. } => tracing::info!(?key, ?path, "online"),
         BrokerEvent::NodeOffline { key } => tracing::info!(?key, "offline"),
         BrokerEvent::Enrolled { key } => tracing::info!(?key, "enrolled"),
-        BrokerEvent::Introduced { initiator, responder } => {
+        BrokerEvent::Introduced { initiator, responder, .. } => {
             tracing::info!(?initiator, ?responder, "introduced");
         }
         BrokerEvent::Ownership { key, ownership } => {
-            tracing::info!(?key, owner = ?ownership.owner, "ownership");
+            tracing::info!(?key, owner = ?ownership.owner, epoch = ownership.epoch, "owned");
         }
-        // The broker asks nobody anything of its own.
         BrokerEvent::Note { .. } => {}
     }
 }

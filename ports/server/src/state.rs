@@ -1,7 +1,7 @@
 //! The state folder: where it is, who may use it, the broker's identity in it, and what it shares
 //! with its relays.
 //!
-//! Owns `identity`, `face-identity` and `relay-secret` (mode 0600), and `lock`. Does not own the database beside
+//! Owns `identity` and `relay-secret` (mode 0600), and `lock`. Does not own the database beside
 //! them (`store`). What exists is never made over: a damaged identity ends the program, for nodes
 //! know the broker by it.
 
@@ -54,25 +54,26 @@ impl State {
         &self.dir
     }
 
-    /// The broker's identity, made and stored the first time.
-    pub(crate) fn identity(&self) -> Result<Identity, Error> {
-        self.identity_in("identity")
+    /// The broker's identity: out of `file`, or out of the state folder, made and stored there the
+    /// first time.
+    pub(crate) fn identity(&self, given: Option<&Path>) -> Result<Identity, Error> {
+        self.identity_in("identity", given)
     }
 
     /// That of the browser face's node, likewise.
     pub(crate) fn face_identity(&self) -> Result<Identity, Error> {
-        self.identity_in("face-identity")
+        self.identity_in("face-identity", None)
     }
 
-    fn identity_in(&self, name: &str) -> Result<Identity, Error> {
-        let path = self.dir.join(name);
+    fn identity_in(&self, name: &str, given: Option<&Path>) -> Result<Identity, Error> {
+        let path = given.map_or_else(|| self.dir.join(name), Path::to_owned);
         let file = |action| {
             let path = path.clone();
             move |source| Error::File { action, path, source }
         };
         match File::open(&path) {
             Ok(stored) => read_identity(stored, &path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && given.is_none() => {
                 let identity = Identity::from_seed(random_seed()?);
                 let bytes = identity.encode(crypto::default_provider());
                 write_new(&self.dir, &path, &*bytes).map_err(file("write"))?;
@@ -220,9 +221,9 @@ mod tests {
     #[test]
     fn an_identity_is_made_once_and_nobody_else_reads_it() {
         let dir = tempfile::tempdir().unwrap();
-        let key = state(dir.path()).identity().unwrap().public_key();
+        let key = state(dir.path()).identity(None).unwrap().public_key();
         let again = state(dir.path());
-        assert_eq!(again.identity().unwrap().public_key(), key);
+        assert_eq!(again.identity(None).unwrap().public_key(), key);
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!(mode(again.dir()), 0o700);
         assert_eq!(mode(&again.dir().join("identity")), 0o600);
@@ -240,17 +241,31 @@ mod tests {
     }
 
     #[test]
+    fn an_identity_may_be_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = state(dir.path());
+        let key = state.identity(None).unwrap().public_key();
+        let given = dir.path().join("given");
+        let error = state.identity(Some(&given)).map(|_| ()).unwrap_err();
+        assert!(matches!(error, Error::File { action: "read", .. }), "not made");
+        fs::copy(state.dir().join("identity"), &given).unwrap();
+        fs::remove_file(state.dir().join("identity")).unwrap();
+        assert_eq!(state.identity(Some(&given)).unwrap().public_key(), key);
+        assert!(!state.dir().join("identity").exists());
+    }
+
+    #[test]
     fn a_damaged_identity_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let state = state(dir.path());
-        state.identity().unwrap();
+        state.identity(None).unwrap();
         let path = state.dir().join("identity");
         let good = fs::read(&path).unwrap();
         let mut flipped = good.clone();
         flipped[20] ^= 1;
         for damaged in [&flipped[..], &good[..10], &[], &[&good[..], b"\n"].concat()] {
             fs::write(&path, damaged).unwrap();
-            let error = state.identity().map(|_| ()).unwrap_err();
+            let error = state.identity(None).map(|_| ()).unwrap_err();
             assert!(matches!(error, Error::Identity { .. }), "{error}");
             assert_eq!(fs::read(&path).unwrap(), damaged);
         }
@@ -260,10 +275,10 @@ mod tests {
     fn an_identity_others_can_read_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let state = state(dir.path());
-        state.identity().unwrap();
+        state.identity(None).unwrap();
         let path = state.dir().join("identity");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let error = state.identity().map(|_| ()).unwrap_err();
+        let error = state.identity(None).map(|_| ()).unwrap_err();
         assert!(matches!(error, Error::FileMode(_)), "{error}");
     }
 

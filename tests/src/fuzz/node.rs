@@ -339,6 +339,7 @@ impl Stage {
                 enrolled: a & 1 == 0,
                 time_unix_s: 1,
                 others: vec![],
+                silence_max_s: 0,
             },
             1 => ToNode::Enrolled,
             2 => ToNode::Refused { request: u32::from(a), reason: refuse_reason(a) },

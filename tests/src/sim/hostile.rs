@@ -68,7 +68,13 @@ impl HostileBroker {
                     let time_unix_s = super::store::WALL_START_UNIX_S;
                     self.tell(
                         link,
-                        &ToNode::Welcome { observed, enrolled: true, time_unix_s, others: vec![] },
+                        &ToNode::Welcome {
+                            observed,
+                            enrolled: true,
+                            time_unix_s,
+                            others: vec![],
+                            silence_max_s: 0,
+                        },
                     );
                     break;
                 }

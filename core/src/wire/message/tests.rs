@@ -138,6 +138,7 @@ fn of_brokers() -> Vec<ToNode> {
             enrolled: true,
             time_unix_s: u64::MAX,
             others: vec![path],
+            silence_max_s: 0,
         },
         ToNode::Enrolled,
         ToNode::Refused { request: 0, reason: RefuseReason::BadCode },
@@ -223,8 +224,13 @@ fn the_bytes_are_those_of_the_description() {
     welcome.extend(Path::v4([1, 2, 3, 4], 5).ip);
     welcome.extend([5, 1, 0xf5, 2, 6, 3, 0x80]);
     let path = Path::v4([1, 2, 3, 4], 5);
-    let message =
-        ToNode::Welcome { observed: path, enrolled: true, time_unix_s: 6, others: vec![] };
+    let message = ToNode::Welcome {
+        observed: path,
+        enrolled: true,
+        time_unix_s: 6,
+        others: vec![],
+        silence_max_s: 0,
+    };
     assert_eq!(bytes_of(&message), welcome);
     let mut note = vec![0x82, 12, 0xa4, 0, 5, 1, 0x58, 32];
     note.extend([2; 32]);

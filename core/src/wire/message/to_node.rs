@@ -10,8 +10,8 @@ use super::parts::{
     write_paths, write_relays, write_services,
 };
 use super::{
-    ContactKey, MAPPING_UNKNOWN, MESSAGE_LEN_MAX, Message, MessageError, RELAYS_MAX, RefuseReason,
-    RelayOffer, Role, ServiceInfo, are_paths_fine, are_services_fine, decode, encode,
+    ContactKey, MAPPING_UNKNOWN, MESSAGE_LEN_MAX, Message, MessageError, QUIET_MAX_S, RELAYS_MAX,
+    RefuseReason, RelayOffer, Role, ServiceInfo, are_paths_fine, are_services_fine, decode, encode,
     is_chain_fine,
 };
 #[cfg(feature = "trust")]
@@ -41,6 +41,9 @@ pub enum ToNode {
         /// Other addresses of the broker: asked there, it sees whether the node's NAT gives it
         /// another address for each it calls.
         others: Vec<Path>,
+        /// Seconds, at most [`QUIET_MAX_S`]: the node is not to be silent for longer; 0: the broker
+        /// does not mind.
+        silence_max_s: u32,
     },
     /// The code was right, the node is enrolled.
     Enrolled,
@@ -119,11 +122,14 @@ impl ToNode {
     pub(super) fn write(&self, e: &mut Encoder<'_>) {
         e.array(2);
         match self {
-            ToNode::Welcome { observed, enrolled, time_unix_s, others } => {
-                e.uint(WELCOME).map(4).key(0);
+            ToNode::Welcome { observed, enrolled, time_unix_s, others, silence_max_s } => {
+                e.uint(WELCOME).map(4 + usize::from(*silence_max_s > 0)).key(0);
                 write_path(e, observed);
                 e.key(1).bool(*enrolled).key(2).uint(*time_unix_s).key(3);
                 write_paths(e, others);
+                if *silence_max_s > 0 {
+                    e.key(4).uint(*silence_max_s);
+                }
             }
             ToNode::Enrolled => {
                 e.uint(ENROLLED).map(0);
@@ -207,7 +213,9 @@ impl ToNode {
                     && relays.len() <= RELAYS_MAX
                     && relays.iter().all(RelayOffer::is_fine)
             }
-            ToNode::Welcome { others, .. } => are_paths_fine(others),
+            ToNode::Welcome { others, silence_max_s, .. } => {
+                are_paths_fine(others) && *silence_max_s <= QUIET_MAX_S
+            }
             #[cfg(feature = "trust")]
             ToNode::Note(note) => note.is_fine(),
             #[cfg(feature = "trust")]
@@ -224,16 +232,18 @@ impl ToNode {
 fn read_welcome(d: &mut Decoder<'_>) -> Result<ToNode, MessageError> {
     let mut observed = NO_PATH;
     let (mut enrolled, mut time_unix_s, mut others) = (false, 0, Vec::new());
-    let mut fields = d.fields(3, 4)?;
+    let mut silence_max_s = 0;
+    let mut fields = d.fields(3, 5)?;
     while let Some(key) = fields.next_key(d)? {
         match key {
             0 => observed = read_path(d)?,
             1 => enrolled = d.bool()?,
             2 => time_unix_s = d.u64()?,
-            _ => others = read_paths(d)?,
+            3 => others = read_paths(d)?,
+            _ => silence_max_s = d.u32()?,
         }
     }
-    Ok(ToNode::Welcome { observed, enrolled, time_unix_s, others })
+    Ok(ToNode::Welcome { observed, enrolled, time_unix_s, others, silence_max_s })
 }
 
 fn read_enrolled(d: &mut Decoder<'_>) -> Result<ToNode, MessageError> {

@@ -1,8 +1,9 @@
 //! Who asks: a client by its token, or the page by its cookie.
 //!
-//! Owns tokens, cookies and the page's protection against other sites' requests. Invariants: a token
-//! is 32 random bytes and is stored hashed; a cookie alone changes nothing: every request but GET
-//! also brings the CSRF token, which only this page can read; a login begins a new cookie always.
+//! Owns tokens, cookies and the page's protection against other sites' requests. Invariants: a
+//! token is 32 random bytes and is stored hashed; a cookie alone changes nothing: every request
+//! but GET also brings the CSRF token, which only this page can read; a login begins a new cookie
+//! always.
 
 use std::net::IpAddr;
 

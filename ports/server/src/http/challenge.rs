@@ -1,9 +1,9 @@
 //! What a node signs to show that it holds its key: 16 bytes, good once, for two minutes.
 //!
 //! Owns the nonces. They are made without being stored: `time (4) ‖ random (4) ‖ MAC (8)`, the MAC
-//! with a key that only the broker's identity gives, so that asking for one costs nothing, and every
-//! instance knows the nonces of every other. What was used is remembered by the store until it is
-//! too old.
+//! with a key that only the broker's identity gives, so that asking for one costs nothing, and
+//! every instance knows the nonces of every other. What was used is remembered by the store until
+//! it is too old.
 
 use rit_core::base::PublicKey;
 use rit_core::crypto::{Secret, Signer, default_provider, verify};

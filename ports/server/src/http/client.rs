@@ -1,8 +1,9 @@
 //! Requests that the server makes itself: webhooks, and questions to a login provider.
 //!
-//! Owns name resolution, connection, TLS and limits of such a request. Invariants: where only public
-//! addresses are wanted, the very address that is connected to was checked, so a name that resolves
-//! anew cannot lead inside; no redirect is followed; an answer has its time and its length.
+//! Owns name resolution, connection, TLS and limits of such a request. Invariants: where only
+//! public addresses are wanted, the very address that is connected to was checked, so a name that
+//! resolves anew cannot lead inside; no redirect is followed; an answer has its time and its
+//! length.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,7 +1,7 @@
 //! What happened: sessions, events, and events as they happen (server-sent events).
 //!
-//! Owns the stream. Invariants: a stream shows what a list would show at that moment, so a right that
-//! ends, ends it there too; it is over when its token is.
+//! Owns the stream. Invariants: a stream shows what a list would show at that moment, so a right
+//! that ends, ends it there too; it is over when its token is.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -1,11 +1,10 @@
 //! Connections to the HTTP face: accepted, counted, put through TLS, served by hyper.
 //!
-//! Owns the listeners and what a connection may cost. Invariants: connections are limited in all and
-//! by address; a TLS handshake, a request's head, a request's body (`limits`) and an unread answer
-//! have their time; whoever exceeds one loses his connection and nobody else's.
+//! Owns the listeners and what a connection may cost. Invariants: connections are limited in all
+//! and by address; a TLS handshake, a request's head, a request's body (`limits`) and an unread
+//! answer have their time; whoever exceeds one loses his connection and nobody else's.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -145,8 +144,7 @@ async fn http(
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
-        let router = router.clone();
-        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|e| match e {})) }
+        router.clone().oneshot(request)
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

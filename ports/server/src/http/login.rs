@@ -1,8 +1,8 @@
 //! Logging in and out: a node with its key and a password, a node that did so before, the page.
 //!
-//! Owns the order of checks. Invariants: what can be guessed is counted before it is looked at; what
-//! a user's name, password and one-time code are checked against costs the same whether there is
-//! such a user; no answer tells which of them was wrong.
+//! Owns the order of checks. Invariants: what can be guessed is counted before it is looked at;
+//! what a user's name, password and one-time code are checked against costs the same whether there
+//! is such a user; no answer tells which of them was wrong.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};

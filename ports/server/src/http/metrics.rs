@@ -1,7 +1,7 @@
 //! Numbers for Prometheus, in its text format 0.0.4.
 //!
-//! Owns the count of requests and the text. Labels are routes as they are written in the code, methods
-//! and statuses: never a path, a name or an address.
+//! Owns the count of requests and the text. Labels are routes as they are written in the code,
+//! methods and statuses: never a path, a name or an address.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,9 +1,9 @@
 //! Login by a company's provider: OpenID Connect over the device authorisation grant (RFC 8628).
 //!
 //! Owns what is said to the provider. The server is the provider's client; the user's program only
-//! shows a code and asks again. Invariants: what the provider gave to wait for (`device_code`) goes
-//! out sealed, bound to the key that asked, so no instance keeps it and a seen address opens nothing;
-//! an account is known by issuer and subject, never by a name or an e-mail address.
+//! shows a code and asks again. Invariants: what the provider gave to wait for (`device_code`)
+//! goes out sealed, bound to the key that asked, so no instance keeps it and a seen address opens
+//! nothing; an account is known by issuer and subject, never by a name or an e-mail address.
 
 use axum::http::{HeaderValue, Method, header};
 use data_encoding::{BASE64, BASE64URL_NOPAD};

@@ -1,7 +1,7 @@
 //! The API's routes, and the OpenAPI document that is made of them.
 //!
-//! Owns the list. A route is in the document because it is a route, and the other way round: both are
-//! made of the same handlers. Beside them there are the page's files alone.
+//! Owns the list. A route is in the document because it is a route, and the other way round: both
+//! are made of the same handlers. Beside them there are the page's files alone.
 
 use axum::Router;
 use axum::extract::State;
@@ -23,7 +23,7 @@ const PREFIX: &str = "/api/v1";
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "rit-server", description = "The broker's API: accounts, devices, sharing, events."),
+    info(title = "rit-server", description = "Accounts, devices, sharing and events of a broker."),
     security(("token" = []), ("cookie" = [])),
     modifiers(&Schemes)
 )]

@@ -1,8 +1,9 @@
 //! Passwords: Argon2id, a few at a time, off the threads that serve.
 //!
-//! Owns the cost and its bound. Invariants: a user who does not exist, or has no password, costs the
-//! same work and gets the same answer as a wrong password; at most [`AT_ONCE`] hashes are computed
-//! at once and [`WAITING_MAX`] wait, so a flood of logins takes no memory and no core from the rest.
+//! Owns the cost and its bound. Invariants: a user who does not exist, or has no password, costs
+//! the same work and gets the same answer as a wrong password; at most [`AT_ONCE`] hashes are
+//! computed at once and [`WAITING_MAX`] wait, so a flood of logins takes no memory and no core
+//! from the rest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,7 +1,8 @@
 //! Accounts, and the clients that logged in: the keys of the nodes that are an account's.
 //!
-//! Owns the rows `account` and `client`. A password is stored as its Argon2id text. A key is a client
-//! of one account at most. Invariant: a one-time code's step only grows, so none is taken twice.
+//! Owns the rows `account` and `client`. A password is stored as its Argon2id text. A key is a
+//! client of one account at most. Invariant: a one-time code's step only grows, so none is taken
+//! twice.
 
 use rit_core::base::PublicKey;
 
@@ -235,11 +236,57 @@ async fn remove_node(tx: &mut Tx, key: &PublicKey) -> Result<(), sqlx::Error> {
     if tx.fetch_optional(sql, args![key]).await?.is_some() {
         return Ok(());
     }
-    tx.execute(
-        "UPDATE enrol_code SET used_by = NULL, used_unix_s = NULL, expires_unix_s = 0
-                WHERE used_by = $1",
-        args![key],
-    )
-    .await?;
+    tx.execute("DELETE FROM enrol_code WHERE used_by = $1", args![key]).await?;
     tx.execute("DELETE FROM node WHERE key = $1", args![key]).await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NOW, key, on_both};
+    use super::*;
+
+    #[tokio::test]
+    async fn accounts_tokens_and_codes() {
+        on_both(|db| async move {
+            let role = AccountRole::Admin;
+            let id = db.add_account("ada", Some("hash"), Some("i s"), role, NOW).await;
+            let id = id.unwrap().unwrap();
+            assert!(db.add_account("ada", None, None, role, NOW).await.unwrap().is_none());
+            let by_subject = db.account_of_subject("i s").await.unwrap().unwrap();
+            assert_eq!((by_subject.id, by_subject.role), (id, role));
+            db.add_token(&[1; 32], id, None, NOW, NOW + 10).await.unwrap();
+            let owner = db.token_owner(&[1; 32], NOW + 9).await.unwrap().unwrap();
+            assert!(owner.is_admin && owner.client.is_none() && owner.name == "ada");
+            assert!(db.token_owner(&[1; 32], NOW + 10).await.unwrap().is_none());
+            db.disable(id, true).await.unwrap();
+            assert!(db.token_owner(&[1; 32], NOW).await.unwrap().is_none());
+            assert!(db.begin_totp(id, b"secret").await.unwrap());
+            assert!(db.confirm_totp(id, 5).await.unwrap());
+            assert!(!db.begin_totp(id, b"other").await.unwrap(), "in use");
+            assert!(!db.take_totp(id, 5).await.unwrap() && db.take_totp(id, 6).await.unwrap());
+            assert!(!db.take_totp(id, 6).await.unwrap() && !db.take_totp(id, 5).await.unwrap());
+            assert!(db.use_nonce(b"nonce", NOW + 5, NOW).await.unwrap());
+            assert!(!db.use_nonce(b"nonce", NOW + 5, NOW).await.unwrap());
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_key_is_one_accounts_client() {
+        on_both(|db| async move {
+            let role = AccountRole::User;
+            let ada = db.add_account("ada", None, None, role, NOW).await.unwrap().unwrap();
+            let bob = db.add_account("bob", None, None, role, NOW).await.unwrap().unwrap();
+            assert!(db.add_client(&key(1), ada, NOW).await.unwrap());
+            assert!(db.add_client(&key(1), ada, NOW + 1).await.unwrap());
+            assert!(!db.add_client(&key(1), bob, NOW).await.unwrap());
+            assert!(!db.add_client(&key(2), 99, NOW).await.is_ok_and(|is_added| is_added));
+            assert_eq!(db.account_of_client(&key(1), NOW).await.unwrap().unwrap().id, ada);
+            assert!(!db.remove_client(&key(1), bob).await.unwrap());
+            assert!(db.remove_client(&key(1), ada).await.unwrap());
+            assert!(!db.is_enrolled(&key(1)).await.unwrap());
+            assert!(db.clients(ada).await.unwrap().is_empty());
+        })
+        .await;
+    }
 }

@@ -20,20 +20,36 @@ impl Db {
         code_hash: &[u8; 32],
         now_unix_s: u64,
     ) -> Result<bool, sqlx::Error> {
+        let enrolled = self.enrol_many(&[(*key, *code_hash)], now_unix_s).await?;
+        Ok(enrolled == [true])
+    }
+
+    /// Enrols each of these keys by its code; whether each is enrolled now. All are written at once.
+    pub(crate) async fn enrol_many(
+        &self,
+        all: &[(PublicKey, [u8; 32])],
+        now_unix_s: u64,
+    ) -> Result<Vec<bool>, sqlx::Error> {
         let mut tx = self.begin().await?;
-        let add = "INSERT INTO node (key, enrolled_unix_s) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        if tx.execute(add, args![key, now_unix_s]).await? == 0 {
-            return Ok(true);
+        let mut enrolled = Vec::with_capacity(all.len());
+        let mut events = Vec::new();
+        for (key, code_hash) in all {
+            let add = "INSERT INTO node (key, enrolled_unix_s) VALUES ($1, $2)
+                       ON CONFLICT DO NOTHING";
+            let is_new = tx.execute(add, args![key, now_unix_s]).await? > 0;
+            let is_in = !is_new
+                || use_code(&mut tx, key, code_hash, now_unix_s).await?
+                || tx.use_product_key(key, code_hash).await?;
+            if !is_in {
+                tx.execute("DELETE FROM node WHERE key = $1", args![key]).await?;
+            } else if is_new {
+                events.push(NewEvent::of_device(kind::NODE_ENROLLED, key));
+            }
+            enrolled.push(is_in);
         }
-        // What is not committed has not been: the node above neither.
-        if !use_code(&mut tx, key, code_hash, now_unix_s).await?
-            && !tx.use_product_key(key, code_hash).await?
-        {
-            return Ok(false);
-        }
-        tx.add_events(&[NewEvent::of_device(kind::NODE_ENROLLED, key)], now_unix_s).await?;
+        tx.add_events(&events, now_unix_s).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(enrolled)
     }
 
     /// Stores codes by their hashes, and forgets those long expired. Nodes that use them belong to

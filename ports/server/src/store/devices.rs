@@ -57,7 +57,7 @@ const COLUMNS: &str = "n.key, n.name, n.tags, n.services, n.firmware, n.address,
     (SELECT s.rtt_us FROM session s WHERE s.device = n.key AND s.reported_unix_s IS NOT NULL
         ORDER BY s.id DESC LIMIT 1),
     CASE WHEN EXISTS (SELECT 1 FROM client c WHERE c.account = $2 AND c.key = t.owner)
-        THEN 1 ELSE 0 END";
+        THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END";
 const FROM: &str = "FROM node n LEFT JOIN trust t ON t.device = n.key";
 
 impl DeviceRow {
@@ -78,7 +78,7 @@ impl DeviceRow {
             list_number: row.uint(12)?,
             path: row.text_or_null(13)?,
             rtt_us: row.uint_or_null(14)?,
-            is_owned: row.int(15)? != 0,
+            is_owned: row.flag(15)?,
         })
     }
 }
@@ -245,5 +245,134 @@ impl Db {
             events.reverse();
         }
         Ok(events)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::grants::{GrantSide, NewGrant};
+    use super::super::testing::{NOW, enrol_all, key, on_both};
+    use super::super::{AccountRole, NewEvent, kind};
+    use super::*;
+
+    const ALL: Viewer = Viewer { account: 0, is_admin: true };
+
+    async fn account(db: &Db, name: &str, client: u8) -> Viewer {
+        let role = AccountRole::User;
+        let id = db.add_account(name, None, None, role, NOW).await.unwrap().unwrap();
+        assert!(db.add_client(&key(client), id, NOW).await.unwrap());
+        Viewer { account: id, is_admin: false }
+    }
+
+    async fn seen(db: &Db, viewer: Viewer) -> Vec<PublicKey> {
+        let rows = db.devices(viewer, None, 10, NOW).await.unwrap();
+        rows.iter().map(|row| row.key).collect()
+    }
+
+    #[tokio::test]
+    async fn owners_and_those_they_grant_to_see_a_device() {
+        on_both(|db| async move {
+            enrol_all(&db, 1..=3).await;
+            let (ada, bob) = (account(&db, "ada", 51).await, account(&db, "bob", 52).await);
+            assert!(db.set_owner(&key(1), Some(&key(51)), 1).await.unwrap());
+            assert!(db.set_owner(&key(2), None, 0).await.unwrap());
+            assert_eq!(seen(&db, ada).await, [key(1)]);
+            assert_eq!(seen(&db, bob).await, []);
+            assert_eq!(seen(&db, ALL).await, [key(1), key(2), key(3)]);
+            let mut grant = NewGrant {
+                id: &[7; 16],
+                device: &key(1),
+                epoch: 1,
+                issuer: &key(51),
+                subject: &key(52),
+                chain: b"chain",
+                note: "",
+                begins_unix_s: None,
+                expires_unix_s: Some(NOW + 10),
+            };
+            assert!(db.add_grant(&grant, NOW).await.unwrap());
+            assert!(db.add_grant(&grant, NOW).await.unwrap(), "the same again");
+            grant.chain = b"another";
+            assert!(!db.add_grant(&grant, NOW).await.unwrap());
+            assert_eq!(seen(&db, bob).await, [key(1)]);
+            assert!(db.device(bob, &key(1), NOW + 10).await.unwrap().is_none(), "expired");
+            for (viewer, side, count) in [
+                (ada, GrantSide::Given, 1),
+                (ada, GrantSide::Received, 0),
+                (bob, GrantSide::Received, 1),
+                (bob, GrantSide::Given, 0),
+                (bob, GrantSide::Either, 1),
+            ] {
+                assert_eq!(db.grants(viewer, None, side, NOW).await.unwrap().len(), count);
+            }
+            let row = db.device(ada, &key(1), NOW).await.unwrap().unwrap();
+            assert!(row.is_owned && row.epoch == 1 && row.path.is_none());
+            assert!(db.set_owner(&key(1), Some(&key(51)), 2).await.unwrap());
+            assert_eq!(seen(&db, bob).await, [], "of an earlier ownership");
+            assert!(db.remove_grant(bob, &[7; 16]).await.unwrap().is_some());
+            assert!(db.remove_grant(bob, &[7; 16]).await.unwrap().is_none());
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_belongs_to_a_device_is_seen_with_it() {
+        on_both(|db| async move {
+            enrol_all(&db, 1..=2).await;
+            let (ada, bob) = (account(&db, "ada", 51).await, account(&db, "bob", 52).await);
+            assert!(db.set_owner(&key(1), Some(&key(51)), 1).await.unwrap());
+            let before = db.last_event().await.unwrap();
+            let event = NewEvent::of_device(kind::NODE_ONLINE, &key(1));
+            db.add_event(event, NOW).await.unwrap();
+            let hook = db.add_webhook(ada.account, "https://a", "[]", &[1; 32], NOW).await;
+            db.add_event(NewEvent::of_account("account.login", bob.account), NOW).await.unwrap();
+            for (viewer, count) in [(ada, 1), (bob, 1), (ALL, 2)] {
+                let events = db.visible_events(viewer, before, false, 10, NOW).await.unwrap();
+                assert_eq!(events.len(), count);
+                let newest = db.visible_events(viewer, 0, true, 1, NOW).await.unwrap();
+                assert_eq!(newest[0].id, events[count - 1].id);
+                let sessions = db.visible_sessions(viewer, None, 10, NOW).await.unwrap();
+                assert!(sessions.is_empty());
+            }
+            let behind = db.webhooks_behind(before + 2).await.unwrap();
+            assert_eq!((behind.len(), behind[0].id), (1, hook.unwrap().unwrap()));
+            let (first, last) = (before + 1, before + 2);
+            for _ in 0..2 {
+                // The second time, another instance was first.
+                db.queue_deliveries(&behind[0], &[first, last], last, NOW).await.unwrap();
+            }
+            for event in [first, last] {
+                let taken = db.take_delivery(NOW, NOW + 60).await.unwrap().unwrap();
+                assert_eq!((taken.event, taken.secret), (event, vec![1; 32]));
+            }
+            assert!(db.take_delivery(NOW, NOW + 60).await.unwrap().is_none(), "in work");
+            let again = db.take_delivery(NOW + 60, NOW + 120).await.unwrap().unwrap();
+            assert_eq!(again.tries, 1);
+            db.delay_delivery(again.id, NOW + 500, "status 500").await.unwrap();
+            let info = &db.webhooks_of(ada.account).await.unwrap()[0];
+            assert_eq!(info.waiting, 2);
+            assert!(db.http_counts().await.unwrap().deliveries == 2);
+            db.end_delivery(again.id).await.unwrap();
+            assert!(db.remove_webhook(ada.account, info.id).await.unwrap());
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn unclaimed_devices_at_an_address() {
+        on_both(|db| async move {
+            enrol_all(&db, 1..=2).await;
+            for n in 1..=2 {
+                assert!(db.set_owner(&key(n), None, 0).await.unwrap());
+                let address = format!("192.0.2.{n}:9");
+                let sql = "UPDATE node SET address = $1, seen_unix_s = $2 WHERE key = $3";
+                db.execute(sql, args![&address, NOW, &key(n)]).await.unwrap();
+            }
+            let ip = "192.0.2.1".parse().unwrap();
+            let found = db.unclaimed_at(ip, NOW, 10).await.unwrap();
+            assert_eq!(found.iter().map(|row| row.key).collect::<Vec<_>>(), [key(1)]);
+            assert!(db.unclaimed_at(ip, NOW + 1, 10).await.unwrap().is_empty());
+        })
+        .await;
     }
 }

@@ -9,6 +9,7 @@
 
 #![allow(dead_code, unused_imports, reason = "part of it is there for the API")]
 
+mod backup;
 mod accounts;
 mod codes;
 mod counts;
@@ -45,12 +46,13 @@ use crate::error::Error;
 use crate::state::lock_file;
 
 pub(crate) use self::accounts::{Account, AccountRole};
+pub(crate) use self::backup::BackupError;
 pub(crate) use self::devices::{DeviceRow, EventRow, SessionRow, Viewer};
 pub(crate) use self::events::{Event, NewEvent, kind};
 pub(crate) use self::nodes::{Node, NodeFilter, Presence};
 pub(crate) use self::profiles::{NewProfile, Profile};
 pub(crate) use self::sessions::{NewSession, Session};
-pub(crate) use self::sql::{Arg, Row, Tx, args};
+pub(crate) use self::sql::{Arg, Row, Tx, args, values};
 pub(crate) use self::trust::Trust;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -172,6 +174,19 @@ impl Db {
             // once.
             Pool::Sqlite(pool) => pool.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
             Pool::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
+        }
+    }
+
+    /// Begins to read what is there at one moment.
+    pub(crate) async fn begin_to_read(&self) -> Result<Tx, sqlx::Error> {
+        match &self.pool {
+            Pool::Sqlite(pool) => pool.begin().await.map(Tx::Sqlite),
+            Pool::Postgres(pool) => {
+                let mut tx = pool.begin().await.map(Tx::Postgres)?;
+                let level = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+                tx.execute(level, args![]).await?;
+                Ok(tx)
+            }
         }
     }
 

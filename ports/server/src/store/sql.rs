@@ -5,7 +5,7 @@
 //! through a `Tx`.
 
 use rit_core::base::PublicKey;
-use sqlx::{Postgres, Row as _, Sqlite, Transaction};
+use sqlx::{Column, Postgres, Row as _, Sqlite, Transaction, TypeInfo, ValueRef};
 
 use super::{Db, Pool, seconds};
 
@@ -18,6 +18,8 @@ pub(crate) enum Arg<'a> {
     Bytes(Option<&'a [u8]>),
     /// Words, or JSON.
     Text(Option<&'a str>),
+    /// Nothing, of no type: what the column has is taken.
+    Null,
 }
 
 /// Arguments in their order: `args![&key, now, "text"]`.
@@ -122,6 +124,26 @@ pub(crate) enum Row {
     Postgres(sqlx::postgres::PgRow),
 }
 
+/// What a column can hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    Null,
+    Int(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Value {
+    pub(crate) fn as_arg(&self) -> Arg<'_> {
+        match self {
+            Value::Null => Arg::Null,
+            Value::Int(value) => Arg::Int(Some(*value)),
+            Value::Text(value) => Arg::Text(Some(value)),
+            Value::Bytes(value) => Arg::Bytes(Some(value)),
+        }
+    }
+}
+
 /// Takes one column as one of the types that both databases have.
 macro_rules! column {
     ($name:ident, $type:ty) => {
@@ -171,6 +193,40 @@ impl Row {
     }
 }
 
+impl Row {
+    /// Names of the columns.
+    pub(crate) fn columns(&self) -> Vec<String> {
+        match self {
+            Row::Sqlite(row) => row.columns().iter().map(|one| one.name().to_owned()).collect(),
+            Row::Postgres(row) => row.columns().iter().map(|one| one.name().to_owned()).collect(),
+        }
+    }
+
+    /// All columns, whatever they hold.
+    pub(crate) fn values(&self) -> Result<Vec<Value>, sqlx::Error> {
+        let kinds: Vec<String> = match self {
+            Row::Sqlite(row) => (0..row.len())
+                .map(|at| row.try_get_raw(at).map(|raw| raw.type_info().name().to_owned()))
+                .collect::<Result<_, _>>()?,
+            Row::Postgres(row) => (0..row.len())
+                .map(|at| {
+                    let raw = row.try_get_raw(at)?;
+                    let is_null = raw.is_null();
+                    Ok(if is_null { "NULL".into() } else { raw.type_info().name().to_owned() })
+                })
+                .collect::<Result<_, sqlx::Error>>()?,
+        };
+        let value = |(at, kind): (usize, &String)| match kind.as_str() {
+            "NULL" => Ok(Value::Null),
+            "INTEGER" | "INT8" => self.int(at).map(Value::Int),
+            "TEXT" => self.text(at).map(Value::Text),
+            "BLOB" | "BYTEA" => self.bytes(at).map(Value::Bytes),
+            other => Err(sqlx::Error::Protocol(format!("column {at} is {other}"))),
+        };
+        kinds.iter().enumerate().map(value).collect()
+    }
+}
+
 fn wrong_length(column: usize) -> sqlx::Error {
     sqlx::Error::ColumnDecode {
         index: column.to_string(),
@@ -185,6 +241,40 @@ pub(crate) enum Tx {
     Postgres(Transaction<'static, Postgres>),
 }
 
+/// No value, and no type.
+struct Nothing;
+
+impl sqlx::Type<Sqlite> for Nothing {
+    fn type_info() -> sqlx::sqlite::SqliteTypeInfo {
+        <Vec<u8> as sqlx::Type<Sqlite>>::type_info()
+    }
+}
+
+impl sqlx::Encode<'_, Sqlite> for Nothing {
+    fn encode_by_ref(
+        &self,
+        _: &mut Vec<sqlx::sqlite::SqliteArgumentValue<'_>>,
+    ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
+        Ok(sqlx::encode::IsNull::Yes)
+    }
+}
+
+impl sqlx::Type<Postgres> for Nothing {
+    fn type_info() -> sqlx::postgres::PgTypeInfo {
+        // PostgreSQL finds out.
+        sqlx::postgres::PgTypeInfo::with_oid(sqlx::postgres::types::Oid(0))
+    }
+}
+
+impl sqlx::Encode<'_, Postgres> for Nothing {
+    fn encode_by_ref(
+        &self,
+        _: &mut sqlx::postgres::PgArgumentBuffer,
+    ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
+        Ok(sqlx::encode::IsNull::Yes)
+    }
+}
+
 /// The statement with its arguments, for either database.
 macro_rules! query {
     ($sql:expr, $args:expr) => {
@@ -192,6 +282,7 @@ macro_rules! query {
             Arg::Int(value) => query.bind(*value),
             Arg::Bytes(value) => query.bind(*value),
             Arg::Text(value) => query.bind(*value),
+            Arg::Null => query.bind(Nothing),
         })
     };
 }
@@ -292,6 +383,20 @@ impl Tx {
         Ok(last - i64::from(count) + 1)
     }
 
+    /// The column of a table that names its rows.
+    pub(crate) async fn first_column(&mut self, table: &str) -> Result<String, sqlx::Error> {
+        let sql = match self {
+            Tx::Sqlite(_) => "SELECT name FROM pragma_table_info($1) WHERE cid = 0",
+            Tx::Postgres(_) => {
+                "SELECT column_name::text FROM information_schema.columns
+                 WHERE table_schema = current_schema() AND table_name = $1
+                 AND ordinal_position = 1"
+            }
+        };
+        let row = self.fetch_optional(sql, args![table]).await?;
+        row.ok_or(sqlx::Error::RowNotFound)?.text(0)
+    }
+
     /// Makes all of it so.
     pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
@@ -302,7 +407,7 @@ impl Tx {
 }
 
 /// `(a, …), (b, …)` with argument numbers: what comes behind VALUES for many rows at once.
-pub(super) fn values(rows: usize, columns: usize) -> String {
+pub(crate) fn values(rows: usize, columns: usize) -> String {
     let row = |row: usize| {
         let arguments: Vec<String> =
             (1..=columns).map(|column| format!("${}", row * columns + column)).collect();

@@ -1,6 +1,10 @@
 //! A server process that does not outlive its test.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod database;
+pub(crate) mod fleet;
+pub(crate) mod postgres;
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -24,12 +28,15 @@ impl Server {
 
     /// Starts it and waits until it is ready.
     pub(crate) fn start_with(state: &Path, options: &[&str]) -> Self {
+        let is_quiet = options.contains(&"--log");
         let mut child = Command::new(PROGRAM)
-            .args(["--log", "debug", "--state"])
+            .arg("--state")
             .arg(state)
+            .args(if is_quiet { &[][..] } else { &["--log", "debug"] })
             .args(options)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            // A pipe that nobody reads would fill.
+            .stderr(if is_quiet { Stdio::inherit() } else { Stdio::piped() })
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -74,6 +81,16 @@ impl Drop for Server {
 pub(crate) fn codes(state: &Path, options: &[&str]) -> Vec<String> {
     let made = Command::new(PROGRAM).args(["code", "--state"]).arg(state).args(options).output();
     let made = made.unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let lines = String::from_utf8(made.stdout).unwrap();
+    lines.lines().map(|line| line.strip_prefix("enrol-code ").unwrap().to_owned()).collect()
+}
+
+/// Codes of a server whose database is PostgreSQL.
+pub(crate) fn codes_in(state: &Path, database: &str, count: usize) -> Vec<String> {
+    let mut command = Command::new(PROGRAM);
+    command.args(["code", "--log", "warn", "--count", &count.to_string(), "--state"]).arg(state);
+    let made = command.env("RIT_DATABASE", database).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let lines = String::from_utf8(made.stdout).unwrap();
     lines.lines().map(|line| line.strip_prefix("enrol-code ").unwrap().to_owned()).collect()
