@@ -3,13 +3,13 @@
 # and the machine lacks is installed by Debian package name; see tests/setup.sh.
 #
 #   sh tests/run.sh                  all areas
-#   sh tests/run.sh AREA...          some of: unit sim abi e2e server nat firmware fuzz-seeds
+#   sh tests/run.sh AREA...          some of: unit sim trust abi e2e server nat firmware fuzz-seeds
 #
 # The summary at the end counts passed, failed and skipped, and gives each skip's reason. The exit
 # status is 0 only if nothing failed, and 2 for a wrong call.
 set -u
 
-AREAS="unit sim abi e2e server nat firmware fuzz-seeds"
+AREAS="unit sim trust abi e2e server nat firmware fuzz-seeds"
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # shellcheck source=tests/setup.sh
@@ -87,14 +87,15 @@ set_up() {
     return 1
 }
 
-# The integration tests of every crate by area: sim_*, nat_* and abi_* by their name, fuzz_seeds, and
-# all others belong to unit. Prints cargo's --test options.
+# The integration tests of every crate by area: sim_*, trust_*, nat_* and abi_* by their name,
+# fuzz_seeds, and all others belong to unit. Prints cargo's --test options.
 tests_of() {
     for file in tests/tests/*.rs core/tests/*.rs ffi/tests/*.rs ports/server/tests/*.rs; do
         [ -e "$file" ] || continue
         test_name=$(basename "$file" .rs)
         case $test_name in
         sim_* | sim) owner=sim ;;
+        trust_*) owner=trust ;;
         nat_*) owner=nat ;;
         abi_* | abi | bindings) owner=abi ;;
         fuzz_seeds) owner=fuzz-seeds ;;
@@ -167,6 +168,21 @@ sim() {
     step "simulated networks" cargo_tests sim
 }
 
+trust() {
+    set_up need_c_compiler || return
+    set_up need_libclang || return
+    step "owners, grants and a hostile broker" cargo_tests trust
+    PATH=$PATH:/usr/sbin:/sbin
+    set_up need_command curl curl || return
+    set_up need_command python3 python3 || return
+    set_up need_command groff groff-base || return
+    set_up need_web_server || return
+    programs || return
+    step "build rit" cargo build --release --locked -p rit-cli || return
+    step "people with rit" alone python3 -B tests/cli/run.py --bin "$TARGET/e2e" \
+        --server "$TARGET/release/rit-server" --rit "$TARGET/release/rit" --nginx "$NGINX"
+}
+
 abi() {
     set_up need_c_compiler || return
     set_up need_cxx_compiler || return
@@ -201,14 +217,16 @@ e2e() {
     programs || return
     step "scenarios" scenarios
     step "quickstart" sh examples-c/quickstart.sh --once
-    step "packages" sh ports/package.sh --test
 }
 
 # In network and mount namespaces of their own where the machine allows it: no port is taken, no
 # packet of others is seen, and the small disks vanish with them.
 scenarios() {
-    set -- python3 -B tests/e2e/run.py --bin "$TARGET/e2e" \
+    alone python3 -B tests/e2e/run.py --bin "$TARGET/e2e" \
         --server "$TARGET/release/rit-server" --nginx "$NGINX" --tcpdump "$(command -v tcpdump)"
+}
+
+alone() {
     if [ "$(id -u)" -eq 0 ] && unshare --net --mount true 2>/dev/null; then
         unshare --net --mount --propagation private "$@" --own-network
     elif [ "$(id -u)" -ne 0 ] && sudo -n unshare --net --mount true 2>/dev/null; then
@@ -233,6 +251,7 @@ server() {
     step "HTTP scenarios" env RIT_TEST_VENV="$TARGET/setup/venv" \
         RIT_TEST_NODE="$TARGET/setup/node" \
         python3 -B tests/server/run.py --bin "$TARGET/e2e" --server "$TARGET/release/rit-server"
+    step "packages" sh ports/package.sh --test
 }
 
 # NATs in the simulator, then the kernel's own with the real programs.

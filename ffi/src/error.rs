@@ -12,7 +12,9 @@ use rit_core::wire::text::TextError;
 #[cfg(feature = "trust")]
 use rit_core::{
     crypto::SignError,
-    trust::{GrantError, GrantSignError, RevocationSignError},
+    trust::{
+        ClaimTextError, GrantError, GrantSignError, NoteError, RevocationSignError, TrustStateError,
+    },
 };
 use thiserror::Error;
 
@@ -91,6 +93,9 @@ pub const RIT_ERR_STORAGE: i32 = -201;
 /// What is stored as identity is damaged or of a later version; it is left as it is. There is no
 /// node. Restoring a copy keeps the node's name; erasing the slot makes a new node.
 pub const RIT_ERR_IDENTITY: i32 = -202;
+/// What is stored as trust state is damaged or of a later version; it is left as it is. The node
+/// goes on without an owner's rule: it lets in those of rit_peer_allow alone.
+pub const RIT_ERR_TRUST: i32 = -204;
 /// A promise of this library was broken. As the answer of a call: the node is unusable, free it.
 /// As an event's error: only what the event names is lost. Please report it.
 pub const RIT_ERR_INTERNAL: i32 = -203;
@@ -127,9 +132,17 @@ pub(crate) enum Error {
     NoHeap,
     #[error("the heap has its memory")]
     HeapTaken,
-    #[error("the library is built without trust")]
-    #[cfg_attr(feature = "trust", expect(dead_code))]
+    #[error("there is no owner's rule, or the library is built without trust")]
     NoTrust,
+    #[cfg(feature = "trust")]
+    #[error("rit_trust_start was called before")]
+    TrustStarted,
+    #[cfg(feature = "trust")]
+    #[error(transparent)]
+    Trust(#[from] TrustStateError),
+    #[cfg(feature = "trust")]
+    #[error(transparent)]
+    ClaimText(#[from] ClaimTextError),
     #[cfg(feature = "trust")]
     #[error(transparent)]
     Grant(#[from] GrantSignError),
@@ -181,6 +194,12 @@ impl Error {
             }
             Error::NoTrust => RIT_ERR_STATE,
             #[cfg(feature = "trust")]
+            Error::TrustStarted => RIT_ERR_STATE,
+            #[cfg(feature = "trust")]
+            Error::Trust(_) => RIT_ERR_TRUST,
+            #[cfg(feature = "trust")]
+            Error::ClaimText(_) => RIT_ERR_ARG,
+            #[cfg(feature = "trust")]
             Error::Grant(GrantSignError::Sign(_))
             | Error::Revoked(RevocationSignError::Sign(_))
             | Error::Sign(_) => RIT_ERR_CRYPTO,
@@ -225,6 +244,20 @@ pub(crate) fn refusal_code(refusal: Refusal) -> i32 {
         Refusal::Denied => RIT_ERR_DENIED,
         Refusal::Unknown => RIT_ERR_UNKNOWN,
         Refusal::Limit => RIT_ERR_LIMIT,
+    }
+}
+
+/// The number of why another node did not do what its owner said.
+#[cfg(feature = "trust")]
+pub(crate) fn note_code(error: NoteError) -> i32 {
+    match error {
+        NoteError::NoOwners | NoteError::Unclaimed | NoteError::Closed => RIT_ERR_STATE,
+        NoteError::Claimed => RIT_ERR_EXISTS,
+        NoteError::NotOwner | NoteError::Proof | NoteError::Locked => RIT_ERR_DENIED,
+        NoteError::Device | NoteError::Epoch | NoteError::Older | NoteError::Nonce => RIT_ERR_GRANT,
+        NoteError::Busy => RIT_ERR_AGAIN,
+        NoteError::Store => RIT_ERR_STORAGE,
+        NoteError::Malformed | NoteError::Other(_) => RIT_ERR_PEER,
     }
 }
 
@@ -304,6 +337,7 @@ fn describe(err: i32) -> &'static CStr {
         RIT_ERR_ENTROPY => c"the entropy source fails",
         RIT_ERR_STORAGE => c"the storage fails",
         RIT_ERR_IDENTITY => c"the stored identity is damaged",
+        RIT_ERR_TRUST => c"the stored trust state is damaged",
         RIT_ERR_INTERNAL => c"internal error",
         _ => c"not an error code",
     }

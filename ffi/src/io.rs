@@ -117,7 +117,8 @@ pub struct rit_io {
     /// store the node has a new identity each time.
     pub load:
         Option<unsafe extern "C" fn(ctx: *mut c_void, slot: u32, buf: *mut u8, cap: usize) -> i32>,
-    /// OPTIONAL, together with load. Replaces what is in a slot by len bytes, at most RIT_SLOT_MAX;
+    /// OPTIONAL, together with load. Replaces what is in a slot by len bytes, at most RIT_SLOT_MAX
+    /// (RIT_SLOT_TRUST: RIT_SLOT_TRUST_MAX);
     /// 0: it is safe there even if power fails now; anything else: failure, and the old content is
     /// still there. The identity slot holds a private key: let nobody else read it.
     pub store: Option<
@@ -233,7 +234,12 @@ pub const RIT_SLOT_IDENTITY: u32 = 1;
 pub const RIT_SLOT_BROKER: u32 = 2;
 /// Storage slot of rit_selftest_new: what one run leaves for the next; no node uses it.
 pub const RIT_SLOT_SELFTEST: u32 = 3;
-/// No slot ever holds more bytes than this.
+/// Storage slot of whom a device obeys, and of what its owner took back; only of a node for which
+/// rit_trust_start is called.
+pub const RIT_SLOT_TRUST: u32 = 4;
+/// RIT_SLOT_TRUST holds no more bytes than this.
+pub const RIT_SLOT_TRUST_MAX: usize = 1612;
+/// No other slot ever holds more bytes than this.
 pub const RIT_SLOT_MAX: usize = 512;
 
 // SAFETY: repr(C), begins with struct_size, any bytes are a value.

@@ -23,6 +23,7 @@ pub mod tcp;
 pub mod event;
 pub mod broker;
 pub mod owner;
+pub mod trust;
 pub mod service;
 pub mod session;
 pub mod stream;
@@ -55,6 +56,7 @@ pub use selftest::{
 pub use service::{rit_service, rit_service_id, rit_service_info};
 pub use session::{rit_path_info, rit_session, rit_session_info, rit_target};
 pub use stream::rit_stream;
+pub use trust::rit_ownership;
 
 /// The version of this interface. Goes into rit_config.abi_version (rit_config_init does it), so
 /// that a library of another version refuses to start instead of misbehaving.

@@ -151,6 +151,8 @@ impl Inner {
     }
 
     fn drain(&mut self, now: Time) {
+        #[cfg(feature = "trust")]
+        self.drain_store(now);
         #[cfg(feature = "attest")]
         self.drain_attest(now);
         if self.io.has_send() {

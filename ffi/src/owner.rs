@@ -55,6 +55,8 @@ pub struct rit_grant {
     pub service_count: u16,
     /// The services, by name; null for all.
     pub services: *const *const c_char,
+    /// 0.
+    pub reserved: usize,
 }
 
 /// What an owner has taken back: the whole list, which takes the place of the one before.
@@ -143,6 +145,9 @@ pub unsafe extern "C" fn rit_grant_sign(
     unsafe {
         command(node, |inner, _| {
             let terms = args::read(grant)?;
+            if terms.reserved != 0 {
+                return Err(Error::Argument("rit_grant.reserved"));
+            }
             let chain = args::bytes(chain, chain_len, "chain")?;
             let out = Out::new(out, cap, len)?;
             let id = imp::sign_grant(inner, &terms, chain, out)?;

@@ -131,7 +131,16 @@ static int open_state(struct rit_posix *port, const char *path) {
 }
 
 static const char *slot_file(uint32_t slot) {
-    return slot == RIT_SLOT_IDENTITY ? "identity" : slot == RIT_SLOT_BROKER ? "broker" : NULL;
+    switch (slot) {
+    case RIT_SLOT_IDENTITY:
+        return "identity";
+    case RIT_SLOT_BROKER:
+        return "broker";
+    case RIT_SLOT_TRUST:
+        return "trust";
+    default:
+        return NULL;
+    }
 }
 
 static int32_t on_load(void *ctx, uint32_t slot, uint8_t *buf, size_t cap) {

@@ -22,7 +22,13 @@ int main(void) {
     AT(rit_event, code, 40);
     AT(rit_event, peer, 48);
     AT(rit_event, flow, 80);
-    CHECK(sizeof(struct rit_target) == 40);
+    AT(rit_event, request, 88);
+    AT(rit_target, chain, 40);
+    CHECK(sizeof(struct rit_target) == 40 + 2 * sizeof(void *));
+    AT(rit_grant, issued_s, 88);
+    AT(rit_grant, services, 120);
+    CHECK(sizeof(struct rit_grant) == 120 + 2 * sizeof(void *));
+    CHECK(sizeof(struct rit_ownership) == 56);
     CHECK(sizeof(struct rit_session_info) == 120);
     AT(rit_session_info, path, 48);
     AT(rit_session_info, rtt_us, 88);

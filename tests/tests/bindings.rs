@@ -48,19 +48,21 @@ fn rust_layout() -> Layout {
         }
         rit_heap_info { struct_size size live peak largest refused reserved }
         rit_event {
-            struct_size r#type error is_initiator session stream service code peer flow reserved
+            struct_size r#type error is_initiator session stream service code peer flow request
+            reserved
         }
         rit_broker { struct_size reserved key paths path_count enrol_code }
-        rit_service { struct_size kind port name flow_idle_ms reserved }
+        rit_service { struct_size kind port name flow_idle_ms must_be_fresh }
         rit_service_info { struct_size kind port name }
         rit_selftest_config {
             struct_size cpu_mhz echo max_datagram heap is_after_reset reserved
         }
         rit_finding { struct_size code value wanted }
-        rit_target { struct_size reserved device }
+        rit_target { struct_size reserved device chain chain_len }
+        rit_ownership { struct_size is_claimed owner epoch reserved list }
         rit_grant {
             struct_size rights device subject id issued_s not_before_s expires_s epoch depth
-            must_be_fresh service_count services
+            must_be_fresh service_count services reserved
         }
         rit_revoked {
             struct_size epoch device number issued_s floor_s ids id_count keys key_count
@@ -147,6 +149,6 @@ fn constants_have_their_values() {
     let errors = text.split("pub const RIT_ERR_").skip(1);
     let values: Vec<&str> =
         errors.map(|rest| rest.split(['=', ';']).nth(1).unwrap().trim()).collect();
-    assert_eq!(values.len(), 31);
+    assert_eq!(values.len(), 32);
     assert_eq!(values.iter().collect::<BTreeSet<_>>().len(), values.len());
 }

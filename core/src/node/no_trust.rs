@@ -38,11 +38,13 @@ impl Node {
         self.is_caller_or_allowed(session)
     }
 
+    pub(super) fn check_permits(&mut self, _now: Time) {}
+
     pub(super) fn on_trust_message(&mut self, _message: ToNode, _now: Time) {}
 
     pub(super) fn on_note_refused(&mut self, _request: u32, _reason: RefuseReason) {}
 
-    pub(super) fn on_link(&mut self) {}
+    pub(super) fn on_link(&mut self, _now: Time) {}
 
     pub(super) fn on_trust_timeout(&mut self, _now: Time) {}
 }

@@ -413,6 +413,7 @@ impl Node {
                         session.right = right;
                     }
                 }
+                self.check_permits(now);
                 self.process_session(handle, now);
             }
             Err(_) => self.remove_session(handle),

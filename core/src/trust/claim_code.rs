@@ -80,6 +80,7 @@ impl ClaimCode {
 #[cfg(all(test, any(feature = "ring", feature = "rustcrypto")))]
 mod tests {
     use super::*;
+    use crate::base::Rng;
     use crate::crypto::default_provider;
     use proptest::prelude::*;
     use std::vec::Vec;
@@ -112,7 +113,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn one_wrong_character_is_found(seed: [u8; 32], at in 0..DATA_SYMBOLS + 1, symbol in 0..32usize) {
+        fn one_wrong_character_is_found(
+            seed: [u8; 32],
+            at in 0..DATA_SYMBOLS + 1,
+            symbol in 0..32usize,
+        ) {
             let code = ClaimCode::generate(&mut Rng::from_seed(seed));
             let mut text: Vec<u8> = code.to_text().replace('-', "").into_bytes();
             let was = core::mem::replace(&mut text[at], ALPHABET[symbol]);

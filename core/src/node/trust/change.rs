@@ -1,4 +1,5 @@
-//! Changes of a device's trust state, in two phases: made, then stored by the integrator, then true.
+//! Changes of a device's trust state, in two phases: made and handed to the integrator to be
+//! stored; then true. Claim codes, too.
 
 use super::super::{Node, NodeError};
 use super::{CHANGE_LEN, TrustEvent};

@@ -255,9 +255,10 @@ impl Node {
     }
 
     /// What the link has heard of the time, and whether it is there.
-    pub(super) fn on_link(&mut self) {
+    pub(super) fn on_link(&mut self, now: Time) {
         if let Some((unix_s, at)) = self.link.owner.time.take() {
             self.trust.clock.set_by_link(unix_s, at);
+            self.check_permits(now);
         }
         if !self.link.is_online() {
             self.fail_notes(Reason::Offline);

@@ -17,8 +17,8 @@ use core::time::Duration;
 const HELD_MAX: usize = 4;
 /// Memory of a list of them.
 const HELD_LEN: usize = 2 * HELD_MAX * size_of::<Offer>();
-/// For so long, then it is decided without.
-const HELD_TIME: Duration = Duration::from_secs(10);
+/// For so long, then it is decided without: the initiator calls for some more seconds.
+const HELD_TIME: Duration = Duration::from_secs(4);
 
 /// Offers that wait for what the broker says of the time.
 #[derive(Default)]
@@ -46,10 +46,10 @@ impl Node {
             Ok(permit) if permit.is_fresh() || !self.wants_fresh() => {
                 Some((offer, Right(Some(permit))))
             }
-            Ok(permit) => match self.hold_offer(offer, now) {
-                None => None,
-                Some(offer) => Some((offer, Right(Some(permit)))),
-            },
+            Ok(permit) => {
+                let offer = self.hold_offer(offer, now)?;
+                Some((offer, Right(Some(permit))))
+            }
             Err(GrantError::TimeUnknown | GrantError::NotFresh | GrantError::ListMissing) => {
                 self.hold_offer(offer, now);
                 None
