@@ -252,6 +252,7 @@ server() {
     step "HTTP scenarios" env RIT_TEST_VENV="$TARGET/setup/venv" \
         RIT_TEST_NODE="$TARGET/setup/node" \
         python3 -B tests/server/run.py --bin "$TARGET/e2e" --server "$TARGET/release/rit-server"
+    step "packages" sh ports/package.sh --test
 }
 
 # NATs in the simulator, then the kernel's own with the real programs.

@@ -15,6 +15,7 @@ mod codes;
 mod counts;
 mod devices;
 mod events;
+pub(crate) mod face;
 pub(crate) mod grants;
 mod nodes;
 mod nonces;
