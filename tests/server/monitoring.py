@@ -158,8 +158,12 @@ def test_metrics_and_health(world):
     right = {"Authorization": "Bearer a secret for prometheus"}
     answer = nobody.ask("GET", "/metrics", headers=right)
     check(answer.status == 200 and answer.headers["Content-Type"].startswith("text/plain"), "")
-    numbers = dict(line.rsplit(" ", 1) for line in answer.body.decode().splitlines()
-                   if not line.startswith("#"))
+    def numbers_now():
+        lines = nobody.ask("GET", "/metrics", headers=right).body.decode().splitlines()
+        return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+    wait_until(lambda: numbers_now()["rit_nodes_online"] == "1", 20, "a node online")
+    numbers = numbers_now()
     check(numbers["rit_nodes_online"] == "1" and numbers["rit_accounts"] == "1", f"{numbers}")
     login = 'rit_http_requests_total{route="/api/v1/login",method="POST",status="200"}'
     check(numbers[login] == "1", f"{numbers}")
