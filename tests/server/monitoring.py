@@ -22,7 +22,8 @@ class Receiver:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                taken.append((time.monotonic(), dict(self.headers), body))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                taken.append((time.monotonic(), headers, body))
                 self.send_response(answers.pop(0) if answers else 204)
                 self.send_header("Location", "http://127.0.0.1/elsewhere")
                 self.end_headers()
@@ -60,7 +61,7 @@ def test_an_outage_is_told_within_a_minute(world):
     check(not admin.expect(200, "GET", f"devices/{device.key}")["is_online"], "offline")
     _, headers, body = receiver.taken[-1]
     event = json.loads(body)
-    check(event["device"] == device.key and headers["Content-Type"] == "application/json", event)
+    check(event["device"] == device.key and headers["content-type"] == "application/json", event)
     stamp, signature = headers["rit-signature"].split(",")
     check(abs(int(stamp.removeprefix("t=")) - time.time()) < 120, "a new signature")
     expected = hmac.new(made["secret"].encode(), stamp[2:].encode() + b"." + body, hashlib.sha256)
