@@ -53,6 +53,7 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, once")]
 enum Command {
     /// Serve; the same as without a command.
     Serve(ServeArgs),

@@ -190,7 +190,7 @@ fn statement(head: &str, tables: &[String]) -> Option<(String, usize)> {
     let is_name = |name: &&str| {
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
     };
-    if columns.is_empty() || !columns.iter().all(|column| is_name(column)) {
+    if columns.is_empty() || !columns.iter().all(is_name) {
         return None;
     }
     let sql =
