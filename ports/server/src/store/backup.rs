@@ -1,8 +1,8 @@
 //! All rows in a file, the same for SQLite and PostgreSQL: who has outgrown the one restores into
 //! the other.
 //!
-//! Owns the format, which is lines: `rit-server backup 1`; for each table `table NAME COLUMN…`, then
-//! its rows, a value a column, separated by tabs (`n`, `i` and a number, `t` and `b` and base64 of
+//! Owns the format, which is lines: `rit-server backup 1`; for each table `table NAME COLUMN…`,
+//! then its rows, a value a column, separated by tabs (`n`, `i` and a number, `t` and `b` and base64 of
 //! text and bytes); at last `end` and how many rows there were. Invariants: a backup is of one
 //! moment; it is restored whole, into an empty database, or not at all. What belongs to running
 //! instances is left out.
@@ -275,7 +275,7 @@ mod tests {
             let cut = lines[..cut].join("\n");
             assert!(empty.restore(&mut cut.as_bytes()).await.is_err());
         }
-        for bad in ["table nothing a", "table node key);", "i1\tx", "end 0", "", "i1"] {
+        for bad in ["table nothing a", "table node key);", "i1\tx", "end 1", "", "i1"] {
             let text = format!("{HEAD}\n{bad}\n{}", lines[1..].join("\n"));
             let error = empty.restore(&mut text.as_bytes()).await.unwrap_err();
             assert!(matches!(error, BackupError::Malformed(2)), "{bad}: {error}");
