@@ -4,17 +4,17 @@
 #   sh tests/bench.sh [AREA...] [--json FILE]
 #
 # Areas: core handshake memory sessions; on simulated links: links fairness; of whole processes:
-# process latency relay; lwip, a device on lwIP; all of them by default. Rows go to stdout as a table for each area, and to
+# process latency relay broker; lwip, a device on lwIP; all of them by default. Rows go to stdout as a table for each area, and to
 # FILE as one JSON object a line: name, unit, ours, peer, peer_name, ratio = ours/peer (of relay the
 # median of the rounds' ratios). RIT_BENCH_MIB, RIT_BENCH_ROUNDS, RIT_BENCH_HANDSHAKES,
-# RIT_BENCH_LINKS and RIT_BENCH_RELAY_S say how much is measured. The exit status is 2 for a wrong
+# RIT_BENCH_LINKS, RIT_BENCH_RELAY_S and RIT_BENCH_NODES say how much is measured. The exit status is 2 for a wrong
 # call, 1 if an area failed, 3 if all that is missing cannot be had on this machine, which is said,
 # with the reason. A peer that is not here is left out, with a word. core/PERFORMANCE.md says what
 # the figures are.
 set -u
 
 # An area is a name here and a case in run_area.
-AREAS="core handshake memory sessions links fairness process latency relay lwip"
+AREAS="core handshake memory sessions links fairness process latency relay broker lwip"
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # Of its own, so that the default build's lock file and target directory stay as they are.
@@ -33,6 +33,7 @@ run_area() {
     core | handshake | sessions | links | fairness) "$BIN/rit-bench" "$1" --json "$2" ;;
     memory) "$BIN/memory" --json "$2" ;;
     process | latency | relay) whole_processes "$1" "$2" ;;
+    broker) "$TARGET/release/examples/load" ${RIT_BENCH_NODES:+--nodes "$RIT_BENCH_NODES"} ;;
     lwip) sh "$ROOT/tests/lwip/throughput.sh" --json "$2" ;;
     esac
 }
@@ -115,8 +116,14 @@ case " $wanted " in
         --bins --example plain-forwarder >&2 || die 1 "the build failed"
     ;;
 esac
-# A device on lwIP is measured without any of that.
-[ "$wanted" = " lwip" ] || "$@" >&2 || die 1 "the build failed"
+case " $wanted " in
+*" broker "*)
+    cargo build --release --locked --manifest-path "$ROOT/Cargo.toml" -p rit-server \
+        --bins --example load >&2 || die 1 "the build failed"
+    ;;
+esac
+# A device on lwIP, and a broker, are measured without any of that.
+[ "$wanted" = " lwip" ] || [ "$wanted" = " broker" ] || "$@" >&2 || die 1 "the build failed"
 
 status=0
 for area in $wanted; do

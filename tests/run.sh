@@ -145,6 +145,9 @@ unit() {
     set_up need_c_compiler || return
     set_up need_cxx_compiler || return
     set_up need_libclang || return
+    # Tests of the server start one of their own.
+    set_up need_postgres || return
+    export RIT_TEST_POSTGRES=required
     if need_cargo_tool fmt rustfmt rustfmt-web; then
         step "formatting" cargo fmt --all --check
     else

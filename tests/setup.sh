@@ -180,6 +180,21 @@ need_python_venv() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || need_packages python3-venv
 }
 
+# PostgreSQL's programs, which tests start by themselves. Debian's package would make a database and
+# start it as a service, if it were not told otherwise.
+need_postgres() {
+    for initdb in /usr/lib/postgresql/*/bin/initdb; do
+        [ ! -x "$initdb" ] || return 0
+    done
+    as_root mkdir -p /etc/postgresql-common/createcluster.d || return 1
+    told=/etc/postgresql-common/createcluster.d/without-main.conf
+    printf 'create_main_cluster = false\n' | as_root tee "$told" >/dev/null
+    need_packages postgresql
+    installed=$?
+    as_root rm -f "$told"
+    return "$installed"
+}
+
 # A router's port mapping daemon, only unpacked: as a service it would open this machine's ports.
 # tests/nat/netchange_portmap.py finds it there.
 need_port_mapper() {

@@ -183,6 +183,7 @@ impl Writer {
     async fn commit(&self, batch: &Batch) -> Result<Vec<(PublicKey, i64)>, sqlx::Error> {
         let now = wall_unix_s();
         let mut tx = self.db.begin().await?;
+        tx.line_up().await?;
         let moved = tx.set_presence(&batch.presence, self.instance, now).await?;
         for (device, owner, epoch) in &batch.owners {
             tx.set_owner(device, owner.as_ref(), *epoch).await?;

@@ -199,7 +199,7 @@ async fn an_instance_dies_and_then_the_database() {
     };
     world.until(is_back).await;
     println!("all nodes were back after {:?}", began.elapsed());
-    world.check(&[first.clone()]).await;
+    world.check(std::slice::from_ref(&first)).await;
 
     // The database restarts while sessions are opened and nodes enrolled.
     let a = start(world.dir.path(), "a", &world.url);

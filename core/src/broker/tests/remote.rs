@@ -14,7 +14,8 @@ fn pair() -> ([World; 2], LinkId, LinkId) {
     there.broker.rng = Rng::from_seed([8; 32]);
     let user = here.online(1, USER);
     let device = there.online(2, DEVICE);
-    (here.events.clear(), there.events.clear());
+    here.events.clear();
+    there.events.clear();
     ([here, there], user, device)
 }
 

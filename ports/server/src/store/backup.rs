@@ -275,7 +275,7 @@ mod tests {
             let cut = lines[..cut].join("\n");
             assert!(empty.restore(&mut cut.as_bytes()).await.is_err());
         }
-        for bad in ["table nothing a", "table node key);", "i1\tx", "end 0", "", "i1"] {
+        for bad in ["table nothing a", "table node key);", "i1\tx", "end 1", "", "i1"] {
             let text = format!("{HEAD}\n{bad}\n{}", lines[1..].join("\n"));
             let error = empty.restore(&mut text.as_bytes()).await.unwrap_err();
             assert!(matches!(error, BackupError::Malformed(2)), "{bad}: {error}");

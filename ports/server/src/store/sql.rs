@@ -204,17 +204,19 @@ impl Row {
 
     /// All columns, whatever they hold.
     pub(crate) fn values(&self) -> Result<Vec<Value>, sqlx::Error> {
-        let kinds: Vec<String> = match self {
-            Row::Sqlite(row) => (0..row.len())
-                .map(|at| row.try_get_raw(at).map(|raw| raw.type_info().name().to_owned()))
-                .collect::<Result<_, _>>()?,
-            Row::Postgres(row) => (0..row.len())
-                .map(|at| {
-                    let raw = row.try_get_raw(at)?;
+        // Of NULL, SQLite tells the type that the column was declared with.
+        macro_rules! kinds {
+            ($row:expr) => {
+                (0..$row.len()).map(|at| {
+                    let raw = $row.try_get_raw(at)?;
                     let is_null = raw.is_null();
                     Ok(if is_null { "NULL".into() } else { raw.type_info().name().to_owned() })
                 })
-                .collect::<Result<_, sqlx::Error>>()?,
+            };
+        }
+        let kinds: Vec<String> = match self {
+            Row::Sqlite(row) => kinds!(row).collect::<Result<_, sqlx::Error>>()?,
+            Row::Postgres(row) => kinds!(row).collect::<Result<_, sqlx::Error>>()?,
         };
         let value = |(at, kind): (usize, &String)| match kind.as_str() {
             "NULL" => Ok(Value::Null),
@@ -381,6 +383,16 @@ impl Tx {
         let row = self.fetch_optional(sql, args![count, table]).await?;
         let last = row.ok_or(sqlx::Error::RowNotFound)?.int(0)?;
         Ok(last - i64::from(count) + 1)
+    }
+
+    /// Waits until nobody else writes who is online: of two who change many nodes, each could wait
+    /// for the other. SQLite has one writer anyway.
+    pub(crate) async fn line_up(&mut self) -> Result<(), sqlx::Error> {
+        if matches!(self, Tx::Postgres(_)) {
+            let lock = "SELECT value FROM counter WHERE name = 'event' FOR UPDATE";
+            self.fetch_optional(lock, args![]).await?;
+        }
+        Ok(())
     }
 
     /// The column of a table that names its rows.

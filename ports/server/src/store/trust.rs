@@ -66,14 +66,6 @@ impl Tx {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{enrol_all, key, on_both};
-    use super::*;
-
-    async fn set_owner(db: &Db, device: &PublicKey, owner: Option<&PublicKey>, epoch: u32) -> bool {
-        let mut tx = db.begin().await.unwrap();
-        let is_news = tx.set_owner(device, owner, epoch).await.unwrap();
-        tx.commit().await.unwrap();
-        is_news
-    }
 
     #[tokio::test]
     async fn owners_and_lists() {
@@ -82,22 +74,22 @@ mod tests {
             let (device, owner, next) = (key(1), key(50), key(51));
             assert_eq!(db.trust(&device).await.unwrap(), None);
             assert!(!db.set_list(&device, &owner, 1, 1, b"one").await.unwrap());
-            assert!(set_owner(&db, &device, Some(&owner), 1).await);
-            assert!(!set_owner(&db, &device, Some(&owner), 1).await, "no news");
-            assert!(!set_owner(&db, &key(9), Some(&owner), 1).await, "no node");
+            assert!(db.set_owner(&device, Some(&owner), 1).await.unwrap());
+            assert!(!db.set_owner(&device, Some(&owner), 1).await.unwrap(), "no news");
+            assert!(!db.set_owner(&key(9), Some(&owner), 1).await.unwrap(), "no node");
             assert!(db.set_list(&device, &owner, 1, 2, b"two").await.unwrap());
             assert!(!db.set_list(&device, &owner, 1, 2, b"again").await.unwrap());
             assert!(!db.set_list(&device, &next, 1, 3, b"another's").await.unwrap());
             assert!(!db.set_list(&device, &owner, 2, 3, b"another time's").await.unwrap());
-            assert!(!set_owner(&db, &device, Some(&owner), 1).await);
+            assert!(!db.set_owner(&device, Some(&owner), 1).await.unwrap());
             let trust = db.trust(&device).await.unwrap().unwrap();
             assert_eq!((trust.owner, trust.epoch), (Some(owner), 1));
             assert_eq!((trust.list_number, trust.list), (2, Some(b"two".to_vec())));
 
-            assert!(set_owner(&db, &device, Some(&next), 2).await);
+            assert!(db.set_owner(&device, Some(&next), 2).await.unwrap());
             let trust = db.trust(&device).await.unwrap().unwrap();
             assert_eq!((trust.owner, trust.list_number, trust.list), (Some(next), 0, None));
-            assert!(set_owner(&db, &device, None, 3).await);
+            assert!(db.set_owner(&device, None, 3).await.unwrap());
             assert_eq!(db.trust(&device).await.unwrap().unwrap().owner, None);
             assert!(db.forget_node(&device).await.unwrap());
             assert_eq!(db.trust(&device).await.unwrap(), None);
