@@ -30,6 +30,8 @@ done
 
 # What is built here is built once; keeping how it was built would double its size.
 export CARGO_INCREMENTAL=0
+# What is shipped is built as one unit, which takes longer than to test it.
+export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 
 logs=$TARGET/test-logs
 rm -rf "$logs"
@@ -156,7 +158,6 @@ unit() {
     step "documentation" documentation
     step "unit tests" cargo_tests unit --lib --bins
     step "examples in the documentation" cargo test --locked --workspace --doc
-    step "librit.a for thumbv7em-none-eabi" sh tests/firmware-build.sh thumbv7em-none-eabi
     if cargo deny --version >/dev/null 2>&1; then
         step "licences and sources" cargo deny --locked check licenses bans sources
     fi
@@ -252,6 +253,7 @@ server() {
     step "HTTP scenarios" env RIT_TEST_VENV="$TARGET/setup/venv" \
         RIT_TEST_NODE="$TARGET/setup/node" \
         python3 -B tests/server/run.py --bin "$TARGET/e2e" --server "$TARGET/release/rit-server"
+    step "packages" sh ports/package.sh --test
 }
 
 # NATs in the simulator, then the kernel's own with the real programs.
