@@ -27,6 +27,12 @@ class Answers(http.server.BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path.endswith("/challenge"):
             self.answer({"nonce": "AAECAwQFBgcICQoLDA0ODw"})
+        elif self.path.endswith("/login/device"):
+            self.answer({"id": "x", "user_code": EVIL, "verification_uri": EVIL, "interval_s": 1})
+        elif self.path.endswith("/login/device/x"):
+            self.server.asked += 1
+            is_done = self.server.asked > 1
+            self.answer({"token": "t"} if is_done else {"interval_s": 1}, 200 if is_done else 202)
         elif self.path.endswith("/login"):
             self.answer({"token": "t", "broker": self.server.broker, "user": EVIL})
         else:
@@ -44,15 +50,15 @@ class Answers(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def logged_in(world, devices):
+def logged_in(world, devices, options=("--user", "ann")):
     """Somebody who trusts such a server."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     Answers.devices = devices
     person = Person(world, "person")
-    server.broker = f"rit://{KEYS[0]}@127.0.0.1:7480"
+    server.broker, server.asked = f"rit://{KEYS[0]}@127.0.0.1:7480", 0
     url = f"http://127.0.0.1:{server.server_port}"
-    said = person.do("login", "--user", "ann", "--http", url, server.broker, typed="password\n")
+    said = person.do("login", "--http", url, server.broker, *options, typed="password\n")
     return person, said
 
 
@@ -76,6 +82,13 @@ def test_hostile_names_are_inert(world):
     said = person.refused(5, "the server says", "enrol", "code").stderr
     check(harmless(said), f"an error: {said!r}")
     check(person.json("devices")[0]["name"] == EVIL, "JSON does not keep the name")
+
+
+def test_login_by_a_page(world):
+    """The page and the code of an organisation's login are shown, and it is waited for."""
+    person, said = logged_in(world, [], options=["--oidc"])
+    check(harmless(said) and "enter the code" in said and "logged in" in said, f"{said!r}")
+    check(person.json("devices") == [], "not logged in")
 
 
 def test_names_stay_with_their_device(world):

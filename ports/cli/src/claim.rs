@@ -62,7 +62,13 @@ fn take(app: &App, device: &PublicKey, secret: &ClaimSecret) -> Result<(), Error
     let (p, signer) = (default_provider(), app.state.identity()?.signer());
     let me = app.state.identity()?.public_key();
     let mut api = app.api()?;
-    let (kind, body) = api.note(device, ASK, &[])?;
+    let asked = api.note(device, ASK, &[]);
+    let (kind, body) = asked.map_err(|error| match error.exit {
+        Exit::Unknown => {
+            error.advice("Is it enrolled at this server? Or somebody owns it already.")
+        }
+        _ => error,
+    })?;
     if kind != NONCE {
         return Err(refused(&body));
     }
