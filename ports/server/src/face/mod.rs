@@ -2,8 +2,9 @@
 //!
 //! The server's own node (`host`) opens a session to the device with grants that the owner gave to
 //! it, and what passes is readable here: the person is told so before the login is handed over,
-//! and each answer has a field that says it. Owns the listener (`listen`), the host names (`names`), the
-//! logins at them (`logins`) and the proxy (`proxy`, `headers`). Accounts are the main host's.
+//! and each answer has a field that says it. Owns the listener (`listen`), the host names
+//! (`names`), the logins at them (`logins`) and the proxy (`proxy`, `headers`). Accounts are the
+//! main host's.
 
 pub(crate) mod headers;
 pub(crate) mod host;
