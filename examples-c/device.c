@@ -8,11 +8,11 @@
  * dns=udp:127.0.0.1:53. The services stay bound to loopback, and nothing else listens.
  *
  * With --owner it obeys an owner: whoever claims it with SECRET, the text of its label (owner
- * claim), and from then on lets in whom that owner granted it. With --owner-by-code it prints a code
- * to claim it by; with --owner-reset, which stands for a button that is held, it forgets its owner.
- * With --code only peers are let in that state to run code of one of these hashes, 64 hexadecimal
- * digits; see sensor.c. With --map-port the router is asked for a port that leads here. Prints its
- * own key, then what happens.
+ * claim), and from then on lets in whom that owner granted it. With --owner-by-code it prints a
+ * code to claim it by; with --owner-reset, which stands for a button that is held, it forgets its
+ * owner. With --code only peers are let in that state to run code of one of these hashes, 64
+ * hexadecimal digits; see sensor.c. With --map-port the router is asked for a port that leads here.
+ * Prints its own key, then what happens.
  */
 #include <signal.h>
 #include <stdio.h>

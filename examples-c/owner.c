@@ -5,10 +5,10 @@
  *   owner --state DIR --broker URI revoke DEVICE EPOCH NUMBER ID...
  *   owner --state DIR --broker URI transfer DEVICE EPOCH NEW-OWNER
  *
- * SECRET is what the device's label says, or the code that it shows. `claim` prints the epoch, which
- * the others need. `grant` needs no network: it writes FILE, which goes to whoever has KEY (reach
- * --grant FILE), and prints its ID; SECONDS from now it expires, 0: never. `revoke` takes the whole
- * list of IDs, with a NUMBER higher than the last one's.
+ * SECRET is what the device's label says, or the code that it shows. `claim` prints the epoch,
+ * which the others need. `grant` needs no network: it writes FILE, which goes to whoever has KEY
+ * (reach --grant FILE), and prints its ID; SECONDS from now it expires, 0: never. `revoke` takes the
+ * whole list of IDs, with a NUMBER higher than the last one's.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +48,8 @@ static uint8_t nibble(char c) {
 static int id_of(const char *text, uint8_t id[RIT_GRANT_ID_LEN]) {
     size_t i;
 
-    if (strlen(text) != 2 * RIT_GRANT_ID_LEN || strspn(text, "0123456789abcdefABCDEF") != strlen(text))
+    if (strspn(text, "0123456789abcdefABCDEF") != 2 * RIT_GRANT_ID_LEN ||
+        text[2 * RIT_GRANT_ID_LEN] != '\0')
         return usage();
     for (i = 0; i < RIT_GRANT_ID_LEN; i++)
         id[i] = (uint8_t)(nibble(text[2 * i]) << 4 | nibble(text[2 * i + 1]));

@@ -4,11 +4,11 @@
  *   sensor --state DIR --broker URI [--enrol CODE] [--grant FILE] --code HASH HOST SERVICE
  *
  * HOST is the key of the host: no other can take its place, whatever the broker says. The host lets
- * the sensor in by its list (device --allow) or by a grant of its owner, and may demand to know what
- * code the sensor runs (device --code): HASH, 64 hexadecimal digits, is what this board's boot loader
- * measured. On a real board its secure element signs that hash with the challenge; here the
- * statement is the two side by side, which shows the way of it and proves nothing.
- * Each second a line with a reading goes to the service; what was acknowledged is printed.
+ * the sensor in by its list (device --allow) or by a grant of its owner, and may demand to know
+ * what code the sensor runs (device --code): HASH, 64 hexadecimal digits, is what this board's boot
+ * loader measured. On a real board its secure element signs that hash with the challenge; here the
+ * statement is the two side by side, which shows the way of it and proves nothing. Each second a
+ * line with a reading goes to the service; what was acknowledged is printed.
  */
 #define _POSIX_C_SOURCE 200809L
 

@@ -82,14 +82,15 @@ pub const RIT_EVENT_CLAIMED: u32 = 21;
 /// is stored, and sessions that are no longer permitted have ended. peer: the owner; code: the
 /// epoch.
 pub const RIT_EVENT_OWNER_CHANGED: u32 = 22;
-/// The owner took grants back; it is stored, and their sessions have ended. code: the list's number.
+/// The owner took grants back; it is stored, and their sessions have ended. code: the list's
+/// number.
 pub const RIT_EVENT_REVOKED: u32 = 23;
 /// What came of rit_device_claim or rit_owner_tell. request; peer: the device, where it answered;
 /// error: RIT_OK (code: of a claim the epoch); from the device, with its own number as code: STATE
 /// (it obeys no owner, has none yet, or shows no code), EXISTS (it is another's), DENIED (wrong
 /// secret, not its owner, or wrong too often), GRANT (of another device or ownership, or an older
-/// list), AGAIN (busy), STORAGE (it cannot store); from elsewhere: OFFLINE, UNKNOWN, TIMEOUT, LIMIT,
-/// CRYPTO, PEER.
+/// list), AGAIN (busy), STORAGE (it cannot store); from elsewhere: OFFLINE, UNKNOWN, TIMEOUT,
+/// LIMIT, CRYPTO, PEER.
 pub const RIT_EVENT_OWNER_ANSWERED: u32 = 24;
 
 /// The peer is reached at its own address.
@@ -225,12 +226,19 @@ impl From<&Event> for rit_event {
             Event::FlowClosed { flow, reason } => {
                 rit_event { flow: flow.0, ..new(RIT_EVENT_FLOW_CLOSED).because(reason) }
             }
-            #[cfg(feature = "trust")]
-            Event::Trust(ref event) => owner_event(event),
-            // Of owners, in a core that is built with them while this is not.
             #[allow(unreachable_patterns)]
-            _ => new(0),
+            _ => of_owners(event),
         }
+    }
+}
+
+/// Of what the core tells only where it is built with owners.
+fn of_owners(event: &Event) -> rit_event {
+    match event {
+        #[cfg(feature = "trust")]
+        Event::Trust(event) => owner_event(event),
+        // This library is built without, or it is none of those.
+        _ => rit_event::new(0),
     }
 }
 

@@ -35,8 +35,8 @@ pub struct rit_grant {
     pub device: [u8; RIT_KEY_LEN],
     /// Who may: the key of the node that will open sessions.
     pub subject: [u8; RIT_KEY_LEN],
-    /// By this it is taken back; keep it. All zero: a random one is drawn, and rit_grant_sign writes
-    /// it here.
+    /// By this it is taken back; keep it. All zero: a random one is drawn, and rit_grant_sign
+    /// writes it here.
     pub id: [u8; RIT_GRANT_ID_LEN],
     /// When it is made, in seconds since 1970; 0 where nobody knows. A list with a floor takes back
     /// what was made before.
@@ -160,8 +160,8 @@ pub unsafe extern "C" fn rit_grant_sign(
 /// Signs a revocation list with this node's key, the device's owner's. rit_owner_tell takes it to
 /// the device; whoever holds it may.
 ///
-/// list: copied with all it points to. out: room for cap bytes, RIT_REVOKED_MAX always do; len: gets
-/// the length. Errors: NULL, SIZE, GRANT (too long, or no such list), BUFFER, CRYPTO, STATE (a
+/// list: copied with all it points to. out: room for cap bytes, RIT_REVOKED_MAX always do; len:
+/// gets the length. Errors: NULL, SIZE, GRANT (too long, or no such list), BUFFER, CRYPTO, STATE (a
 /// library built without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_revoked_sign(

@@ -152,9 +152,9 @@ pub(crate) fn code(code: u64) -> Result<u64, Error> {
 /// Opening is not waiting for: other sessions go on meanwhile.
 ///
 /// target: copied with all it points to. out: gets the handle, good until SESSION_DOWN.
-/// Errors: NULL, ARG (this node's own key; chain_len), SIZE, OFFLINE (the broker link is not up: wait for
-/// BROKER_ONLINE), STATE (the library is built without `initiator`), LIMIT (max_sessions), REENTRY,
-/// INTERNAL. Not in a callback, not in an ISR.
+/// Errors: NULL, ARG (this node's own key; chain_len), SIZE, OFFLINE (the broker link is not up:
+/// wait for BROKER_ONLINE), STATE (the library is built without `initiator`), LIMIT (max_sessions),
+/// REENTRY, INTERNAL. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_session_open(
     node: *mut rit_node,

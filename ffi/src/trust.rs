@@ -292,8 +292,8 @@ pub unsafe extern "C" fn rit_device_claim(
 /// the device stored it, or why it did not.
 ///
 /// device: RIT_KEY_LEN bytes. what: RIT_TELL_*. statement: its len bytes. request: gets the number.
-/// Errors: NULL, ARG (what; longer than 2048 bytes), OFFLINE, LIMIT (8 wait for an answer), STATE (a
-/// library built without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+/// Errors: NULL, ARG (what; longer than 2048 bytes), OFFLINE, LIMIT (8 wait for an answer), STATE
+/// (a library built without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
 /// cbindgen:ptrs-as-arrays=[[device; RIT_KEY_LEN]]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_owner_tell(

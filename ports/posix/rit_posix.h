@@ -97,8 +97,9 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err);
 /* Closes every connection, listener and session. NULL is fine. */
 void rit_posix_free(rit_posix *port);
 
-/* The node, for rit_node_public_key, rit_peer_allow, rit_trust_start, rit_device_claim and the like.
- * It lives as long as the port. Its events and its streams are the port's: do not fetch them. */
+/* The node, for rit_node_public_key, rit_peer_allow, rit_trust_start, rit_device_claim and the
+ * like. It lives as long as the port. Its events and its streams are the port's: do not fetch them.
+ * */
 rit_node *rit_posix_node(rit_posix *port);
 
 /* Connects to the broker at a rit:// address, and stays connected. The enrol code is needed once;
@@ -117,17 +118,17 @@ int rit_posix_offer(rit_posix *port, const char *name, const char *host, uint16_
 int rit_posix_offer_udp(rit_posix *port, const char *name, const char *host,
                         uint16_t service_port);
 
-/* Reaches a service of a device, TCP, UDP, or both of that name: opens a session to it, again whenever that ends (after 1 s, then
- * longer, to 30 s), and listens for the service at its own loopback address, which is the same in
- * every run. service NULL: every service that the device offers. listen_port 0: the service's own
- * port, or 10000 above it where that one needs privilege. Where it listens is told by
- * RIT_POSIX_LISTENING. A connection that comes while there is no session waits 3 s for one
- * and is then reset, as is one that the device's service refuses. */
+/* Reaches a service of a device, TCP, UDP, or both of that name: opens a session to it, again
+ * whenever that ends (after 1 s, then longer, to 30 s), and listens for the service at its own
+ * loopback address, which is the same in every run. service NULL: every service that the device
+ * offers. listen_port 0: the service's own port, or 10000 above it where that one needs privilege.
+ * Where it listens is told by RIT_POSIX_LISTENING. A connection that comes while there is no
+ * session waits 3 s for one and is then reset, as is one that the device's service refuses. */
 int rit_posix_reach(rit_posix *port, const uint8_t device[RIT_KEY_LEN], const char *service,
                     uint16_t listen_port);
 
-/* The chain of grants by which this node may use a device, as whoever granted it handed it over: for
- * sessions from now on. Copied; len 0: none, as the device's owner needs none. */
+/* The chain of grants by which this node may use a device, as whoever granted it handed it over:
+ * for sessions from now on. Copied; len 0: none, as the device's owner needs none. */
 int rit_posix_set_grant(rit_posix *port, const uint8_t device[RIT_KEY_LEN], const uint8_t *chain,
                         size_t len);
 

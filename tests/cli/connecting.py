@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import stat
 
 from harness import check, free_port, wait_until
@@ -59,14 +60,20 @@ def test_up_keeps_what_is_configured(world):
     port = free_port()
     person.configure(f'broker = "{broker.uri}"\n[names]\ngarage = "{device.key}"\n'
                      f'[[connections]]\ndevice = "garage"\nservices = ["web@{port}"]\n')
-    up = person.start("up", "--enrol", broker.code())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(world.folder / "notify"))
+        manager.settimeout(20)
+        person.environment.append(f"NOTIFY_SOCKET={world.folder / 'notify'}")
+        up = person.start("up", "--enrol", broker.code())
+        person.environment.pop()
+        check(manager.recv(100) == b"READY=1", "the service manager is not told")
     at = listening(up, "web")
     check(at[1] == port and fetched(world, at), f"not at {at}")
     person.refused(7, "another rit has the state folder", "up")
     other = person.connect("garage/web")
     check(other.at["web"] == at, f"{other.at}, {at}")
-    socket, = [path for path in (person.folder / "run/rit").iterdir() if path.is_socket()]
-    mode = stat.S_IMODE(os.stat(socket.parent).st_mode)
+    control, = [path for path in (person.folder / "run/rit").iterdir() if path.is_socket()]
+    mode = stat.S_IMODE(os.stat(control.parent).st_mode)
     check(mode == 0o700, f"the socket's folder has mode {mode:o}")
     up.stop()
     check(up.child.returncode == 0, f"ended with {up.child.returncode}")

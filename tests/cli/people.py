@@ -16,10 +16,10 @@ class Person:
         self.folder.mkdir()
         (self.folder / "run").mkdir(mode=0o700)
         self.starts = 0
+        self.environment = [f"XDG_RUNTIME_DIR={self.folder / 'run'}", "NO_COLOR=1"]
 
     def argv(self, *words):
-        run = self.folder / "run"
-        return ["env", f"XDG_RUNTIME_DIR={run}", "NO_COLOR=1", self.world.tools.rit,
+        return ["env", *self.environment, self.world.tools.rit,
                 "--config", self.folder / "config.toml", "--state", self.folder / "state", *words]
 
     def run(self, *words, typed="", seconds=30):

@@ -16,7 +16,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "e2e")]
 
 import runner  # noqa: E402 (of tests/e2e)
 
-MODULES = ("connecting", "manual", "strangers")
+MODULES = ("connecting", "manual", "strangers", "owners")
 LIMIT_S = 120
 
 

@@ -113,12 +113,14 @@ def test_guessing_gets_slower(world):
     for user in ("ada", "nobody"):
         forget_tries(server)
         caller = server.caller()
-        statuses = [caller.ask("POST", "login", {"user": user, "password": "wrong password",
-                                                 **caller.proof()}).status for _ in range(7)]
-        check(statuses == [401] * 5 + [429] * 2, f"{user}: {statuses}")
-        limited = caller.ask("POST", "login", {"user": user, "password": "wrong password",
-                                               **caller.proof()})
-        check(int(limited.headers["Retry-After"]) >= 1, "when to come back")
+        answers = []
+        # The first waits are so short that a slow machine sits them out.
+        while len(answers) < 15 and not (answers and answers[-1].status == 429):
+            body = {"user": user, "password": "wrong password", **caller.proof()}
+            answers.append(caller.ask("POST", "login", body))
+        statuses = [answer.status for answer in answers]
+        check(statuses[:5] == [401] * 5 and statuses[-1] == 429, f"{user}: {statuses}")
+        check(int(answers[-1].headers["Retry-After"]) >= 1, "when to come back")
     # It outlives a restart, and the right password waits like a wrong one.
     server.rows("UPDATE login_try SET until_unix_s = ?", int(time.time()) + 100)
     server.broker.process.stop()

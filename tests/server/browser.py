@@ -98,7 +98,7 @@ class Browser:
 
     def wait(self, expression, seconds=20):
         end = time.monotonic() + seconds
-        while not self.run(expression):
+        while not self.run(f"!!({expression})"):
             check(time.monotonic() < end, f"not within {seconds} s: {expression}")
             time.sleep(0.05)
 

@@ -2,10 +2,10 @@
 //! anything else of the session is used (PROTOCOL.md, section 6.1).
 //!
 //! Owns the question and its answer, and what waits for them. Does not own what a statement says,
-//! who makes one and who checks it: the caller does, by [`Node::poll_attest`]. Invariants: a session
-//! of which a statement is demanded is not told of, opens no stream and answers none before the
-//! statement was accepted; a challenge is good in one session alone, so that a statement made for
-//! one is none for another.
+//! who makes one and who checks it: the caller does, by [`Node::poll_attest`]. Invariants: a
+//! session of which a statement is demanded is not told of, opens no stream and answers none before
+//! the statement was accepted; a challenge is good in one session alone, so that a statement made
+//! for one is none for another.
 
 use super::{Node, NodeError, Reason, SessionId};
 use crate::base::{Handle, PublicKey, Time};

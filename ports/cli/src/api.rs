@@ -47,7 +47,7 @@ impl Api {
         let config = if login.is_public { tls::public() } else { tls::pinned(uri.key) };
         let agent = AgentBuilder::new()
             .tls_config(Arc::new(config.map_err(other)?))
-            .timeout_connect(Duration::from_secs(10))
+            .timeout_connect(Duration::from_secs(5))
             .timeout_read(Duration::from_secs(30))
             .redirects(0)
             .user_agent(concat!("rit/", env!("CARGO_PKG_VERSION")))

@@ -41,7 +41,7 @@ pub(crate) fn connect(app: &App, args: &args::Connect) -> Result<(), Error> {
     }
     match &args.grant {
         Some(path) => wants.take_grant(path)?,
-        None => wants.find_grants(app),
+        None => wants.find_grants(app)?,
     }
     wants.check_grants(app)?;
     let broker = broker(app, &args.broker)?;
@@ -59,7 +59,13 @@ pub(crate) fn up(app: &App, args: &args::Up) -> Result<(), Error> {
             wants.add(app, &connection.device, Some(names::service(service)?))?;
         }
     }
-    wants.find_grants(app);
+    wants.find_grants(app)?;
+    for want in &wants.wants {
+        // The other connections are to be kept all the same.
+        if let Err(error) = check_grant(app, want) {
+            eprintln!("rit: {}: {error}", wants.labels[&want.device]);
+        }
+    }
     let broker = broker(app, &args.broker)?;
     carry(app, &wants, &broker, args.broker.enrol.as_deref(), Role::Daemon)
 }
@@ -115,38 +121,38 @@ impl Wants {
     }
 
     /// For each device what the server has for us, or what it had before.
-    fn find_grants(&mut self, app: &App) {
+    fn find_grants(&mut self, app: &App) -> Result<(), Error> {
         for want in &mut self.wants {
-            let Ok(device) = key_from_text(&want.device) else { continue };
-            match crate::share::received(app, &device) {
-                Ok(found) => want.chain = found.map(|chain| text::base64(&chain)),
-                // Without the server the device still decides by what is kept.
-                Err(_unreachable) => {
-                    let kept = app.state.chain(&device).ok().flatten();
-                    want.chain = kept.map(|chain| text::base64(&chain));
-                }
-            }
-        }
-    }
-
-    /// Says now what the device would say, where it can be seen from here.
-    fn check_grants(&self, app: &App) -> Result<(), Error> {
-        let me = app.state.identity()?.public_key();
-        for want in &self.wants {
-            let Some(grant) = &want.chain else { continue };
-            let grant = text::from_base64(grant, "the grant")?;
             let device = key_from_text(&want.device).map_err(other)?;
-            chain::check(&grant, &device, &me)?;
-            let services = chain::last(&grant)?.terms.services;
-            if let Some((name, _)) = want.services.iter().find(|(name, _)| !services.contains(name))
-            {
-                let what = format!("your grant has no service '{name}'");
-                return Err(Error::new(Exit::Refused, what)
-                    .advice(format!("It has: {}", text_of(&services))));
-            }
-            app.state.keep_chain(&device, &grant)?;
+            let found = match crate::share::received(app, &device) {
+                Ok(found) => found,
+                // Without the server the device still decides by what is kept.
+                Err(_unreachable) => app.state.chain(&device)?,
+            };
+            want.chain = found.map(|chain| text::base64(&chain));
         }
         Ok(())
+    }
+
+    /// Says now what the device would say, where it can be seen from here; keeps what is good.
+    fn check_grants(&self, app: &App) -> Result<(), Error> {
+        self.wants.iter().try_for_each(|want| check_grant(app, want))
+    }
+}
+
+fn check_grant(app: &App, want: &Want) -> Result<(), Error> {
+    let Some(grant) = &want.chain else { return Ok(()) };
+    let grant = text::from_base64(grant, "the grant")?;
+    let device = key_from_text(&want.device).map_err(other)?;
+    chain::check(&grant, &device, &app.state.identity()?.public_key())?;
+    app.state.keep_chain(&device, &grant)?;
+    let services = chain::last(&grant)?.terms.services;
+    match want.services.iter().find(|(name, _)| !services.contains(name)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            Err(Error::new(Exit::Refused, format!("your grant has no service '{name}'"))
+                .advice(format!("It has: {}", text_of(&services))))
+        }
     }
 }
 

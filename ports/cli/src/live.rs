@@ -304,6 +304,12 @@ fn session_words(error: i32) -> String {
         rit_ffi::error::RIT_ERR_TIMEOUT => {
             "no answer: the device is offline, or does not let you in".to_owned()
         }
+        rit_ffi::error::RIT_ERR_DENIED => {
+            "you are not let in: there is no grant for you, or it is over or was taken back"
+                .to_owned()
+        }
+        rit_ffi::error::RIT_ERR_UNKNOWN => "the broker knows no such device".to_owned(),
+        rit_ffi::error::RIT_ERR_OFFLINE => "the device is offline".to_owned(),
         error => PortError(error).to_string(),
     }
 }

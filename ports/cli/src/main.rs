@@ -28,6 +28,8 @@ mod revoke;
 mod secret;
 mod share;
 mod state;
+#[cfg(test)]
+mod tests;
 mod text;
 mod tls;
 
@@ -89,24 +91,27 @@ fn run(cli: Cli) -> Result<(), Error> {
         Command::Secret(command) => return secret::run(command, cli.common.json),
         _ => {}
     }
-    let app = App::open(&cli.common)?;
-    match &cli.command {
-        Command::Login(args) => account::login(&app, args),
-        Command::Logout => account::logout(&app),
-        Command::Status => connect::status(&app),
-        Command::Devices(args) => devices::list(&app, args),
-        Command::Services { device } => devices::services(&app, device),
-        Command::Connect(args) => connect::connect(&app, args),
-        Command::Up(args) => connect::up(&app, args),
-        Command::Share(args) => share::share(&app, args),
-        Command::Grants(args) => share::list(&app, args),
-        Command::Revoke(args) => revoke::revoke(&app, args),
-        Command::Transfer(args) => revoke::transfer(&app, args),
-        Command::Claim(args) => claim::claim(&app, args),
-        Command::Enrol(command) => enrol::run(&app, command),
-        Command::Log(args) => log::show(&app, args),
-        Command::Rename { device, name } => devices::rename(&app, device, name),
-        Command::Forget { name } => names::forget(&app, name),
+    dispatch(&App::open(&cli.common)?, &cli.command)
+}
+
+fn dispatch(app: &App, command: &Command) -> Result<(), Error> {
+    match command {
+        Command::Login(args) => account::login(app, args),
+        Command::Logout => account::logout(app),
+        Command::Status => connect::status(app),
+        Command::Devices(args) => devices::list(app, args),
+        Command::Services { device } => devices::services(app, device),
+        Command::Connect(args) => connect::connect(app, args),
+        Command::Up(args) => connect::up(app, args),
+        Command::Share(args) => share::share(app, args),
+        Command::Grants(args) => share::list(app, args),
+        Command::Revoke(args) => revoke::revoke(app, args),
+        Command::Transfer(args) => revoke::transfer(app, args),
+        Command::Claim(args) => claim::claim(app, args),
+        Command::Enrol(command) => enrol::run(app, command),
+        Command::Log(args) => log::show(app, args),
+        Command::Rename { device, name } => devices::rename(app, device, name),
+        Command::Forget { name } => names::forget(app, name),
         Command::Completions { .. } | Command::Man { .. } | Command::Secret(_) => Ok(()),
     }
 }

@@ -53,6 +53,7 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, once")]
 enum Command {
     /// Serve; the same as without a command.
     Serve(ServeArgs),
@@ -60,8 +61,8 @@ enum Command {
     Code(CodeArgs),
     /// Make, list and close accounts, also while the server runs.
     Account(account::AccountArgs),
-    /// Write all rows of the database to a file, also while the server runs. The file holds secrets;
-    /// the identity and the relay secret are not in it.
+    /// Write all rows of the database to a file, also while the server runs. The file holds
+    /// secrets; the identity and the relay secret are not in it.
     Backup(FileArgs),
     /// Fill an empty database, SQLite or PostgreSQL, with what a backup of either holds.
     Restore(FileArgs),

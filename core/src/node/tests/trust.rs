@@ -283,6 +283,25 @@ fn what_cannot_be_said() {
     assert_eq!(over, Err(NodeError::Limit));
 }
 
+#[test]
+fn a_flood_of_notes_ends_no_link() {
+    let (mut world, _) = World::session_up();
+    let (device, now) = (world.nodes[0].public_key(), world.now);
+    for request in 1..=200 {
+        world.broker.send_note(&device, request, 200, vec![0; 2048], now).unwrap();
+    }
+    let later = now + Duration::from_secs(60);
+    world.run_until(|world| world.now >= later);
+    let is_offline = |event: &Event| matches!(event, Event::BrokerOffline(_));
+    assert!(!world.events[0].iter().any(is_offline), "{:?}", world.events[0]);
+    // What came of it was answered.
+    let mut answers = 0;
+    while let Some(event) = world.broker.poll_event() {
+        answers += u32::from(matches!(event, crate::broker::BrokerEvent::Note { .. }));
+    }
+    assert!((1..200).contains(&answers), "{answers}");
+}
+
 proptest! {
     /// Whatever is changed in a chain, nobody is let who was not by the chain as it was.
     #[test]

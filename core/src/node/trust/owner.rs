@@ -8,6 +8,7 @@ use crate::wire::message::{
     NOTE_CLAIM, NOTE_CLAIM_ASK, NOTE_CLAIM_NONCE, NOTE_CLAIMED, NOTE_DONE, NOTE_LEN_MAX, Note,
     RefuseReason, ToBroker,
 };
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -19,8 +20,9 @@ const NOTE_TIMEOUT: Duration = Duration::from_secs(15);
 /// What goes on with a note beyond its answer.
 enum Course {
     Plain,
-    /// A claim, and what the device asked for it with.
-    Claim(ClaimSecret, Option<[u8; CLAIM_NONCE_LEN]>),
+    /// A claim, and what the device asked for it with. The secret stays in its place, so that no
+    /// copy is left where it was.
+    Claim(Box<ClaimSecret>, Option<[u8; CLAIM_NONCE_LEN]>),
 }
 
 struct Asking {
@@ -66,7 +68,7 @@ impl Node {
         secret: ClaimSecret,
         now: Time,
     ) -> Result<u32, NodeError> {
-        self.ask_node(device, NOTE_CLAIM_ASK, &[], Course::Claim(secret, None), now)
+        self.ask_node(device, NOTE_CLAIM_ASK, &[], Course::Claim(Box::new(secret), None), now)
     }
 
     fn ask_node(
@@ -86,7 +88,8 @@ impl Node {
         if self.trust.asked.0.len() >= NOTES_MAX {
             return Err(NodeError::Limit);
         }
-        self.check_memory(2 * NOTES_MAX * size_of::<Asking>() + body.len())?;
+        let listed = 2 * NOTES_MAX * size_of::<Asking>();
+        self.check_memory(listed + size_of::<ClaimSecret>() + body.len())?;
         let request = self.requests.fresh();
         let note = Note { request, key: to, kind, body: body.to_vec() };
         self.link.send(&ToBroker::Note(note), now)?;
@@ -115,7 +118,7 @@ impl Node {
         request: u32,
         device: PublicKey,
         (kind, body): (u8, &[u8]),
-        (secret, asked_with): (ClaimSecret, Option<[u8; CLAIM_NONCE_LEN]>),
+        (secret, asked_with): (Box<ClaimSecret>, Option<[u8; CLAIM_NONCE_LEN]>),
         now: Time,
     ) {
         let provider = self.endpoint.provider();
@@ -145,7 +148,7 @@ impl Node {
         &mut self,
         request: u32,
         device: PublicKey,
-        secret: ClaimSecret,
+        secret: Box<ClaimSecret>,
         nonce: [u8; CLAIM_NONCE_LEN],
         now: Time,
     ) {

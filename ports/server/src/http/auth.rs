@@ -153,7 +153,8 @@ impl FromRequestParts<App> for From {
         let Peer(peer) = parts.extensions.get().copied().ok_or_else(Problem::internal)?;
         let forwarded = || {
             // The last one is the proxy's own word; those before it anybody's.
-            let last = parts.headers.get_all("x-forwarded-for").iter().last()?.to_str().ok()?;
+            let last =
+                parts.headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
             last.rsplit(',').next()?.trim().parse::<IpAddr>().ok()
         };
         let ip = if app.is_behind_proxy { forwarded() } else { None };

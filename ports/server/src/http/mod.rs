@@ -160,6 +160,9 @@ impl Http {
             .enable_all()
             .build()
             .map_err(failed)?;
+        // From here on it ends in the background, as a runtime must here, also where this fails.
+        let mut http = Http { urls: Vec::new(), runtime: Some(runtime) };
+        let Some(runtime) = &http.runtime else { return Ok(http) };
         let tls = if config.is_plain {
             None
         } else {
@@ -175,8 +178,6 @@ impl Http {
         let (is_behind_proxy, is_plain) = (config.is_behind_proxy, config.is_plain);
         let listen = config.listen.clone();
         let (app, news) = shared(config, db, parts)?;
-        let mut http = Http { urls: Vec::new(), runtime: Some(runtime) };
-        let Some(runtime) = &http.runtime else { return Ok(http) };
         let connections = app.connections.clone();
         let router = router(app.clone());
         for address in listen {

@@ -264,6 +264,12 @@ mod tests {
         Viewer { account: id, is_admin: false }
     }
 
+    async fn set_owner(db: &Db, device: &PublicKey, owner: Option<&PublicKey>, epoch: u32) {
+        let mut tx = db.begin().await.unwrap();
+        assert!(tx.set_owner(device, owner, epoch).await.unwrap());
+        tx.commit().await.unwrap();
+    }
+
     async fn seen(db: &Db, viewer: Viewer) -> Vec<PublicKey> {
         let rows = db.devices(viewer, None, 10, NOW).await.unwrap();
         rows.iter().map(|row| row.key).collect()
@@ -274,8 +280,8 @@ mod tests {
         on_both(|db| async move {
             enrol_all(&db, 1..=3).await;
             let (ada, bob) = (account(&db, "ada", 51).await, account(&db, "bob", 52).await);
-            assert!(db.set_owner(&key(1), Some(&key(51)), 1).await.unwrap());
-            assert!(db.set_owner(&key(2), None, 0).await.unwrap());
+            set_owner(&db, &key(1), Some(&key(51)), 1).await;
+            set_owner(&db, &key(2), None, 0).await;
             assert_eq!(seen(&db, ada).await, [key(1)]);
             assert_eq!(seen(&db, bob).await, []);
             assert_eq!(seen(&db, ALL).await, [key(1), key(2), key(3)]);
@@ -307,7 +313,7 @@ mod tests {
             }
             let row = db.device(ada, &key(1), NOW).await.unwrap().unwrap();
             assert!(row.is_owned && row.epoch == 1 && row.path.is_none());
-            assert!(db.set_owner(&key(1), Some(&key(51)), 2).await.unwrap());
+            set_owner(&db, &key(1), Some(&key(51)), 2).await;
             assert_eq!(seen(&db, bob).await, [], "of an earlier ownership");
             assert!(db.remove_grant(bob, &[7; 16]).await.unwrap().is_some());
             assert!(db.remove_grant(bob, &[7; 16]).await.unwrap().is_none());
@@ -320,7 +326,7 @@ mod tests {
         on_both(|db| async move {
             enrol_all(&db, 1..=2).await;
             let (ada, bob) = (account(&db, "ada", 51).await, account(&db, "bob", 52).await);
-            assert!(db.set_owner(&key(1), Some(&key(51)), 1).await.unwrap());
+            set_owner(&db, &key(1), Some(&key(51)), 1).await;
             let before = db.last_event().await.unwrap();
             let event = NewEvent::of_device(kind::NODE_ONLINE, &key(1));
             db.add_event(event, NOW).await.unwrap();
@@ -363,7 +369,7 @@ mod tests {
         on_both(|db| async move {
             enrol_all(&db, 1..=2).await;
             for n in 1..=2 {
-                assert!(db.set_owner(&key(n), None, 0).await.unwrap());
+                set_owner(&db, &key(n), None, 0).await;
                 let address = format!("192.0.2.{n}:9");
                 let sql = "UPDATE node SET address = $1, seen_unix_s = $2 WHERE key = $3";
                 db.execute(sql, args![&address, NOW, &key(n)]).await.unwrap();
