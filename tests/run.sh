@@ -249,6 +249,7 @@ server() {
     set_up need_c_compiler || return
     set_up need_command python3 python3 || return
     set_up need_python_venv || return
+    set_up need_command openssl openssl || return
     need_browser || note "no Chromium: the page is not tested"
     need_node || note "no npm: login by a provider is not tested"
     programs || return

@@ -117,9 +117,9 @@ class Caller:
 class Server:
     """rit-server with its HTTP face, in a world of harness.py."""
 
-    def __init__(self, world, *options, tls=True, log="debug", name="broker"):
+    def __init__(self, world, *options, tls=True, log="debug", name="broker", port=None):
         self.world, self.tls = world, tls
-        self.port = free_port()
+        self.port = port or free_port()
         plain = () if tls else ("--http-plain",)
         self.broker = world.broker(name=name, options=(
             "--http", f"127.0.0.1:{self.port}", "--log", log, "--tls-port", "0", *plain, *options))

@@ -149,8 +149,9 @@ async fn server(dir: &FilePath) -> Server {
     let file = |name: &str| dir.join(name).to_str().unwrap().to_owned();
     let (state, cert, key) = (file("state"), file("cert.pem"), file("key.pem"));
     let line = format!(
-        "rit-server --listen 127.0.0.1:0 --second-port 0 --tls-port 0 --face *.{DOMAIN} \
-         --face-cert {cert} --face-key {key} --face-listen 127.0.0.1:0 --face-main {MAIN}"
+        "rit-server --state {state} --listen 127.0.0.1:0 --second-port 0 --tls-port 0 \
+         --face *.{DOMAIN} --face-cert {cert} --face-key {key} --face-listen 127.0.0.1:0 \
+         --face-main {MAIN}"
     );
     let cli = Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|e| panic!("{e}"));
     Server::start(state.into(), &cli.serve).await.unwrap()

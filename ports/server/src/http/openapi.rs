@@ -114,10 +114,11 @@ async fn health(State(app): State<App>) -> Answer<Json<Health>> {
 mod tests {
     use super::*;
 
-    const SOURCES: [&str; 10] = [
+    const SOURCES: [&str; 11] = [
         include_str!("account.rs"),
         include_str!("devices.rs"),
         include_str!("events.rs"),
+        include_str!("face.rs"),
         include_str!("grants.rs"),
         include_str!("login.rs"),
         include_str!("metrics.rs"),
