@@ -220,7 +220,11 @@ impl Server {
             broker = Some(Broker::start(&state, args, &secret, &host, port).await?);
         }
         let mut http = None;
-        if let (Some(broker), Some(config)) = (&broker, args.http.config()?) {
+        let wanted = args.http.config()?;
+        if broker.is_none() && wanted.is_some() {
+            return Err(Error::HttpOfRelay);
+        }
+        if let (Some(broker), Some(config)) = (&broker, wanted) {
             let identity = state.identity(args.identity.as_deref())?;
             let signer: Arc<dyn Signer> = Arc::new(identity.signer());
             let (location, uri) = (args.common.location()?, broker.uri.clone());
