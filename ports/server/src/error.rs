@@ -44,6 +44,8 @@ pub(crate) enum Error {
     Geo { path: PathBuf, reason: String },
     #[error("{} is empty", .0.display())]
     EmptySecret(PathBuf),
+    #[error("--http and --metrics are a broker's; this process is a relay alone")]
+    HttpOfRelay,
     #[error("an account's name is of 1 to 64 letters, digits and -_.@+")]
     AccountName,
     #[error("there is an account of this name")]

@@ -225,7 +225,11 @@ impl Server {
         if let Some(broker) = &broker {
             face = face::start::Running::start(&args.face, &state, &location, &broker.uri).await?;
         }
-        if let (Some(broker), Some(config)) = (&broker, args.http.config()?) {
+        let wanted = args.http.config()?;
+        if broker.is_none() && wanted.is_some() {
+            return Err(Error::HttpOfRelay);
+        }
+        if let (Some(broker), Some(config)) = (&broker, wanted) {
             let parts = http::Parts {
                 control: broker.desk.control(),
                 signer: Arc::new(state.identity(args.identity.as_deref())?.signer()),

@@ -188,6 +188,8 @@ pub(crate) async fn remove_client(
     Path(key): Path<Key>,
 ) -> Answer<StatusCode> {
     if app.db.remove_client(&key.0, caller.account).await? {
+        // Its link stands only as long as nobody looks.
+        app.control.close(&key.0).await;
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::not_found())

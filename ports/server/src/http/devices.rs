@@ -267,6 +267,8 @@ pub(crate) async fn forget(
 ) -> Answer<StatusCode> {
     own(&app, &caller, &key).await?;
     app.db.forget_node(&key.0).await?;
+    // Its link stands only as long as nobody looks.
+    app.control.close(&key.0).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
