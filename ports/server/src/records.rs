@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::cluster::{Mouth, Word};
-use crate::store::{Db, NewEvent, NewSession, Presence, kind};
+use crate::store::{Db, NewEvent, NewSession, Presence, args, kind};
 use crate::wall_unix_s;
 
 /// Records in one transaction.
@@ -184,6 +184,11 @@ impl Writer {
         let now = wall_unix_s();
         let mut tx = self.db.begin().await?;
         tx.line_up().await?;
+        // Without its row nobody would free these nodes. The heartbeat sees by the 0 that the others
+        // took this instance for dead.
+        let alive = "INSERT INTO instance (id, started_unix_s, seen_unix_s) VALUES ($1, 0, $2)
+                     ON CONFLICT DO NOTHING";
+        tx.execute(alive, args![self.instance, now]).await?;
         let moved = tx.set_presence(&batch.presence, self.instance, now).await?;
         for (device, owner, epoch) in &batch.owners {
             tx.set_owner(device, owner.as_ref(), *epoch).await?;
