@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 import runner  # noqa: E402
 
 MODULES = ("accounts", "authorisation", "hostile", "monitoring", "page", "provider", "generated",
-           "secrecy_http")
+           "secrecy_http", "face")
 LIMIT_S = 180
 
 
