@@ -216,7 +216,7 @@ impl Node {
             }
             TunnelEvent::Refused(id, _) if Some(id) == own => self.refuse_peer(handle, now),
             TunnelEvent::Changed(id) if Some(id) == session.attest.asked => {
-                let Some(tunnel) = session.tunnel() else { return None };
+                let tunnel = session.tunnel()?;
                 let state = tunnel.state(id);
                 if state.is_none_or(|s| s.is_delivered || s.stopped.is_some()) {
                     let _ = tunnel.release(id);

@@ -342,9 +342,6 @@ impl Tunnel {
 
 /// Whether `header` begins as one of this version does, type and flags.
 fn is_known_type(header: &[u8]) -> bool {
-    match header {
-        [TYPE_TCP | TYPE_UDP, 0] => true,
-        [TYPE_ATTEST, 0] => cfg!(feature = "attest"),
-        _ => false,
-    }
+    let is_attest = cfg!(feature = "attest") && header == [TYPE_ATTEST, 0];
+    is_attest || matches!(header, [TYPE_TCP | TYPE_UDP, 0])
 }
