@@ -1,11 +1,18 @@
 /* device.c: offers local TCP and UDP services to the peers it allows, through a broker.
  *
  *   device --state DIR --broker rit://KEY@HOST:PORT [--enrol CODE] [--allow KEY]...
- *          [--map-port] NAME=[udp:]HOST:PORT...
+ *          [--owner SECRET | --owner-by-code | --owner-reset] [--code HASH]... [--map-port]
+ *          NAME=[udp:]HOST:PORT...
  *
  * KEY after --allow is what `reach --key` prints; a service is web=127.0.0.1:80, or
- * dns=udp:127.0.0.1:53. The services stay bound to loopback, and nothing else listens. With
- * --map-port the router is asked for a port that leads here. Prints its own key, then what happens.
+ * dns=udp:127.0.0.1:53. The services stay bound to loopback, and nothing else listens.
+ *
+ * With --owner it obeys an owner: whoever claims it with SECRET, the text of its label (owner
+ * claim), and from then on lets in whom that owner granted it. With --owner-by-code it prints a
+ * code to claim it by; with --owner-reset, which stands for a button that is held, it forgets its
+ * owner. With --code only peers are let in that state to run code of one of these hashes, 64
+ * hexadecimal digits; see sensor.c. With --map-port the router is asked for a port that leads here.
+ * Prints its own key, then what happens.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -22,8 +29,9 @@ static void on_signal(int number) {
 }
 
 static int usage(void) {
-    fputs("usage: device --state DIR --broker URI [--enrol CODE] [--allow KEY]... "
-          "[--map-port] NAME=[udp:]HOST:PORT...\n", stderr);
+    fputs("usage: device --state DIR --broker URI [--enrol CODE] [--allow KEY]...\n"
+          "              [--owner SECRET | --owner-by-code | --owner-reset] [--code HASH]...\n"
+          "              [--map-port] NAME=[udp:]HOST:PORT...\n", stderr);
     return 2;
 }
 
@@ -63,6 +71,53 @@ static int offer(rit_posix *port, const char *text) {
     return rit_posix_offer(port, name, host, (uint16_t)value);
 }
 
+/* Hashes of code whose peers are let in. */
+static const char *listed[16];
+static int listed_count;
+
+/* rit_io.check_attestation: a listed hash, then the challenge; see sensor.c. */
+static int32_t check(void *ctx, const uint8_t *peer, const uint8_t *challenge,
+                     const uint8_t *statement, size_t len) {
+    char hash[65];
+    int i;
+
+    (void)ctx, (void)peer;
+    if (len != 64 || memcmp(statement + 32, challenge, 32) != 0)
+        return -1;
+    for (i = 0; i < 32; i++)
+        (void)sprintf(hash + 2 * i, "%02x", statement[i]);
+    for (i = 0; i < listed_count; i++)
+        if (strcmp(hash, listed[i]) == 0)
+            return 0;
+    printf("unlisted-code %s\n", hash);
+    return -1;
+}
+
+/* Obeys an owner: claimed by the text of a secret, or by a code that it prints. */
+static int obey(rit_posix *port, const char *how, const char *secret_text) {
+    rit_node *node = rit_posix_node(port);
+    uint8_t secret[RIT_CLAIM_SECRET_LEN];
+    struct rit_ownership ownership = {0};
+    char code[RIT_CLAIM_CODE_LEN];
+    int error = RIT_OK;
+
+    if (secret_text != NULL)
+        error = rit_claim_secret_from_text(secret_text, secret);
+    if (error == RIT_OK)
+        error = rit_trust_start(node, secret_text != NULL ? secret : NULL);
+    if (error == RIT_OK && strcmp(how, "--owner-reset") == 0)
+        error = rit_factory_reset(node);
+    ownership.struct_size = (uint32_t)sizeof ownership;
+    if (error == RIT_OK)
+        error = rit_owner_info(node, &ownership);
+    if (error == RIT_OK && !ownership.is_claimed && strcmp(how, "--owner-by-code") == 0) {
+        error = rit_claim_code_show(node, code);
+        if (error == RIT_OK)
+            printf("claim-code %s\n", code);
+    }
+    return error;
+}
+
 static void print_key(rit_posix *port) {
     uint8_t key[RIT_KEY_LEN];
     char text[RIT_KEY_TEXT_LEN];
@@ -77,13 +132,16 @@ static void print_key(rit_posix *port) {
 static int show(const struct rit_posix_event *event) {
     static const char *const WORDS[] = {"", "online", "offline", "enrolled", "enrol-refused",
         "session-up", "session-down", "listening", "unavailable", "connection", "network-changed",
-        "port-mapped"};
+        "port-mapped", "claimed", "owner-changed", "revoked", "owner-answered"};
     char peer[RIT_KEY_TEXT_LEN];
 
     rit_key_to_text(event->peer, peer);
     printf("%s", WORDS[event->type]);
-    if (event->type == RIT_POSIX_SESSION_UP || event->type == RIT_POSIX_SESSION_DOWN)
+    if (event->type == RIT_POSIX_SESSION_UP || event->type == RIT_POSIX_SESSION_DOWN ||
+        event->type == RIT_POSIX_CLAIMED || event->type == RIT_POSIX_OWNER_CHANGED)
         printf(" %s", peer);
+    if (event->number != 0)
+        printf(" %lu", (unsigned long)event->number);
     if (event->type == RIT_POSIX_CONNECTION)
         printf(" %s", event->service);
     if (event->type == RIT_POSIX_PORT_MAPPED)
@@ -105,15 +163,20 @@ static int set_up(rit_posix *port, int argc, char **argv, const char **broker, c
             offered++;
         } else if (strcmp(argv[i], "--map-port") == 0) {
             continue;
+        } else if (strcmp(argv[i], "--owner-by-code") == 0 ||
+                   strcmp(argv[i], "--owner-reset") == 0) {
+            error = obey(port, argv[i], NULL);
         } else if (i + 1 == argc) {
             return usage();
         } else if (strcmp(argv[i++], "--allow") == 0) {
             error = allow(port, argv[i]);
+        } else if (strcmp(argv[i - 1], "--owner") == 0) {
+            error = obey(port, argv[i - 1], argv[i]);
         } else if (strcmp(argv[i - 1], "--broker") == 0) {
             *broker = argv[i];
         } else if (strcmp(argv[i - 1], "--enrol") == 0) {
             *code = argv[i];
-        } else if (strcmp(argv[i - 1], "--state") != 0) {
+        } else if (strcmp(argv[i - 1], "--state") != 0 && strcmp(argv[i - 1], "--code") != 0) {
             return usage();
         }
         if (error != RIT_OK)
@@ -134,6 +197,10 @@ int main(int argc, char **argv) {
             config.state_dir = argv[i + 1];
         if (strcmp(argv[i], "--map-port") == 0)
             config.port_mapping = 1;
+        if (strcmp(argv[i], "--code") == 0 && i + 1 < argc && listed_count < 16) {
+            listed[listed_count++] = argv[i + 1];
+            config.check_attestation = check;
+        }
     }
     if (config.state_dir == NULL)
         return usage();

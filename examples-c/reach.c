@@ -1,10 +1,12 @@
 /* reach.c: makes a device's services appear at loopback addresses here.
  *
  *   reach --state DIR --key
- *   reach --state DIR --broker rit://KEY@HOST:PORT [--enrol CODE] DEVICE-KEY [SERVICE[@PORT]]...
+ *   reach --state DIR --broker rit://KEY@HOST:PORT [--enrol CODE] [--grant FILE]
+ *         DEVICE-KEY [SERVICE[@PORT]]...
  *
- * The first form prints this user's own key, which the device must allow. The second reaches the
- * services that are named, or all that the device offers, and prints for each
+ * The first form prints this user's own key, which the device must allow, or whose holder the
+ * device's owner grants its services in a FILE (owner grant). The second reaches the services that
+ * are named, or all that the device offers, and prints for each
  *
  *   listening SERVICE 127.x.y.z:PORT [udp]
  *
@@ -26,8 +28,8 @@ static void on_signal(int number) {
 
 static int usage(void) {
     fprintf(stderr, "usage: reach --state DIR --key\n"
-                    "       reach --state DIR --broker URI [--enrol CODE] DEVICE-KEY "
-                    "[SERVICE[@PORT]]...\n");
+                    "       reach --state DIR --broker URI [--enrol CODE] [--grant FILE] "
+                    "DEVICE-KEY [SERVICE[@PORT]]...\n");
     return 2;
 }
 
@@ -65,11 +67,30 @@ static int reach(rit_posix *port, const uint8_t *device, const char *text) {
     return rit_posix_reach(port, device, service, (uint16_t)number);
 }
 
+/* Gives the port the chain of grants in a file. */
+static int use_grant(rit_posix *port, const uint8_t *device, const char *name) {
+    uint8_t chain[RIT_CHAIN_MAX];
+    FILE *file = fopen(name, "rb");
+    size_t len;
+
+    if (file == NULL)
+        return RIT_POSIX_ERR_SYSTEM;
+    len = fread(chain, 1, sizeof chain, file);
+    fclose(file);
+    return rit_posix_set_grant(port, device, chain, len);
+}
+
 /* The device's key, then the services; connects to the broker. */
-static int set_up(rit_posix *port, char **argv, const char *broker, const char *code) {
+static int set_up(rit_posix *port, char **argv, const char *broker, const char *code,
+                  const char *grant) {
     uint8_t device[RIT_KEY_LEN];
     int error = rit_key_from_text(*argv, device);
 
+    if (error == 0 && grant != NULL) {
+        error = use_grant(port, device, grant);
+        if (error != 0)
+            return failed(grant, error);
+    }
     if (error == 0 && argv[1] == NULL)
         error = rit_posix_reach(port, device, NULL, 0);
     while (error == 0 && argv[1] != NULL)
@@ -114,7 +135,7 @@ static int show(const struct rit_posix_event *event) {
 int main(int argc, char **argv) {
     struct rit_posix_config config = {0};
     struct rit_posix_event event;
-    const char *broker = NULL, *code = NULL;
+    const char *broker = NULL, *code = NULL, *grant = NULL;
     int i, error, status, wants_key = 0;
     rit_posix *port;
 
@@ -127,6 +148,8 @@ int main(int argc, char **argv) {
             broker = argv[++i];
         else if (strcmp(argv[i], "--enrol") == 0 && i + 1 < argc)
             code = argv[++i];
+        else if (strcmp(argv[i], "--grant") == 0 && i + 1 < argc)
+            grant = argv[++i];
         else
             return usage();
     }
@@ -135,7 +158,7 @@ int main(int argc, char **argv) {
     port = rit_posix_new(&config, &error);
     if (port == NULL)
         return failed(config.state_dir, error);
-    status = wants_key ? print_key(port) : set_up(port, argv + i, broker, code);
+    status = wants_key ? print_key(port) : set_up(port, argv + i, broker, code, grant);
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
     while (status == 0 && !wants_key && !is_stopped) {

@@ -261,6 +261,12 @@ typedef struct rit_selftest rit_selftest;
 #define RIT_ERR_CRYPTO -114
 
 /**
+ * What is to be signed would be no grant, list or transfer that a device could accept. Nothing was
+ * written; rit_node_last_error says what is wrong.
+ */
+#define RIT_ERR_GRANT -115
+
+/**
  * The entropy callback failed, or what it gives is evidently not random. There is no node.
  */
 #define RIT_ERR_ENTROPY -200
@@ -275,6 +281,12 @@ typedef struct rit_selftest rit_selftest;
  * node. Restoring a copy keeps the node's name; erasing the slot makes a new node.
  */
 #define RIT_ERR_IDENTITY -202
+
+/**
+ * What is stored as trust state is damaged or of a later version; it is left as it is. The node
+ * goes on without an owner's rule: it lets in those of rit_peer_allow alone.
+ */
+#define RIT_ERR_TRUST -204
 
 /**
  * A promise of this library was broken. As the answer of a call: the node is unusable, free it.
@@ -302,6 +314,11 @@ typedef struct rit_selftest rit_selftest;
  * four bytes.
  */
 #define RIT_LAN_GROUP 4026495604
+
+/**
+ * No statement of rit_io.attest is longer; nor than stream_send_buffer of the one who makes it.
+ */
+#define RIT_ATTESTATION_MAX 2048
 
 /**
  * Datagrams in one call of rit_io.send_batch at the most.
@@ -350,7 +367,18 @@ typedef struct rit_selftest rit_selftest;
 #define RIT_SLOT_SELFTEST 3
 
 /**
- * No slot ever holds more bytes than this.
+ * Storage slot of whom a device obeys, and of what its owner took back; only of a node for which
+ * rit_trust_start is called.
+ */
+#define RIT_SLOT_TRUST 4
+
+/**
+ * RIT_SLOT_TRUST holds no more bytes than this.
+ */
+#define RIT_SLOT_TRUST_MAX 1612
+
+/**
+ * No other slot ever holds more bytes than this.
  */
 #define RIT_SLOT_MAX 512
 
@@ -498,6 +526,33 @@ typedef struct rit_selftest rit_selftest;
 #define RIT_EVENT_SESSION_PATH 20
 
 /**
+ * This device has an owner now; it is stored. peer: the owner; code: the epoch.
+ */
+#define RIT_EVENT_CLAIMED 21
+
+/**
+ * This device has another owner now, or none any more (peer of zeros, after rit_factory_reset); it
+ * is stored, and sessions that are no longer permitted have ended. peer: the owner; code: the
+ * epoch.
+ */
+#define RIT_EVENT_OWNER_CHANGED 22
+
+/**
+ * The owner took grants back; it is stored, and their sessions have ended. code: the list's number.
+ */
+#define RIT_EVENT_REVOKED 23
+
+/**
+ * What came of rit_device_claim or rit_owner_tell. request; peer: the device, where it answered;
+ * error: RIT_OK (code: of a claim the epoch); from the device, with its own number as code: STATE
+ * (it obeys no owner, has none yet, or shows no code), EXISTS (it is another's), DENIED (wrong
+ * secret, not its owner, or wrong too often), GRANT (of another device or ownership, or an older
+ * list), AGAIN (busy), STORAGE (it cannot store); from elsewhere: OFFLINE, UNKNOWN, TIMEOUT, LIMIT,
+ * CRYPTO, PEER.
+ */
+#define RIT_EVENT_OWNER_ANSWERED 24
+
+/**
  * The peer is reached at its own address.
  */
 #define RIT_PATH_DIRECT 0
@@ -506,6 +561,66 @@ typedef struct rit_selftest rit_selftest;
  * The peer is reached through a relay, which sees sealed packets.
  */
 #define RIT_PATH_RELAY 1
+
+/**
+ * Bytes of a grant's ID.
+ */
+#define RIT_GRANT_ID_LEN 16
+
+/**
+ * No chain of grants is longer.
+ */
+#define RIT_CHAIN_MAX 2048
+
+/**
+ * No revocation list is longer.
+ */
+#define RIT_REVOKED_MAX 2048
+
+/**
+ * No transfer is longer.
+ */
+#define RIT_TRANSFER_MAX 256
+
+/**
+ * rit_grant.rights: to use the services.
+ */
+#define RIT_RIGHT_USE 1
+
+/**
+ * rit_grant.rights: to pass them on, as often as depth says.
+ */
+#define RIT_RIGHT_SHARE 2
+
+/**
+ * rit_grant.rights: to manage the device, whatever that is to its application.
+ */
+#define RIT_RIGHT_MANAGE 4
+
+/**
+ * Bytes of a claim secret.
+ */
+#define RIT_CLAIM_SECRET_LEN 15
+
+/**
+ * Bytes of a claim secret's text, with a NUL.
+ */
+#define RIT_CLAIM_SECRET_TEXT_LEN 30
+
+/**
+ * Bytes of a claim code's text, with a NUL.
+ */
+#define RIT_CLAIM_CODE_LEN 17
+
+/**
+ * What rit_owner_tell takes: what rit_revoked_sign made.
+ */
+#define RIT_TELL_REVOKED 5
+
+/**
+ * What rit_owner_tell takes: what rit_transfer_sign made.
+ */
+#define RIT_TELL_TRANSFER 6
 
 /**
  * rit_service.kind: a TCP service. Each stream is one connection.
@@ -1302,7 +1417,8 @@ struct rit_io {
      */
     int32_t (*load)(void *ctx, uint32_t slot, uint8_t *buf, size_t cap);
     /**
-     * OPTIONAL, together with load. Replaces what is in a slot by len bytes, at most RIT_SLOT_MAX;
+     * OPTIONAL, together with load. Replaces what is in a slot by len bytes, at most RIT_SLOT_MAX
+     * (RIT_SLOT_TRUST: RIT_SLOT_TRUST_MAX);
      * 0: it is safe there even if power fails now; anything else: failure, and the old content is
      * still there. The identity slot holds a private key: let nobody else read it.
      */
@@ -1364,6 +1480,29 @@ struct rit_io {
      * `own-crypto` it must be null, or rit_node_new and rit_selftest_new answer ARG.
      */
     const struct rit_crypto *crypto;
+    /**
+     * OPTIONAL. Makes a statement of what code runs here, for a peer that demands one: writes it
+     * to out, at most cap bytes (RIT_ATTESTATION_MAX), and returns its length; 0 or less: there is
+     * none, and that peer ends the session. The statement must have challenge, 32 bytes, in it: it
+     * names the session, this node and the question, so that a statement cannot be passed on by
+     * somebody else. What makes it is the integrator's: a quote of a TPM, what a secure element
+     * signs of the boot's measurements. Called once for each session in which it is demanded. In a
+     * library built without `attest` it must be null.
+     */
+    int32_t (*attest)(void *ctx, const uint8_t *challenge, uint8_t *out, size_t cap);
+    /**
+     * OPTIONAL. Where it is set, each peer must state what code it runs before a session with it
+     * is up, whoever opened it; 10 s are given. Checks the statement of peer (RIT_KEY_LEN bytes):
+     * that it is of code that is trusted, that whoever measures signed it, and that challenge, 32
+     * bytes, is in it. 0: the session begins; anything else, or a peer that gives none: it ends,
+     * and SESSION_DOWN tells DENIED to whoever was to be told. In a library built without
+     * `attest` it must be null.
+     */
+    int32_t (*check_attestation)(void *ctx,
+                                 const uint8_t *peer,
+                                 const uint8_t *challenge,
+                                 const uint8_t *statement,
+                                 size_t len);
 };
 
 /**
@@ -1505,9 +1644,13 @@ struct rit_event {
      */
     rit_flow flow;
     /**
+     * Which request.
+     */
+    uint64_t request;
+    /**
      * 0.
      */
-    uint64_t reserved[3];
+    uint64_t reserved[2];
 };
 
 /**
@@ -1542,6 +1685,147 @@ struct rit_broker {
 };
 
 /**
+ * What a grant says: who may do what with a device, until when.
+ */
+struct rit_grant {
+    /**
+     * sizeof(struct rit_grant).
+     */
+    uint32_t struct_size;
+    /**
+     * Sum of RIT_RIGHT_*, not 0.
+     */
+    uint32_t rights;
+    /**
+     * The device's key.
+     */
+    uint8_t device[RIT_KEY_LEN];
+    /**
+     * Who may: the key of the node that will open sessions.
+     */
+    uint8_t subject[RIT_KEY_LEN];
+    /**
+     * By this it is taken back; keep it. All zero: a random one is drawn, and rit_grant_sign writes
+     * it here.
+     */
+    uint8_t id[RIT_GRANT_ID_LEN];
+    /**
+     * When it is made, in seconds since 1970; 0 where nobody knows. A list with a floor takes back
+     * what was made before.
+     */
+    uint64_t issued_s;
+    /**
+     * Not good before this second; 0: at once.
+     */
+    uint64_t not_before_s;
+    /**
+     * No longer good from this second on; 0: for ever, or until it is taken back.
+     */
+    uint64_t expires_s;
+    /**
+     * The ownership that it belongs to: the epoch of rit_ownership, as the claim told it.
+     */
+    uint32_t epoch;
+    /**
+     * How often it may be passed on, 0 to 3, each time once less.
+     */
+    uint8_t depth;
+    /**
+     * 1: the device lets nobody in by it without a fresh word of its broker; 0 otherwise.
+     */
+    uint8_t must_be_fresh;
+    /**
+     * Names in services, at most 32; 0: all services, those that come later included.
+     */
+    uint16_t service_count;
+    /**
+     * The services, by name; null for all.
+     */
+    const char *const *services;
+    /**
+     * 0.
+     */
+    size_t reserved;
+};
+
+/**
+ * What an owner has taken back: the whole list, which takes the place of the one before.
+ */
+struct rit_revoked {
+    /**
+     * sizeof(struct rit_revoked).
+     */
+    uint32_t struct_size;
+    /**
+     * The ownership that it belongs to.
+     */
+    uint32_t epoch;
+    /**
+     * The device's key.
+     */
+    uint8_t device[RIT_KEY_LEN];
+    /**
+     * Higher than in the list before, from 1 on.
+     */
+    uint64_t number;
+    /**
+     * Now, in seconds since 1970.
+     */
+    uint64_t issued_s;
+    /**
+     * Grants made before this second are no longer good; 0: none for that.
+     */
+    uint64_t floor_s;
+    /**
+     * IDs of grants, RIT_GRANT_ID_LEN bytes each, end to end; null if there are none.
+     */
+    const uint8_t *ids;
+    /**
+     * How many, at most 64.
+     */
+    size_t id_count;
+    /**
+     * Keys that nothing is granted to any more, nor through them, RIT_KEY_LEN bytes each, end to
+     * end; null if there are none.
+     */
+    const uint8_t *keys;
+    /**
+     * How many, at most 16.
+     */
+    size_t key_count;
+};
+
+/**
+ * Whom a device obeys.
+ */
+struct rit_ownership {
+    /**
+     * sizeof(struct rit_ownership); set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * 1: it has an owner; 0: whoever knows its claim secret may become it.
+     */
+    uint32_t is_claimed;
+    /**
+     * The owner's key; zero where there is none.
+     */
+    uint8_t owner[RIT_KEY_LEN];
+    /**
+     * The number of this ownership, or of the last one.
+     */
+    uint32_t epoch;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * The number of the newest revocation list; 0: there was none.
+     */
+    uint64_t list;
+};
+
+/**
  * A service to offer.
  */
 struct rit_service {
@@ -1567,9 +1851,11 @@ struct rit_service {
      */
     uint32_t flow_idle_ms;
     /**
-     * 0.
+     * 1: it may be used by a grant only if the broker said just before the session that it still
+     * holds, so that a list that is on its way cannot be kept from the device; the peers of
+     * rit_peer_allow are not concerned. 0 otherwise, and in a library built without `trust`.
      */
-    uint32_t reserved;
+    uint32_t must_be_fresh;
 };
 
 /**
@@ -1588,6 +1874,15 @@ struct rit_target {
      * The device's public key.
      */
     uint8_t device[RIT_KEY_LEN];
+    /**
+     * The chain of grants by which this node may use it, as whoever granted it handed it over;
+     * null for the device's owner, and where the device has this node on its list.
+     */
+    const uint8_t *chain;
+    /**
+     * Its bytes, at most RIT_CHAIN_MAX; 0 without one.
+     */
+    size_t chain_len;
 };
 
 /**
@@ -2023,6 +2318,164 @@ int32_t rit_node_next_event(struct rit_node *node, struct rit_event *out);
 int32_t rit_broker_connect(struct rit_node *node, const struct rit_broker *broker);
 
 /**
+ * Signs a grant with this node's key, and gives the chain to hand to whom it is for, who gives it
+ * to rit_session_open.
+ *
+ * grant: copied; an id of zeros gets the drawn one. chain: the chain_len bytes of the chain that
+ * this node was given itself, which the new grant narrows; null and 0 for the device's owner. out:
+ * room for cap bytes, RIT_CHAIN_MAX always do; len: gets the length.
+ * Errors: NULL, SIZE, ARG (a text or a number out of its range), GRANT (that is no grant, or no
+ * chain; rit_node_last_error says why), BUFFER, CRYPTO (the key gave no signature), STATE (a
+ * library built without `trust`), NOMEM, REENTRY, INTERNAL. Whether the chain lets this node pass
+ * on so much, the device decides. Not in a callback, not in an ISR.
+ */
+int32_t rit_grant_sign(struct rit_node *node,
+                       struct rit_grant *grant,
+                       const uint8_t *chain,
+                       size_t chain_len,
+                       uint8_t *out,
+                       size_t cap,
+                       size_t *len);
+
+/**
+ * Signs a revocation list with this node's key, the device's owner's. rit_owner_tell takes it to
+ * the device; whoever holds it may.
+ *
+ * list: copied with all it points to. out: room for cap bytes, RIT_REVOKED_MAX always do; len: gets
+ * the length. Errors: NULL, SIZE, GRANT (too long, or no such list), BUFFER, CRYPTO, STATE (a
+ * library built without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_revoked_sign(struct rit_node *node,
+                         const struct rit_revoked *list,
+                         uint8_t *out,
+                         size_t cap,
+                         size_t *len);
+
+/**
+ * Signs that a device of this node's goes to a new owner. It works once; rit_owner_tell takes it
+ * to the device. Grants and revocations of this ownership end with it.
+ *
+ * device, new_owner: RIT_KEY_LEN bytes each. epoch: of the ownership that ends. out: room for cap
+ * bytes, RIT_TRANSFER_MAX always do; len: gets the length. Errors: NULL, BUFFER, CRYPTO, STATE (a
+ * library built without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_transfer_sign(struct rit_node *node,
+                          const uint8_t device[RIT_KEY_LEN],
+                          uint32_t epoch,
+                          const uint8_t new_owner[RIT_KEY_LEN],
+                          uint8_t *out,
+                          size_t cap,
+                          size_t *len);
+
+/**
+ * From now on the node obeys an owner, and lets in whom the owner granted it, beside the peers of
+ * rit_peer_allow. Loads RIT_SLOT_TRUST: without an owner there, whoever proves to know the claim
+ * secret, or a code that rit_claim_code_show made, becomes it. To be called once, before
+ * rit_broker_connect. Events: CLAIMED, OWNER_CHANGED, REVOKED; each comes once it is stored.
+ *
+ * claim_secret: the RIT_CLAIM_SECRET_LEN bytes that this device was made with, and that its label
+ * shows; copied. null: it can be claimed by a shown code alone.
+ * Errors: NULL, STATE (called before; a library built without `trust`), STORAGE, TRUST (what is
+ * stored is damaged: only rit_io.store of an empty state gets out of that), NOMEM, REENTRY,
+ * INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_trust_start(struct rit_node *node, const uint8_t *claim_secret);
+
+/**
+ * Whom this node obeys. The caller sets out->struct_size.
+ *
+ * Errors: NULL, SIZE, STATE (rit_trust_start was not called; a library built without `trust`),
+ * REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_owner_info(const struct rit_node *node, struct rit_ownership *out);
+
+/**
+ * Makes the device forget its owner and what was taken back: nobody may use it, and it can be
+ * claimed anew. To be called only where somebody showed to be at the device, by a button that is
+ * held or the like; nothing from the network can do it. OWNER_CHANGED follows, with a peer of
+ * zeros.
+ *
+ * Errors: NULL, STATE (rit_trust_start was not called, or another change is not stored yet; a
+ * library built without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_factory_reset(struct rit_node *node);
+
+/**
+ * Makes a code for the device to show, on its display, its console or how it can: with it, and
+ * within ten minutes, whoever sees it can claim the device once. It ends the one before, and lets
+ * claims go on that were wrong too often.
+ *
+ * out: gets RIT_CLAIM_CODE_LEN bytes, a text with its NUL.
+ * Errors: NULL, STATE (there is an owner, or rit_trust_start was not called; a library built
+ * without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_claim_code_show(struct rit_node *node, char out[RIT_CLAIM_CODE_LEN]);
+
+/**
+ * The code is shown no more, and good for nothing. Errors: NULL, STATE (a library built without
+ * `trust`), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_claim_code_hide(struct rit_node *node);
+
+/**
+ * Tells the node the time of day, which it then believes before what its broker says. Where
+ * nobody tells it, grants that expire need a broker that says the time. Sessions end whose grants
+ * are over by it. Tell it again after the clock was set, not regularly.
+ *
+ * unix_s: seconds since 1970. Errors: NULL, STATE (a library built without `trust`), REENTRY,
+ * INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_time_set(struct rit_node *node, uint64_t unix_s);
+
+/**
+ * Claims a device, which makes this node's key its owner's. OWNER_ANSWERED follows with the
+ * request: error RIT_OK and code the epoch, which goes into grants; or why not.
+ *
+ * device: RIT_KEY_LEN bytes. text: the claim secret of its label, or the code that it shows, as
+ * people type them. request: gets the number.
+ * Errors: NULL, ARG (text: too long, a character or the check character is wrong), OFFLINE, LIMIT
+ * (8 wait for an answer), STATE (a library built without `trust`), NOMEM, REENTRY, INTERNAL. Not
+ * in a callback, not in an ISR.
+ */
+int32_t rit_device_claim(struct rit_node *node,
+                         const uint8_t device[RIT_KEY_LEN],
+                         const char *text,
+                         uint32_t *request);
+
+/**
+ * Sends a device what its owner signed. OWNER_ANSWERED follows with the request: error RIT_OK once
+ * the device stored it, or why it did not.
+ *
+ * device: RIT_KEY_LEN bytes. what: RIT_TELL_*. statement: its len bytes. request: gets the number.
+ * Errors: NULL, ARG (what; longer than 2048 bytes), OFFLINE, LIMIT (8 wait for an answer), STATE (a
+ * library built without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_owner_tell(struct rit_node *node,
+                       const uint8_t device[RIT_KEY_LEN],
+                       uint32_t what,
+                       const uint8_t *statement,
+                       size_t len,
+                       uint32_t *request);
+
+/**
+ * The claim secret of a text as people type it: 24 characters and a check character, in whatever
+ * case, with or without hyphens and spaces.
+ *
+ * out: gets RIT_CLAIM_SECRET_LEN bytes. Errors: NULL, ARG (it is none), STATE (a library built
+ * without `trust`). Callable anywhere but in an ISR.
+ */
+int32_t rit_claim_secret_from_text(const char *text, uint8_t out[RIT_CLAIM_SECRET_LEN]);
+
+/**
+ * The text of a claim secret, for a label or a QR code.
+ *
+ * secret: RIT_CLAIM_SECRET_LEN bytes. out: gets RIT_CLAIM_SECRET_TEXT_LEN bytes, with a NUL.
+ * Errors: NULL, NOMEM, STATE (a library built without `trust`). Callable anywhere but in an ISR.
+ */
+int32_t rit_claim_secret_to_text(const uint8_t secret[RIT_CLAIM_SECRET_LEN],
+                                 char out[RIT_CLAIM_SECRET_TEXT_LEN]);
+
+/**
  * Lets a peer open sessions to this node and use all its services. Without it nobody may.
  *
  * key: the peer's public key, 32 bytes. Not stored: call it at each start. Allowing twice
@@ -2063,12 +2516,14 @@ int32_t rit_service_remove(struct rit_node *node, rit_service_id service);
  * Asks the broker for a session with a device. SESSION_UP or SESSION_DOWN follows with the handle.
  * Opening is not waiting for: other sessions go on meanwhile.
  *
- * target: copied. out: gets the handle, good until SESSION_DOWN.
- * Errors: NULL, ARG (this node's own key), SIZE, OFFLINE (the broker link is not up: wait for
+ * target: copied with all it points to. out: gets the handle, good until SESSION_DOWN.
+ * Errors: NULL, ARG (this node's own key; chain_len), SIZE, OFFLINE (the broker link is not up: wait for
  * BROKER_ONLINE), STATE (the library is built without `initiator`), LIMIT (max_sessions), REENTRY,
  * INTERNAL. Not in a callback, not in an ISR.
  */
-int32_t rit_session_open(struct rit_node *node, const struct rit_target *target, rit_session *out);
+int32_t rit_session_open(struct rit_node *node,
+                         const struct rit_target *target,
+                         rit_session *out);
 
 /**
  * Ends a session and resets its streams. SESSION_DOWN follows with error RIT_OK; the peer gets its

@@ -3,13 +3,13 @@
 # and the machine lacks is installed by Debian package name; see tests/setup.sh.
 #
 #   sh tests/run.sh                  all areas
-#   sh tests/run.sh AREA...          some of: unit sim abi e2e server nat firmware fuzz-seeds
+#   sh tests/run.sh AREA...          some of: unit sim trust abi e2e server nat firmware fuzz-seeds
 #
 # The summary at the end counts passed, failed and skipped, and gives each skip's reason. The exit
 # status is 0 only if nothing failed, and 2 for a wrong call.
 set -u
 
-AREAS="unit sim abi e2e server nat firmware fuzz-seeds"
+AREAS="unit sim trust abi e2e server nat firmware fuzz-seeds"
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # shellcheck source=tests/setup.sh
@@ -30,6 +30,8 @@ done
 
 # What is built here is built once; keeping how it was built would double its size.
 export CARGO_INCREMENTAL=0
+# What is shipped is built as one unit, which takes longer than to test it.
+export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 
 logs=$TARGET/test-logs
 rm -rf "$logs"
@@ -87,14 +89,15 @@ set_up() {
     return 1
 }
 
-# The integration tests of every crate by area: sim_*, nat_* and abi_* by their name, fuzz_seeds, and
-# all others belong to unit. Prints cargo's --test options.
+# The integration tests of every crate by area: sim_*, trust_*, nat_* and abi_* by their name,
+# fuzz_seeds, and all others belong to unit. Prints cargo's --test options.
 tests_of() {
     for file in tests/tests/*.rs core/tests/*.rs ffi/tests/*.rs ports/server/tests/*.rs; do
         [ -e "$file" ] || continue
         test_name=$(basename "$file" .rs)
         case $test_name in
         sim_* | sim) owner=sim ;;
+        trust_*) owner=trust ;;
         nat_*) owner=nat ;;
         abi_* | abi | bindings) owner=abi ;;
         fuzz_seeds) owner=fuzz-seeds ;;
@@ -155,7 +158,6 @@ unit() {
     step "documentation" documentation
     step "unit tests" cargo_tests unit --lib --bins
     step "examples in the documentation" cargo test --locked --workspace --doc
-    step "librit.a for thumbv7em-none-eabi" sh tests/firmware-build.sh thumbv7em-none-eabi
     if cargo deny --version >/dev/null 2>&1; then
         step "licences and sources" cargo deny --locked check licenses bans sources
     fi
@@ -165,6 +167,22 @@ sim() {
     set_up need_c_compiler || return
     set_up need_libclang || return
     step "simulated networks" cargo_tests sim
+}
+
+trust() {
+    set_up need_c_compiler || return
+    set_up need_libclang || return
+    step "owners, grants and a hostile broker" cargo_tests trust
+    PATH=$PATH:/usr/sbin:/sbin
+    set_up need_command curl curl || return
+    set_up need_command python3 python3 || return
+    set_up need_command groff groff-base || return
+    set_up need_web_server || return
+    programs || return
+    # Of the workspace as its tests are: all but itself is built then.
+    step "build rit" cargo build --locked --workspace --bin rit || return
+    step "people with rit" alone python3 -B tests/cli/run.py --bin "$TARGET/e2e" \
+        --server "$TARGET/release/rit-server" --rit "$TARGET/debug/rit" --nginx "$NGINX"
 }
 
 abi() {
@@ -206,8 +224,11 @@ e2e() {
 # In network and mount namespaces of their own where the machine allows it: no port is taken, no
 # packet of others is seen, and the small disks vanish with them.
 scenarios() {
-    set -- python3 -B tests/e2e/run.py --bin "$TARGET/e2e" \
+    alone python3 -B tests/e2e/run.py --bin "$TARGET/e2e" \
         --server "$TARGET/release/rit-server" --nginx "$NGINX" --tcpdump "$(command -v tcpdump)"
+}
+
+alone() {
     if [ "$(id -u)" -eq 0 ] && unshare --net --mount true 2>/dev/null; then
         unshare --net --mount --propagation private "$@" --own-network
     elif [ "$(id -u)" -ne 0 ] && sudo -n unshare --net --mount true 2>/dev/null; then
@@ -232,6 +253,7 @@ server() {
     step "HTTP scenarios" env RIT_TEST_VENV="$TARGET/setup/venv" \
         RIT_TEST_NODE="$TARGET/setup/node" \
         python3 -B tests/server/run.py --bin "$TARGET/e2e" --server "$TARGET/release/rit-server"
+    step "packages" sh ports/package.sh --test
 }
 
 # NATs in the simulator, then the kernel's own with the real programs.

@@ -9,6 +9,13 @@ use rit_core::node::{ConfigError, NodeError, Reason};
 use rit_core::trust::IdentityError;
 use rit_core::tunnel::Refusal;
 use rit_core::wire::text::TextError;
+#[cfg(feature = "trust")]
+use rit_core::{
+    crypto::SignError,
+    trust::{
+        ClaimTextError, GrantError, GrantSignError, NoteError, RevocationSignError, TrustStateError,
+    },
+};
 use thiserror::Error;
 
 /// Done.
@@ -75,6 +82,10 @@ pub const RIT_ERR_FORGOTTEN: i32 = -113;
 /// rit_node_new: there is no node.
 pub const RIT_ERR_CRYPTO: i32 = -114;
 
+/// What is to be signed would be no grant, list or transfer that a device could accept. Nothing was
+/// written; rit_node_last_error says what is wrong.
+pub const RIT_ERR_GRANT: i32 = -115;
+
 /// The entropy callback failed, or what it gives is evidently not random. There is no node.
 pub const RIT_ERR_ENTROPY: i32 = -200;
 /// The load or store callback failed. There is no node.
@@ -82,6 +93,9 @@ pub const RIT_ERR_STORAGE: i32 = -201;
 /// What is stored as identity is damaged or of a later version; it is left as it is. There is no
 /// node. Restoring a copy keeps the node's name; erasing the slot makes a new node.
 pub const RIT_ERR_IDENTITY: i32 = -202;
+/// What is stored as trust state is damaged or of a later version; it is left as it is. The node
+/// goes on without an owner's rule: it lets in those of rit_peer_allow alone.
+pub const RIT_ERR_TRUST: i32 = -204;
 /// A promise of this library was broken. As the answer of a call: the node is unusable, free it.
 /// As an event's error: only what the event names is lost. Please report it.
 pub const RIT_ERR_INTERNAL: i32 = -203;
@@ -118,6 +132,29 @@ pub(crate) enum Error {
     NoHeap,
     #[error("the heap has its memory")]
     HeapTaken,
+    #[error("there is no owner's rule, or the library is built without trust")]
+    NoTrust,
+    #[cfg(feature = "trust")]
+    #[error("rit_trust_start was called before")]
+    TrustStarted,
+    #[cfg(feature = "trust")]
+    #[error(transparent)]
+    Trust(#[from] TrustStateError),
+    #[cfg(feature = "trust")]
+    #[error(transparent)]
+    ClaimText(#[from] ClaimTextError),
+    #[cfg(feature = "trust")]
+    #[error(transparent)]
+    Grant(#[from] GrantSignError),
+    #[cfg(feature = "trust")]
+    #[error(transparent)]
+    Chain(#[from] GrantError),
+    #[cfg(feature = "trust")]
+    #[error(transparent)]
+    Revoked(#[from] RevocationSignError),
+    #[cfg(feature = "trust")]
+    #[error(transparent)]
+    Sign(#[from] SignError),
     #[error("the peer was not allowed")]
     NotAllowed,
     #[error("entropy: {0}")]
@@ -155,6 +192,19 @@ impl Error {
             Error::NoRecv | Error::HasSend | Error::NoTcp | Error::NoHeap | Error::HeapTaken => {
                 RIT_ERR_STATE
             }
+            Error::NoTrust => RIT_ERR_STATE,
+            #[cfg(feature = "trust")]
+            Error::TrustStarted => RIT_ERR_STATE,
+            #[cfg(feature = "trust")]
+            Error::Trust(_) => RIT_ERR_TRUST,
+            #[cfg(feature = "trust")]
+            Error::ClaimText(_) => RIT_ERR_ARG,
+            #[cfg(feature = "trust")]
+            Error::Grant(GrantSignError::Sign(_))
+            | Error::Revoked(RevocationSignError::Sign(_))
+            | Error::Sign(_) => RIT_ERR_CRYPTO,
+            #[cfg(feature = "trust")]
+            Error::Grant(_) | Error::Revoked(_) | Error::Chain(_) => RIT_ERR_GRANT,
             Error::NotAllowed => RIT_ERR_UNKNOWN,
             Error::Entropy(_) => RIT_ERR_ENTROPY,
             Error::Storage(..) => RIT_ERR_STORAGE,
@@ -197,13 +247,27 @@ pub(crate) fn refusal_code(refusal: Refusal) -> i32 {
     }
 }
 
+/// The number of why another node did not do what its owner said.
+#[cfg(feature = "trust")]
+pub(crate) fn note_code(error: NoteError) -> i32 {
+    match error {
+        NoteError::NoOwners | NoteError::Unclaimed | NoteError::Closed => RIT_ERR_STATE,
+        NoteError::Claimed => RIT_ERR_EXISTS,
+        NoteError::NotOwner | NoteError::Proof | NoteError::Locked => RIT_ERR_DENIED,
+        NoteError::Device | NoteError::Epoch | NoteError::Older | NoteError::Nonce => RIT_ERR_GRANT,
+        NoteError::Busy => RIT_ERR_AGAIN,
+        NoteError::Store => RIT_ERR_STORAGE,
+        NoteError::Malformed | NoteError::Other(_) => RIT_ERR_PEER,
+    }
+}
+
 /// The number of why a session or the link to the broker ended, and the peer's code.
 pub(crate) fn reason_code(reason: Reason) -> (i32, u64) {
     let error = match reason {
         Reason::Local => RIT_OK,
         Reason::Peer(code) => return (RIT_ERR_CLOSED, code),
         Reason::TimedOut => RIT_ERR_TIMEOUT,
-        Reason::Untrusted | Reason::NotEnrolled => RIT_ERR_DENIED,
+        Reason::Untrusted | Reason::NotEnrolled | Reason::NotPermitted => RIT_ERR_DENIED,
         Reason::Unknown => RIT_ERR_UNKNOWN,
         Reason::Offline | Reason::Unavailable => RIT_ERR_OFFLINE,
         Reason::BadCode => RIT_ERR_CODE,
@@ -269,9 +333,11 @@ fn describe(err: i32) -> &'static CStr {
         RIT_ERR_REPLACED => c"replaced by another process with the same identity",
         RIT_ERR_FORGOTTEN => c"the other end was restarted",
         RIT_ERR_CRYPTO => c"the integrator's crypto failed",
+        RIT_ERR_GRANT => c"not a grant or list that a device would accept",
         RIT_ERR_ENTROPY => c"the entropy source fails",
         RIT_ERR_STORAGE => c"the storage fails",
         RIT_ERR_IDENTITY => c"the stored identity is damaged",
+        RIT_ERR_TRUST => c"the stored trust state is damaged",
         RIT_ERR_INTERNAL => c"internal error",
         _ => c"not an error code",
     }

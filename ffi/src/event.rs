@@ -16,6 +16,8 @@ use alloc::format;
 use rit_core::base::Path;
 use rit_core::node::{Event, Reason};
 use rit_core::tunnel::Refusal;
+#[cfg(feature = "trust")]
+use {crate::error::note_code, rit_core::node::TrustEvent, rit_core::trust::NoteError};
 
 /// The broker answered and knows this node: sessions can be opened, peers can find it.
 pub const RIT_EVENT_BROKER_ONLINE: u32 = 1;
@@ -74,6 +76,23 @@ pub const RIT_EVENT_FLOW_CLOSED: u32 = 19;
 /// rit_session_info tells the address and the round-trip time.
 pub const RIT_EVENT_SESSION_PATH: u32 = 20;
 
+/// This device has an owner now; it is stored. peer: the owner; code: the epoch.
+pub const RIT_EVENT_CLAIMED: u32 = 21;
+/// This device has another owner now, or none any more (peer of zeros, after rit_factory_reset); it
+/// is stored, and sessions that are no longer permitted have ended. peer: the owner; code: the
+/// epoch.
+pub const RIT_EVENT_OWNER_CHANGED: u32 = 22;
+/// The owner took grants back; it is stored, and their sessions have ended. code: the list's
+/// number.
+pub const RIT_EVENT_REVOKED: u32 = 23;
+/// What came of rit_device_claim or rit_owner_tell. request; peer: the device, where it answered;
+/// error: RIT_OK (code: of a claim the epoch); from the device, with its own number as code: STATE
+/// (it obeys no owner, has none yet, or shows no code), EXISTS (it is another's), DENIED (wrong
+/// secret, not its owner, or wrong too often), GRANT (of another device or ownership, or an older
+/// list), AGAIN (busy), STORAGE (it cannot store); from elsewhere: OFFLINE, UNKNOWN, TIMEOUT,
+/// LIMIT, CRYPTO, PEER.
+pub const RIT_EVENT_OWNER_ANSWERED: u32 = 24;
+
 /// The peer is reached at its own address.
 pub const RIT_PATH_DIRECT: u32 = 0;
 /// The peer is reached through a relay, which sees sealed packets.
@@ -103,8 +122,10 @@ pub struct rit_event {
     pub peer: [u8; RIT_KEY_LEN],
     /// Which flow.
     pub flow: rit_flow,
+    /// Which request.
+    pub request: u64,
     /// 0.
-    pub reserved: [u64; 3],
+    pub reserved: [u64; 2],
 }
 
 // SAFETY: repr(C), begins with struct_size, no padding, any bytes are a value.
@@ -125,7 +146,8 @@ impl rit_event {
             code: 0,
             peer: [0; 32],
             flow: 0,
-            reserved: [0; 3],
+            request: 0,
+            reserved: [0; 2],
         }
     }
 
@@ -204,6 +226,55 @@ impl From<&Event> for rit_event {
             Event::FlowClosed { flow, reason } => {
                 rit_event { flow: flow.0, ..new(RIT_EVENT_FLOW_CLOSED).because(reason) }
             }
+            #[allow(unreachable_patterns)]
+            _ => of_owners(event),
+        }
+    }
+}
+
+/// Of what the core tells only where it is built with owners.
+fn of_owners(event: &Event) -> rit_event {
+    match event {
+        #[cfg(feature = "trust")]
+        Event::Trust(event) => owner_event(event),
+        // This library is built without, or it is none of those.
+        _ => rit_event::new(0),
+    }
+}
+
+#[cfg(feature = "trust")]
+fn owner_event(event: &TrustEvent) -> rit_event {
+    let new = rit_event::new;
+    let answered = |request: u32, error: i32, code: u64| rit_event {
+        request: request.into(),
+        error,
+        code,
+        ..new(RIT_EVENT_OWNER_ANSWERED)
+    };
+    let refused =
+        |request, error: NoteError| answered(request, note_code(error), error.code().into());
+    match event {
+        TrustEvent::Claimed { owner, epoch } => {
+            rit_event { peer: owner.0, code: u64::from(*epoch), ..new(RIT_EVENT_CLAIMED) }
+        }
+        TrustEvent::OwnerChanged { owner, epoch } => {
+            rit_event { peer: owner.0, code: u64::from(*epoch), ..new(RIT_EVENT_OWNER_CHANGED) }
+        }
+        TrustEvent::OwnerForgotten => new(RIT_EVENT_OWNER_CHANGED),
+        TrustEvent::Revoked { number } => rit_event { code: *number, ..new(RIT_EVENT_REVOKED) },
+        TrustEvent::NoteAnswered { request, from, body, .. } => rit_event {
+            peer: from.0,
+            ..match NoteError::of_body(body) {
+                Ok(()) => answered(*request, RIT_OK, 0),
+                Err(error) => refused(*request, error),
+            }
+        },
+        TrustEvent::NoteFailed { request, reason } => answered(*request, reason_code(*reason).0, 0),
+        TrustEvent::DeviceClaimed { request, device, epoch } => {
+            rit_event { peer: device.0, ..answered(*request, RIT_OK, (*epoch).into()) }
+        }
+        TrustEvent::ClaimRefused { request, device, error } => {
+            rit_event { peer: device.0, ..refused(*request, *error) }
         }
     }
 }

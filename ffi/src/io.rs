@@ -117,7 +117,8 @@ pub struct rit_io {
     /// store the node has a new identity each time.
     pub load:
         Option<unsafe extern "C" fn(ctx: *mut c_void, slot: u32, buf: *mut u8, cap: usize) -> i32>,
-    /// OPTIONAL, together with load. Replaces what is in a slot by len bytes, at most RIT_SLOT_MAX;
+    /// OPTIONAL, together with load. Replaces what is in a slot by len bytes, at most RIT_SLOT_MAX
+    /// (RIT_SLOT_TRUST: RIT_SLOT_TRUST_MAX);
     /// 0: it is safe there even if power fails now; anything else: failure, and the old content is
     /// still there. The identity slot holds a private key: let nobody else read it.
     pub store: Option<
@@ -177,7 +178,40 @@ pub struct rit_io {
     /// elsewhere; copied. Null: the library computes all itself. In a library built without
     /// `own-crypto` it must be null, or rit_node_new and rit_selftest_new answer ARG.
     pub crypto: *const rit_crypto,
+    /// OPTIONAL. Makes a statement of what code runs here, for a peer that demands one: writes it
+    /// to out, at most cap bytes (RIT_ATTESTATION_MAX), and returns its length; 0 or less: there is
+    /// none, and that peer ends the session. The statement must have challenge, 32 bytes, in it: it
+    /// names the session, this node and the question, so that a statement cannot be passed on by
+    /// somebody else. What makes it is the integrator's: a quote of a TPM, what a secure element
+    /// signs of the boot's measurements. Called once for each session in which it is demanded. In a
+    /// library built without `attest` it must be null.
+    pub attest: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            challenge: *const u8,
+            out: *mut u8,
+            cap: usize,
+        ) -> i32,
+    >,
+    /// OPTIONAL. Where it is set, each peer must state what code it runs before a session with it
+    /// is up, whoever opened it; 10 s are given. Checks the statement of peer (RIT_KEY_LEN bytes):
+    /// that it is of code that is trusted, that whoever measures signed it, and that challenge, 32
+    /// bytes, is in it. 0: the session begins; anything else, or a peer that gives none: it ends,
+    /// and SESSION_DOWN tells DENIED to whoever was to be told. In a library built without
+    /// `attest` it must be null.
+    pub check_attestation: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            peer: *const u8,
+            challenge: *const u8,
+            statement: *const u8,
+            len: usize,
+        ) -> i32,
+    >,
 }
+
+/// No statement of rit_io.attest is longer; nor than stream_send_buffer of the one who makes it.
+pub const RIT_ATTESTATION_MAX: usize = 2048;
 
 /// Datagrams in one call of rit_io.send_batch at the most.
 pub const RIT_BATCH_MAX: usize = 64;
@@ -200,7 +234,12 @@ pub const RIT_SLOT_IDENTITY: u32 = 1;
 pub const RIT_SLOT_BROKER: u32 = 2;
 /// Storage slot of rit_selftest_new: what one run leaves for the next; no node uses it.
 pub const RIT_SLOT_SELFTEST: u32 = 3;
-/// No slot ever holds more bytes than this.
+/// Storage slot of whom a device obeys, and of what its owner took back; only of a node for which
+/// rit_trust_start is called.
+pub const RIT_SLOT_TRUST: u32 = 4;
+/// RIT_SLOT_TRUST holds no more bytes than this.
+pub const RIT_SLOT_TRUST_MAX: usize = 1612;
+/// No other slot ever holds more bytes than this.
 pub const RIT_SLOT_MAX: usize = 512;
 
 // SAFETY: repr(C), begins with struct_size, any bytes are a value.
@@ -252,7 +291,7 @@ const LOG_ROOM: usize = 512;
 
 /// The integrator's table, checked.
 pub(crate) struct Io {
-    raw: rit_io,
+    pub(crate) raw: rit_io,
     now_us: unsafe extern "C" fn(*mut c_void) -> u64,
     entropy: unsafe extern "C" fn(*mut c_void, *mut u8, usize) -> i32,
 }
@@ -279,6 +318,11 @@ impl Io {
         }
         if raw.multicast > 1 || raw.reserved != 0 {
             return Err(Error::Argument("rit_io.multicast or rit_io.reserved"));
+        }
+        let wants_attestation = raw.attest.is_some() || raw.check_attestation.is_some();
+        if wants_attestation && !cfg!(feature = "attest") {
+            let which = "rit_io.attest or check_attestation, in a library built without attest,";
+            return Err(Error::Argument(which));
         }
         let now_us = raw.now_us.ok_or(Error::Null("rit_io.now_us"))?;
         let entropy = raw.entropy.ok_or(Error::Null("rit_io.entropy"))?;

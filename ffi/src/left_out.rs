@@ -39,8 +39,10 @@ fn make(crypto: *const rit_crypto) -> (*mut rit_node, i32) {
 fn without_an_initiator_no_session_is_opened() {
     let (node, error) = make(ptr::null());
     assert_eq!(error, RIT_OK);
-    let target =
-        rit_target { struct_size: size_of::<rit_target>() as u32, reserved: 0, device: [3; 32] };
+    // SAFETY: numbers and nullable pointers.
+    let mut target: rit_target = unsafe { core::mem::zeroed() };
+    target.struct_size = size_of::<rit_target>() as u32;
+    target.device = [3; 32];
     let mut session = 77;
     // SAFETY: good pointers.
     assert_eq!(unsafe { rit_session_open(node, &target, &mut session) }, RIT_ERR_STATE);

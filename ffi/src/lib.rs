@@ -22,6 +22,8 @@ pub mod drive;
 pub mod tcp;
 pub mod event;
 pub mod broker;
+pub mod owner;
+pub mod trust;
 pub mod service;
 pub mod session;
 pub mod stream;
@@ -29,6 +31,8 @@ pub mod flow;
 pub mod text;
 pub mod selftest;
 mod args;
+#[cfg(feature = "attest")]
+mod attest;
 #[cfg(all(not(feature = "std"), target_os = "none"))]
 mod firmware;
 mod guard;
@@ -45,12 +49,14 @@ pub use flow::rit_flow;
 pub use heap::rit_heap_info;
 pub use io::{rit_io, rit_path};
 pub use node::{rit_node, rit_node_free, rit_node_new, rit_stats};
+pub use owner::{rit_grant, rit_revoked};
 pub use selftest::{
     rit_finding, rit_selftest, rit_selftest_config, rit_selftest_free, rit_selftest_new,
 };
 pub use service::{rit_service, rit_service_id, rit_service_info};
 pub use session::{rit_path_info, rit_session, rit_session_info, rit_target};
 pub use stream::rit_stream;
+pub use trust::rit_ownership;
 
 /// The version of this interface. Goes into rit_config.abi_version (rit_config_init does it), so
 /// that a library of another version refuses to start instead of misbehaving.

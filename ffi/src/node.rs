@@ -151,6 +151,10 @@ impl Inner {
     }
 
     fn drain(&mut self, now: Time) {
+        #[cfg(feature = "trust")]
+        self.drain_store(now);
+        #[cfg(feature = "attest")]
+        self.drain_attest(now);
         if self.io.has_send() {
             self.drain_datagrams(now);
         }
@@ -333,7 +337,7 @@ unsafe fn create(mut config: Config, io: Io) -> Result<Box<rit_node>, Error> {
     if let Some(identity) = new {
         io.store(RIT_SLOT_IDENTITY, &*identity.encode(provider))?;
     }
-    #[cfg_attr(not(feature = "tcp"), expect(unused_mut))]
+    #[cfg_attr(not(any(feature = "tcp", feature = "attest")), expect(unused_mut))]
     let mut inner = Inner {
         node,
         io,
@@ -349,6 +353,8 @@ unsafe fn create(mut config: Config, io: Io) -> Result<Box<rit_node>, Error> {
     };
     #[cfg(feature = "tcp")]
     inner.node.set_tcp(inner.io.has_tcp());
+    #[cfg(feature = "attest")]
+    inner.node.set_attestation(inner.io.attestation());
     Ok(Box::new(rit_node { is_busy: AtomicBool::new(false), inner: UnsafeCell::new(inner) }))
 }
 

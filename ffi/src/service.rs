@@ -36,8 +36,10 @@ pub struct rit_service {
     /// A flow of a UDP service ends after so many milliseconds without a message either way, at
     /// least 30000; 0: 120000 (RFC 4787, REQ-5).
     pub flow_idle_ms: u32,
-    /// 0.
-    pub reserved: u32,
+    /// 1: it may be used by a grant only if the broker said just before the session that it still
+    /// holds, so that a list that is on its way cannot be kept from the device; the peers of
+    /// rit_peer_allow are not concerned. 0 otherwise, and in a library built without `trust`.
+    pub must_be_fresh: u32,
 }
 
 /// A service that the device at the other end of a session offers.
@@ -133,12 +135,18 @@ pub unsafe extern "C" fn rit_service_add(
                 0 => FLOW_IDLE_DEFAULT,
                 ms => Duration::from_millis(ms.into()),
             };
-            if service.reserved != 0 || idle < FLOW_IDLE_MIN {
-                return Err(Error::Argument("rit_service.flow_idle_ms or reserved"));
+            if idle < FLOW_IDLE_MIN {
+                return Err(Error::Argument("rit_service.flow_idle_ms"));
+            }
+            let fresh_max = u32::from(cfg!(feature = "trust"));
+            if service.must_be_fresh > fresh_max {
+                return Err(Error::Argument("rit_service.must_be_fresh"));
             }
             let info = ServiceInfo { name: name.into(), kind, port: service.port };
             let id = inner.node.service_add(info, now)?;
             inner.node.service_set_flow_idle(id, idle)?;
+            #[cfg(feature = "trust")]
+            inner.node.service_demand_fresh(id, service.must_be_fresh == 1)?;
             out.write_unaligned(id.0);
             Ok(())
         })

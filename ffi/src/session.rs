@@ -33,6 +33,11 @@ pub struct rit_target {
     pub reserved: u32,
     /// The device's public key.
     pub device: [u8; RIT_KEY_LEN],
+    /// The chain of grants by which this node may use it, as whoever granted it handed it over;
+    /// null for the device's owner, and where the device has this node on its list.
+    pub chain: *const u8,
+    /// Its bytes, at most RIT_CHAIN_MAX; 0 without one.
+    pub chain_len: usize,
 }
 
 /// What is known of a session.
@@ -146,10 +151,10 @@ pub(crate) fn code(code: u64) -> Result<u64, Error> {
 /// Asks the broker for a session with a device. SESSION_UP or SESSION_DOWN follows with the handle.
 /// Opening is not waiting for: other sessions go on meanwhile.
 ///
-/// target: copied. out: gets the handle, good until SESSION_DOWN.
-/// Errors: NULL, ARG (this node's own key), SIZE, OFFLINE (the broker link is not up: wait for
-/// BROKER_ONLINE), STATE (the library is built without `initiator`), LIMIT (max_sessions), REENTRY,
-/// INTERNAL. Not in a callback, not in an ISR.
+/// target: copied with all it points to. out: gets the handle, good until SESSION_DOWN.
+/// Errors: NULL, ARG (this node's own key; chain_len), SIZE, OFFLINE (the broker link is not up:
+/// wait for BROKER_ONLINE), STATE (the library is built without `initiator`), LIMIT (max_sessions),
+/// REENTRY, INTERNAL. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_session_open(
     node: *mut rit_node,
@@ -164,7 +169,9 @@ pub unsafe extern "C" fn rit_session_open(
             if target.reserved != 0 {
                 return Err(Error::Argument("rit_target.reserved"));
             }
-            out.write_unaligned(inner.node.session_open(PublicKey(target.device), now)?.0);
+            let chain = args::bytes(target.chain, target.chain_len, "rit_target.chain")?;
+            let device = PublicKey(target.device);
+            out.write_unaligned(inner.node.session_open_with(device, chain, now)?.0);
             Ok(())
         })
     }

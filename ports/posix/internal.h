@@ -46,6 +46,14 @@ struct ritp_peer {
     uint64_t retry_us;
 };
 
+/* By which a device may be used. */
+struct ritp_grant {
+    struct ritp_grant *next;
+    uint8_t device[RIT_KEY_LEN];
+    size_t len;
+    uint8_t chain[RIT_CHAIN_MAX];
+};
+
 /* A service that is, or shall be, listened for. */
 struct ritp_want {
     struct ritp_want *next;
@@ -149,6 +157,9 @@ struct rit_posix {
     int32_t log_level;
     void (*log)(void *ctx, int32_t level, const char *msg);
     void *log_ctx;
+    int32_t (*attest)(void *, const uint8_t *, uint8_t *, size_t);
+    int32_t (*check_attestation)(void *, const uint8_t *, const uint8_t *, const uint8_t *, size_t);
+    void *attest_ctx;
 
     /* system.c */
     char *state_dir;
@@ -201,6 +212,7 @@ struct rit_posix {
     int is_online;
     int has_more; /* work was left over: do not wait */
     struct ritp_peer *peers;
+    struct ritp_grant *grants;
     struct ritp_want *wants;
     struct ritp_session *sessions;
     struct rit_posix_event events[RITP_EVENTS_MAX];
@@ -340,6 +352,13 @@ void ritp_tell(struct rit_posix *port, enum rit_posix_event_type type, int error
 void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want, uint16_t kind,
                          const uint8_t address[4], uint16_t number);
 void ritp_tell_mapped(struct rit_posix *port);
+void ritp_tell_owner(struct rit_posix *port, const struct rit_event *event);
+
+/* ---- grants.c */
+
+/* Gives a target the chain that was set for its device, which stays the port's. */
+void ritp_add_grant(struct rit_posix *port, struct rit_target *target);
+void ritp_free_grants(struct rit_posix *port);
 /* Whether the node is unusable. */
 int ritp_is_fatal(int error);
 /* A place in the poll array, or -1. */

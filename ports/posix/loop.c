@@ -1,4 +1,4 @@
-/* loop.c: the port as its user sees it: poll loop, sessions that come back, events.
+/* loop.c: the port as its user sees it: poll loop, sessions that come back.
  *
  * Owns when things happen: one poll() over the UDP sockets, listeners and connections, then the
  * node, then the bridge, then the node's events until there are none. Owns which sessions there
@@ -19,85 +19,6 @@
 #define BACKOFF_MAX_US 30000000u
 #define FATAL (-200)             /* RIT_ERR_* at or below it: the node is unusable */
 #define FATAL_LAST (-299)
-
-/* ---- events for the user */
-
-static struct rit_posix_event *push(struct rit_posix *port, enum rit_posix_event_type type) {
-    struct rit_posix_event *event;
-
-    if (port->event_count == RITP_EVENTS_MAX) {
-        if (type == RIT_POSIX_CONNECTION)
-            return NULL;
-        port->event_at = (port->event_at + 1) % RITP_EVENTS_MAX;
-        port->event_count--;
-    }
-    event = &port->events[(port->event_at + port->event_count++) % RITP_EVENTS_MAX];
-    memset(event, 0, sizeof *event);
-    event->type = type;
-    return event;
-}
-
-void ritp_tell(struct rit_posix *port, enum rit_posix_event_type type, int error,
-               const uint8_t *peer, const char *service) {
-    struct rit_posix_event *event = push(port, type);
-
-    if (event == NULL)
-        return;
-    event->error = error;
-    if (peer != NULL)
-        memcpy(event->peer, peer, RIT_KEY_LEN);
-    if (service != NULL)
-        (void)snprintf(event->service, sizeof event->service, "%s", service);
-}
-
-void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want, uint16_t kind,
-                         const uint8_t address[4], uint16_t number) {
-    struct rit_posix_event *event;
-
-    ritp_tell(port, RIT_POSIX_LISTENING, 0, want->peer->device, want->service);
-    event = &port->events[(port->event_at + port->event_count - 1) % RITP_EVENTS_MAX];
-    (void)snprintf(event->address, sizeof event->address, "%u.%u.%u.%u", (unsigned)address[0],
-                   (unsigned)address[1], (unsigned)address[2], (unsigned)address[3]);
-    event->port = number;
-    event->kind = kind;
-}
-
-void ritp_tell_mapped(struct rit_posix *port) {
-    const uint8_t *ip = port->map.outer_ip;
-    struct rit_posix_event *event = push(port, RIT_POSIX_PORT_MAPPED);
-
-    if (!port->map.is_mapped)
-        return;
-    (void)snprintf(event->address, sizeof event->address, "%u.%u.%u.%u", (unsigned)ip[0],
-                   (unsigned)ip[1], (unsigned)ip[2], (unsigned)ip[3]);
-    event->port = port->map.outer_port;
-}
-
-int rit_posix_next(rit_posix *port, struct rit_posix_event *out) {
-    if (port == NULL || out == NULL || port->event_count == 0)
-        return 0;
-    *out = port->events[port->event_at];
-    port->event_at = (port->event_at + 1) % RITP_EVENTS_MAX;
-    port->event_count--;
-    return 1;
-}
-
-const char *rit_posix_strerror(int error) {
-    switch (error) {
-    case RIT_POSIX_ERR_SYSTEM:
-        return "a call of the system failed";
-    case RIT_POSIX_ERR_IN_USE:
-        return "the state folder is in use by another process";
-    case RIT_POSIX_ERR_RESOLVE:
-        return "the host name does not resolve";
-    case RIT_POSIX_ERR_LISTEN:
-        return "no loopback address and port could be listened on";
-    case RIT_POSIX_ERR_SERVICE:
-        return "the device does not offer this service";
-    default:
-        return rit_strerror(error);
-    }
-}
 
 /* ---- making and freeing */
 
@@ -123,6 +44,9 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
     if (port != NULL) {
         port->log = config->log;
         port->log_ctx = config->log_ctx;
+        port->attest = config->attest;
+        port->check_attestation = config->check_attestation;
+        port->attest_ctx = config->attest_ctx;
         port->log_level = config->log_level != 0 ? config->log_level : RIT_LOG_WARN;
         port->udp[0] = port->udp[1] = port->news_fd = port->router_fd = -1;
         ritp_tcp_open(port, config->tls_port);
@@ -171,6 +95,7 @@ void rit_posix_free(rit_posix *port) {
         free(port->peers);
         port->peers = next;
     }
+    ritp_free_grants(port);
     rit_node_free(port->node);
     ritp_sockets_close(port);
     ritp_udp_close(port);
@@ -260,12 +185,22 @@ int rit_posix_offer_udp(rit_posix *port, const char *name, const char *host,
     return add_offer(port, RIT_SERVICE_UDP, name, host, service_port);
 }
 
-static struct ritp_peer *find_peer(struct rit_posix *port, const uint8_t device[RIT_KEY_LEN]) {
+static struct ritp_peer *find_peer(const struct rit_posix *port,
+                                   const uint8_t device[RIT_KEY_LEN]) {
     struct ritp_peer *peer = port->peers;
 
     while (peer != NULL && memcmp(peer->device, device, RIT_KEY_LEN) != 0)
         peer = peer->next;
     return peer;
+}
+
+rit_session rit_posix_session(const rit_posix *port, const uint8_t device[RIT_KEY_LEN]) {
+    const struct ritp_peer *peer;
+
+    if (port == NULL || device == NULL)
+        return 0;
+    peer = find_peer(port, device);
+    return peer != NULL && peer->is_up ? peer->session : 0;
 }
 
 static struct ritp_want *find_want(struct rit_posix *port, const struct ritp_peer *peer,
@@ -360,6 +295,7 @@ static uint64_t open_sessions(struct rit_posix *port, uint64_t now_us) {
             memset(&target, 0, sizeof target);
             target.struct_size = (uint32_t)sizeof target;
             memcpy(target.device, peer->device, RIT_KEY_LEN);
+            ritp_add_grant(port, &target);
             failed = rit_session_open(port->node, &target, &peer->session);
             if (failed != 0) {
                 try_later(peer, now_us);
@@ -485,6 +421,8 @@ static int take_events(struct rit_posix *port) {
             on_session_down(port, &event);
         else if (event.type >= RIT_EVENT_FLOW_INCOMING && event.type <= RIT_EVENT_FLOW_CLOSED)
             ritp_flow_event(port, &event);
+        else if (event.type >= RIT_EVENT_CLAIMED && event.type <= RIT_EVENT_OWNER_ANSWERED)
+            ritp_tell_owner(port, &event);
         else
             ritp_bridge_event(port, &event);
     }

@@ -81,6 +81,13 @@ struct rit_posix_config {
     /* Not 0: does not look for peers on the host's own networks by multicast, nor listens for them
      * (rit_io.multicast). */
     uint16_t no_multicast;
+    /* States what code runs here to peers that demand it, and checks what they state; as
+     * rit_io.attest and rit_io.check_attestation of rit.h say, with attest_ctx. NULL: none, and
+     * none is demanded. */
+    int32_t (*attest)(void *attest_ctx, const uint8_t *challenge, uint8_t *out, size_t cap);
+    int32_t (*check_attestation)(void *attest_ctx, const uint8_t *peer, const uint8_t *challenge,
+                                 const uint8_t *statement, size_t len);
+    void *attest_ctx;
 };
 
 /* Locks the state folder, opens the sockets and makes the node; the first time, its identity too.
@@ -90,8 +97,9 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err);
 /* Closes every connection, listener and session. NULL is fine. */
 void rit_posix_free(rit_posix *port);
 
-/* The node, for rit_node_public_key, rit_peer_allow, rit_node_stats and the like. It lives as long
- * as the port. Its events and its streams are the port's: do not fetch them. */
+/* The node, for rit_node_public_key, rit_peer_allow, rit_trust_start, rit_device_claim and the
+ * like. It lives as long as the port. Its events and its streams are the port's: do not fetch them.
+ * */
 rit_node *rit_posix_node(rit_posix *port);
 
 /* Connects to the broker at a rit:// address, and stays connected. The enrol code is needed once;
@@ -110,14 +118,23 @@ int rit_posix_offer(rit_posix *port, const char *name, const char *host, uint16_
 int rit_posix_offer_udp(rit_posix *port, const char *name, const char *host,
                         uint16_t service_port);
 
-/* Reaches a service of a device, TCP, UDP, or both of that name: opens a session to it, again whenever that ends (after 1 s, then
- * longer, to 30 s), and listens for the service at its own loopback address, which is the same in
- * every run. service NULL: every service that the device offers. listen_port 0: the service's own
- * port, or 10000 above it where that one needs privilege. Where it listens is told by
- * RIT_POSIX_LISTENING. A connection that comes while there is no session waits 3 s for one
- * and is then reset, as is one that the device's service refuses. */
+/* Reaches a service of a device, TCP, UDP, or both of that name: opens a session to it, again
+ * whenever that ends (after 1 s, then longer, to 30 s), and listens for the service at its own
+ * loopback address, which is the same in every run. service NULL: every service that the device
+ * offers. listen_port 0: the service's own port, or 10000 above it where that one needs privilege.
+ * Where it listens is told by RIT_POSIX_LISTENING. A connection that comes while there is no
+ * session waits 3 s for one and is then reset, as is one that the device's service refuses. */
 int rit_posix_reach(rit_posix *port, const uint8_t device[RIT_KEY_LEN], const char *service,
                     uint16_t listen_port);
+
+/* The chain of grants by which this node may use a device, as whoever granted it handed it over:
+ * for sessions from now on. Copied; len 0: none, as the device's owner needs none. */
+int rit_posix_set_grant(rit_posix *port, const uint8_t device[RIT_KEY_LEN], const uint8_t *chain,
+                        size_t len);
+
+/* The session that is up with a device that is reached, for rit_session_info, rit_session_path and
+ * rit_node_explain; 0: there is none. Do not close it. */
+rit_session rit_posix_session(const rit_posix *port, const uint8_t device[RIT_KEY_LEN]);
 
 /* Waits for something to do, at most timeout_ms (negative: as long as it takes), and does it. 0, or
  * an error after which the port can only be freed. A signal ends the wait early. */
@@ -135,7 +152,11 @@ enum rit_posix_event_type {
     RIT_POSIX_NOT_LISTENING = 8,  /* peer, service, error: RIT_POSIX_ERR_SERVICE or _LISTEN */
     RIT_POSIX_CONNECTION = 9,     /* peer, service, error: 0 open, else refused; TCP or a flow */
     RIT_POSIX_NETWORK_CHANGED = 10, /* own addresses or routes, or the system was asleep */
-    RIT_POSIX_PORT_MAPPED = 11    /* address, port: the router's that leads here; port 0: none */
+    RIT_POSIX_PORT_MAPPED = 11,   /* address, port: the router's that leads here; port 0: none */
+    RIT_POSIX_CLAIMED = 12,       /* peer: this device's owner from now on; number: the epoch */
+    RIT_POSIX_OWNER_CHANGED = 13, /* the same, of another owner; peer of zeros: none any more */
+    RIT_POSIX_REVOKED = 14,       /* the owner took grants back; number: the list's */
+    RIT_POSIX_OWNER_ANSWERED = 15 /* request, error, peer, number: RIT_EVENT_OWNER_ANSWERED */
 };
 
 struct rit_posix_event {
@@ -146,6 +167,8 @@ struct rit_posix_event {
     char address[16]; /* IPv4: where it listens, 127.x.y.z; or the router's */
     uint16_t port;
     uint16_t kind;    /* RIT_SERVICE_TCP or RIT_SERVICE_UDP */
+    uint32_t request; /* of rit_device_claim or rit_owner_tell */
+    uint64_t number;  /* see the type */
 };
 
 /* Fetches what happened: 1 and *out filled, or 0 if there is no more. At most 128 wait; beyond that

@@ -131,7 +131,16 @@ static int open_state(struct rit_posix *port, const char *path) {
 }
 
 static const char *slot_file(uint32_t slot) {
-    return slot == RIT_SLOT_IDENTITY ? "identity" : slot == RIT_SLOT_BROKER ? "broker" : NULL;
+    switch (slot) {
+    case RIT_SLOT_IDENTITY:
+        return "identity";
+    case RIT_SLOT_BROKER:
+        return "broker";
+    case RIT_SLOT_TRUST:
+        return "trust";
+    default:
+        return NULL;
+    }
 }
 
 static int32_t on_load(void *ctx, uint32_t slot, uint8_t *buf, size_t cap) {
@@ -369,6 +378,19 @@ void ritp_system_close(struct rit_posix *port) {
     port->state_dir = NULL;
 }
 
+static int32_t on_attest(void *ctx, const uint8_t *challenge, uint8_t *out, size_t cap) {
+    const struct rit_posix *port = ctx;
+
+    return port->attest(port->attest_ctx, challenge, out, cap);
+}
+
+static int32_t on_check(void *ctx, const uint8_t *peer, const uint8_t *challenge,
+                        const uint8_t *statement, size_t len) {
+    const struct rit_posix *port = ctx;
+
+    return port->check_attestation(port->attest_ctx, peer, challenge, statement, len);
+}
+
 void ritp_system_io(struct rit_posix *port, struct rit_io *io) {
     memset(io, 0, sizeof *io);
     io->struct_size = (uint32_t)sizeof *io;
@@ -378,4 +400,6 @@ void ritp_system_io(struct rit_posix *port, struct rit_io *io) {
     io->load = on_load;
     io->store = on_store;
     io->log = on_log;
+    io->attest = port->attest != NULL ? on_attest : NULL;
+    io->check_attestation = port->check_attestation != NULL ? on_check : NULL;
 }

@@ -22,7 +22,13 @@ int main(void) {
     AT(rit_event, code, 40);
     AT(rit_event, peer, 48);
     AT(rit_event, flow, 80);
-    CHECK(sizeof(struct rit_target) == 40);
+    AT(rit_event, request, 88);
+    AT(rit_target, chain, 40);
+    CHECK(sizeof(struct rit_target) == 40 + 2 * sizeof(void *));
+    AT(rit_grant, issued_s, 88);
+    AT(rit_grant, services, 120);
+    CHECK(sizeof(struct rit_grant) == 120 + 2 * sizeof(void *));
+    CHECK(sizeof(struct rit_ownership) == 56);
     CHECK(sizeof(struct rit_session_info) == 120);
     AT(rit_session_info, path, 48);
     AT(rit_session_info, rtt_us, 88);
@@ -34,7 +40,8 @@ int main(void) {
     AT(rit_io, tcp_write, 8 + 10 * sizeof(void *));
     AT(rit_io, multicast, 8 + 12 * sizeof(void *));
     AT(rit_io, crypto, 16 + 12 * sizeof(void *));
-    CHECK(sizeof(struct rit_io) == 16 + 13 * sizeof(void *));
+    AT(rit_io, attest, 16 + 13 * sizeof(void *));
+    CHECK(sizeof(struct rit_io) == 16 + 15 * sizeof(void *));
     AT(rit_crypto, ctx, 8);
     AT(rit_crypto, sha256, 8 + 7 * sizeof(void *));
     AT(rit_crypto, key_kind, 8 + 11 * sizeof(void *));

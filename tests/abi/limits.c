@@ -94,9 +94,9 @@ static void services(void) {
     service.kind = 2;
     ANSWERS(RIT_ERR_ARG, rit_service_add(fake.node, &service, &none));
     service.kind = RIT_SERVICE_TCP;
-    service.reserved = 1;
+    service.must_be_fresh = 2;
     ANSWERS(RIT_ERR_ARG, rit_service_add(fake.node, &service, &none));
-    service.reserved = 0;
+    service.must_be_fresh = 0;
     service.flow_idle_ms = 29999;
     ANSWERS(RIT_ERR_ARG, rit_service_add(fake.node, &service, &none));
     /* Names are told apart by kind. */

@@ -268,8 +268,10 @@ class World:
         check(made.returncode == 0, f"reach --key: {made.stdout}{made.stderr}")
         return re.search(r"([a-z2-7]{52})", made.stdout).group(1)
 
-    def device(self, broker, services, allow=(), enrol=None, name="device", online=True):
-        """services: {"web": 8080, ...}, or a list in the program's own words. Enrols with a fresh code unless one is given ("" none)."""
+    def device(self, broker, services, allow=(), enrol=None, name="device", online=True,
+               options=()):
+        """services: {"web": 8080, ...}, or a list in the program's own words. Enrols with a fresh
+        code unless one is given ("" none)."""
         argv = [self.tools.device, "--state", self.folder / name, "--broker", broker.uri]
         enrol = broker.code() if enrol is None else enrol
         if enrol:
@@ -278,7 +280,7 @@ class World:
             argv += ["--allow", key]
         if isinstance(services, dict):
             services = [f"{service}=127.0.0.1:{port}" for service, port in services.items()]
-        argv += services
+        argv += [*options, *services]
         starts = self.starts[name] = self.starts.get(name, 0) + 1
         process = self.start(name, *argv)
         if online:
@@ -286,12 +288,15 @@ class World:
             process.wait_line(r"online", count=starts)
         return process
 
-    def reach(self, broker, device_key, *services, enrol=None, name="reach", listen=True):
+    def reach(self, broker, device_key, *services, enrol=None, name="reach", listen=True,
+              grant=None):
         """Each service's address is in the result's dictionary `at`: name → (host, port)."""
         argv = [self.tools.reach, "--state", self.folder / name, "--broker", broker.uri]
         enrol = broker.code() if enrol is None else enrol
         if enrol:
             argv += ["--enrol", enrol]
+        if grant:
+            argv += ["--grant", grant]
         starts = self.starts[name] = self.starts.get(name, 0) + 1
         process = self.start(name, *argv, device_key, *services)
         process.at = {}

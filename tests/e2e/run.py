@@ -14,7 +14,8 @@ import time
 
 import runner
 
-MODULES = ("basic", "refusals", "brokers", "load", "secrecy", "datagrams", "skeleton")
+MODULES = ("basic", "refusals", "brokers", "load", "secrecy", "datagrams", "skeleton",
+           "owners")
 LIMIT_S = 240
 
 

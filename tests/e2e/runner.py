@@ -23,7 +23,8 @@ def arguments(add_more, web=True):
     add_more(parser)
     parser.add_argument("scenarios", nargs="*")
     tools = parser.parse_args()
-    tools.device, tools.reach = tools.bin / "device", tools.bin / "reach"
+    for program in ("device", "reach", "owner", "sensor"):
+        setattr(tools, program, tools.bin / program)
     return tools
 
 

@@ -29,7 +29,7 @@ fn rust_layout() -> Layout {
         rit_path { struct_size ifindex ip port socket ecn reserved }
         rit_io {
             struct_size sockets ctx now_us entropy send recv set_timer load store log send_batch
-            tcp_write tcp_close multicast reserved crypto
+            tcp_write tcp_close multicast reserved crypto attest check_attestation
         }
         rit_bytes { data len }
         rit_crypto {
@@ -48,16 +48,25 @@ fn rust_layout() -> Layout {
         }
         rit_heap_info { struct_size size live peak largest refused reserved }
         rit_event {
-            struct_size r#type error is_initiator session stream service code peer flow reserved
+            struct_size r#type error is_initiator session stream service code peer flow request
+            reserved
         }
         rit_broker { struct_size reserved key paths path_count enrol_code }
-        rit_service { struct_size kind port name flow_idle_ms reserved }
+        rit_service { struct_size kind port name flow_idle_ms must_be_fresh }
         rit_service_info { struct_size kind port name }
         rit_selftest_config {
             struct_size cpu_mhz echo max_datagram heap is_after_reset reserved
         }
         rit_finding { struct_size code value wanted }
-        rit_target { struct_size reserved device }
+        rit_target { struct_size reserved device chain chain_len }
+        rit_ownership { struct_size is_claimed owner epoch reserved list }
+        rit_grant {
+            struct_size rights device subject id issued_s not_before_s expires_s epoch depth
+            must_be_fresh service_count services reserved
+        }
+        rit_revoked {
+            struct_size epoch device number issued_s floor_s ids id_count keys key_count
+        }
         rit_path_info {
             struct_size kind path asked state rtt_us silent_us datagrams_sent bytes_sent
             datagrams_received bytes_received reserved
@@ -140,6 +149,6 @@ fn constants_have_their_values() {
     let errors = text.split("pub const RIT_ERR_").skip(1);
     let values: Vec<&str> =
         errors.map(|rest| rest.split(['=', ';']).nth(1).unwrap().trim()).collect();
-    assert_eq!(values.len(), 30);
+    assert_eq!(values.len(), 32);
     assert_eq!(values.iter().collect::<BTreeSet<_>>().len(), values.len());
 }

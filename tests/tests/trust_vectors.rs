@@ -193,7 +193,7 @@ fn claims() {
             let mut rng = Rng::from_seed([0; 32]);
             claiming.ask(&state, &mut rng).unwrap();
             let claim = file.bytes("claim", &format!("claim_by_{owner}"));
-            let refused = claiming.accept(p, &mut state, &device, &secret, &claim);
+            let refused = claiming.accept(p, &mut state, &device, [&secret], &claim);
             assert_eq!(refused, Err(ClaimError::Nonce), "{owner}");
         }
     }

@@ -143,7 +143,8 @@ pub enum BrokerEvent {
         /// What it told.
         ownership: Ownership,
     },
-    /// A node says this to the broker itself: to [`Broker::send_note`](super::Broker::send_note), as a rule.
+    /// A node says this to the broker itself: to
+    /// [`Broker::send_note`](super::Broker::send_note), as a rule.
     Note {
         /// The node's key.
         key: PublicKey,

@@ -35,6 +35,8 @@ mod tests;
 pub use known_answers::{Primitive, is_right};
 pub use lend::lend;
 pub use raw_key::{P256_POINT_LEN, RawKey, verify_schemes};
+#[cfg(feature = "attest")]
+pub(crate) use schedule::session_binding;
 pub use schedule::{
     DirectionKeys, broker_contact, contact_secrets, expand_label, extract, next_secret, packet_key,
     session_secrets,

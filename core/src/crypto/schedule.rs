@@ -110,6 +110,13 @@ pub fn session_secrets(
     (child(p, &prk, INITIATOR, context_hash), child(p, &prk, RESPONDER, context_hash))
 }
 
+/// What only the two ends of a session know and no other session has, for statements about the
+/// session; from the initiator's secret, of which it tells nothing.
+#[cfg(feature = "attest")]
+pub(crate) fn session_binding(p: &dyn Provider, initiator: &Secret) -> [u8; 32] {
+    *child(p, initiator, b"session binding", b"").as_bytes()
+}
+
 fn child(p: &dyn Provider, secret: &Secret, label: &[u8], context: &[u8]) -> Secret {
     let mut bytes = [0; 32];
     expand_label(p, secret, label, context, &mut bytes);

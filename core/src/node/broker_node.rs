@@ -34,8 +34,8 @@ const FAREWELL_TIME: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(2);
 const ANSWER_TIME: Duration = Duration::from_secs(10);
-/// Of so many nodes, one may be told in one second that it was forgotten, by a broker that takes over
-/// from another: no faster than they can come back.
+/// Of so many nodes, one may be told in one second that it was forgotten, by a broker that takes
+/// over from another: no faster than they can come back.
 const RESETS_SHARE: usize = 50;
 /// One in so many links may be half open, but at least this many.
 const HALF_OPEN_SHARE: usize = 8;
@@ -146,8 +146,8 @@ impl BrokerNode {
         self.broker.set_others(others);
     }
 
-    /// How long nodes that come from now on may be silent: after that, 12 s at most, the broker knows
-    /// that a node is gone. In seconds, at most 600; 0: as long as their NATs bear.
+    /// How long nodes that come from now on may be silent: after that, 12 s at most, the broker
+    /// knows that a node is gone. In seconds, at most 600; 0: as long as their NATs bear.
     pub fn set_longest_silence(&mut self, silence_max_s: u32) {
         self.broker.set_longest_silence(silence_max_s);
         let said = Duration::from_secs(silence_max_s.into());

@@ -1,5 +1,7 @@
 //! What a node's calls answer, and why sessions and links end.
 
+#[cfg(feature = "trust")]
+use super::trust::CODE_NOT_PERMITTED;
 use crate::handshake::HandshakeError;
 use crate::transport::{CloseReason, DatagramError, StreamError};
 use crate::trust::AllowError;
@@ -145,6 +147,9 @@ pub enum Reason {
     /// A limit of the peer or the broker.
     #[error("a limit is reached")]
     Limit,
+    /// The device's owner does not permit it, or not any more.
+    #[error("not permitted by the device's owner")]
+    NotPermitted,
     /// Another process with the same identity took the link over.
     #[error("replaced by another process with the same identity")]
     Replaced,
@@ -178,6 +183,8 @@ impl From<&CloseReason> for Reason {
     fn from(reason: &CloseReason) -> Self {
         match reason {
             CloseReason::Local(_) => Reason::Local,
+            #[cfg(feature = "trust")]
+            CloseReason::Peer(CODE_NOT_PERMITTED) => Reason::NotPermitted,
             CloseReason::Peer(code) => Reason::Peer(*code),
             // 0x100 + a TLS alert: it refused the handshake.
             CloseReason::PeerTransport { code, .. } if *code & 0xff00 == 0x100 => Reason::Untrusted,
@@ -201,6 +208,7 @@ impl From<RefuseReason> for Reason {
             RefuseReason::Limit => Reason::Limit,
             RefuseReason::Replaced => Reason::Replaced,
             RefuseReason::Unavailable => Reason::Unavailable,
+            RefuseReason::NotPermitted => Reason::NotPermitted,
             _ => Reason::Protocol,
         }
     }

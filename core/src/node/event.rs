@@ -1,5 +1,7 @@
 //! What a node tells its owner: events, and counters.
 
+#[cfg(feature = "trust")]
+use super::TrustEvent;
 use super::{FlowHandle, Reason, ServiceId, SessionId, StreamHandle};
 use crate::base::{Path, PublicKey};
 use crate::tunnel::Refusal;
@@ -122,6 +124,9 @@ pub enum Event {
         /// By the peer, or timed out for want of messages.
         reason: Reason,
     },
+    /// Of owners.
+    #[cfg(feature = "trust")]
+    Trust(TrustEvent),
 }
 
 /// Counters of a node.

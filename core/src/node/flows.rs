@@ -161,6 +161,10 @@ impl Node {
         let entry = self.flows.get(Handle(flow.0)).ok_or(NodeError::StaleHandle)?;
         let (owner, id) = (entry.session, entry.id);
         let session = self.live_session(owner)?;
+        #[cfg(feature = "attest")]
+        if session.attest.is_pending() {
+            return Err(NodeError::State);
+        }
         let tunnel = session.tunnel().ok_or(NodeError::State)?;
         tunnel.connection.advance(now);
         let result = act(tunnel, id);
@@ -198,7 +202,9 @@ impl Node {
     // ---- what the tunnel says
 
     pub(super) fn on_flow_incoming(&mut self, owner: Handle, id: StreamId, service: &str) {
-        let service = self.find_service(SERVICE_UDP, service).filter(|_| cfg!(feature = "udp"));
+        let name = service;
+        let service = self.find_service(SERVICE_UDP, name).filter(|_| cfg!(feature = "udp"));
+        let may_use = self.may_use(owner, service, name);
         let max_flows = self.max_flows;
         let has_memory = self.check_memory(self.flows.growth()).is_ok();
         self.is_short_of_memory |= !has_memory;
@@ -206,6 +212,7 @@ impl Node {
         let handles = session.flows.len();
         let Some(tunnel) = session.tunnel() else { return };
         let refusal = match service {
+            _ if !may_use => Refusal::Denied,
             None => Refusal::Unknown,
             Some(_) if !has_memory || !has_room(tunnel, handles, 1, max_flows) => Refusal::Limit,
             Some(service) => {

@@ -4,7 +4,9 @@
 //! [`ToNode`]s; the link itself understands the rest.
 
 mod fallback;
+mod owner_news;
 
+use self::owner_news::OwnerNews;
 use super::control::{CODE_CONTROL, CONTROL_STREAM, Control, ControlError};
 use super::endpoint::Endpoint;
 use super::error::{NodeError, Reason};
@@ -72,8 +74,8 @@ pub(super) struct Link {
     pub(super) local_paths: Vec<Path>,
     /// Messages about sessions, for the node.
     pub(super) inbox: VecDeque<ToNode>,
-    /// The broker's clock: its time and when we heard it.
-    pub(super) broker_time: Option<(u64, Time)>,
+    /// What it says, and hears, that concerns owners.
+    pub(super) owner: OwnerNews,
     /// Where the broker sees us, and where another of its sockets does.
     pub(super) observed: Option<(Path, Option<Path>)>,
     /// Those other sockets.
@@ -105,7 +107,7 @@ impl Link {
             services: Vec::new(),
             local_paths: Vec::new(),
             inbox: VecDeque::new(),
-            broker_time: None,
+            owner: OwnerNews::default(),
             observed: None,
             others: Vec::new(),
             ask_others_at: None,
@@ -376,6 +378,7 @@ impl Link {
             return connection.close(CODE_CONTROL, now);
         }
         self.control.on_open();
+        self.owner.on_connected(now);
         // A failure closes the connection, which is news enough.
         let sent = self.send_hello(now);
         self.close_if_unsaid(sent, now);
@@ -416,7 +419,7 @@ impl Link {
             firmware: String::new(),
             services: self.services.clone(),
             candidates,
-            ownership: None,
+            ownership: self.owner.ownership(),
         };
         self.send(&hello, now)
     }
@@ -439,7 +442,7 @@ impl Link {
         match message {
             ToNode::Welcome { observed, enrolled, time_unix_s, others, silence_max_s } => {
                 self.keep_alive.limit(silence_max_s);
-                self.broker_time = Some((time_unix_s, now));
+                self.owner.on_welcome(time_unix_s);
                 self.observed = Some((observed, None));
                 self.others = others;
                 self.others.truncate(MAX_OTHERS);
@@ -480,8 +483,7 @@ impl Link {
                     self.begin_asking_others(now);
                 }
             }
-            ToNode::Offer { .. } | ToNode::Refused { .. } => self.inbox.push_back(message),
-            _ => {}
+            message => self.inbox.push_back(message),
         }
     }
 

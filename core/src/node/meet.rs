@@ -1,17 +1,43 @@
 //! Introductions at the end that responds, until the initiator's first packet comes: it asks for
 //! the initiator wherever it may be, so that the NATs on the way let that packet in.
 
+use super::endpoint::HeldContact;
+use super::trust::Right;
 use super::{Node, Owner};
-use crate::base::{ContactId, Deadlines, Ecn, Map, Path, Rng, Side, Time};
+use crate::base::{ContactId, Deadlines, Ecn, Map, Path, PublicKey, Rng, Side, Time};
 use crate::crypto::Provider;
-use crate::handshake::Contact;
+use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{Transmit, write_contact_probe};
 use crate::traverse::Search;
+use crate::wire::message::{RelayOffer, ServiceInfo};
 use alloc::vec::Vec;
 
 /// Probes to one introduction's candidates together: what a broker that lies about them can have
 /// sent to others.
 const MAX_PROBES: u32 = 48;
+
+/// Offers held at once that no first packet has come for.
+const MAX_CONTACTS: usize = 256;
+/// The same, of one peer: what it asks for anew takes the place of what it has not used.
+const MAX_CONTACTS_OF_PEER: usize = 8;
+/// How the peer may be reached, as the broker says, and what it offers.
+pub(super) struct Way {
+    pub(super) candidates: Vec<Path>,
+    pub(super) relays: Vec<RelayOffer>,
+    pub(super) mapping: u8,
+    pub(super) services: Vec<ServiceInfo>,
+}
+
+/// Somebody wants to come.
+pub(super) struct Offer {
+    pub(super) contact: Contact,
+    pub(super) peer: PublicKey,
+    pub(super) expires: Time,
+    pub(super) way: Way,
+    /// What it shows of its right.
+    #[cfg_attr(not(feature = "trust"), expect(dead_code))]
+    pub(super) chain: Vec<u8>,
+}
 
 struct Meeting {
     contact: Contact,
@@ -29,6 +55,8 @@ pub(super) struct Met {
     pub(super) mapping: u8,
     /// Where the broker saw the initiator.
     pub(super) seen: Option<Path>,
+    /// Why the initiator may come.
+    pub(super) right: Right,
 }
 
 impl Meeting {
@@ -55,15 +83,21 @@ impl Meetings {
         contact: &Contact,
         candidates: &[Path],
         relays: Vec<Path>,
-        mapping: u8,
+        (mapping, right): (u8, Right),
         now: Time,
     ) {
         let mut search = Search::new(Side::Responder);
         relays.iter().chain(candidates).for_each(|path| search.add(*path, now));
-        let met = Met { search, relays, mapping, seen: candidates.first().copied() };
+        let met = Met { search, relays, mapping, seen: candidates.first().copied(), right };
         let meeting = Meeting { contact: contact.clone(), met, probes_left: MAX_PROBES };
         self.deadlines.set(contact.id, meeting.next_probe());
         self.by_contact.insert(contact.id, meeting);
+    }
+
+    /// Why whoever comes by this contact may.
+    #[cfg(feature = "trust")]
+    pub(super) fn right(&self, id: &ContactId) -> Option<&Right> {
+        self.by_contact.get(id).map(|meeting| &meeting.met.right)
     }
 
     /// It came, or will not.
@@ -96,6 +130,34 @@ impl Meetings {
 }
 
 impl Node {
+    /// Someone asked for us who may come: the first packet may.
+    #[inline(never)]
+    pub(super) fn await_peer(&mut self, offer: Offer, right: Right, now: Time) {
+        let Offer { contact, peer, expires, way, .. } = offer;
+        if let (MAX_CONTACTS_OF_PEER.., Some(oldest)) = self.endpoint.contacts_of(&peer) {
+            self.endpoint.drop_contact(oldest);
+            self.forget_meeting(&oldest);
+        }
+        if self.endpoint.contact_count() >= MAX_CONTACTS {
+            return;
+        }
+        if !self.has_room_for_meeting() {
+            return;
+        }
+        self.forget_meeting(&contact.id);
+        let relays = self.relays.add(&way.relays, self.tls_use(), now);
+        self.meetings.add(&contact, &way.candidates, relays, (way.mapping, right), now);
+        let (peer, expires) = (PeerPolicy::Exactly(peer), Some(expires));
+        self.endpoint.hold(HeldContact { contact, peer, expires });
+    }
+
+    /// Nobody will come by the contact any more.
+    pub(super) fn forget_meeting(&mut self, contact: &ContactId) {
+        if let Some(met) = self.meetings.remove(contact) {
+            self.relays.release(&met.relays);
+        }
+    }
+
     /// The end we look for showed itself at `path`.
     pub(super) fn on_peer_shown(&mut self, owner: Owner, path: Path) {
         let Owner::Session(handle) = owner else { return };

@@ -5,10 +5,13 @@
 //! `poll_timeout`. Invariant: after any call, drain `poll_transmit` and `poll_event` until empty,
 //! then sleep until `poll_timeout`. Handles carry a generation; a stale one is an error.
 
+#[cfg(feature = "attest")]
+mod attest;
 #[cfg(feature = "broker")]
 mod broker_node;
 #[cfg(feature = "tcp")]
 mod carriers;
+mod config;
 mod control;
 mod endpoint;
 mod error;
@@ -33,18 +36,28 @@ mod services;
 mod session;
 mod session_info;
 mod streams;
+#[cfg(not(feature = "trust"))]
+#[path = "no_trust.rs"]
+mod trust;
+#[cfg(feature = "trust")]
+mod trust;
 
 #[cfg(all(test, feature = "broker", feature = "ring", feature = "rustcrypto"))]
 mod tests;
 
+#[cfg(feature = "attest")]
+pub use attest::{ATTESTATION_LEN_MAX, AttestTask, Attestation};
 #[cfg(feature = "broker")]
 pub use broker_node::BrokerNode;
 #[cfg(feature = "tcp")]
 pub use carriers::{MAX_CARRIERS, TcpAction};
+pub use config::Config;
 pub use error::{ConfigError, NodeError, Reason};
 pub use event::{Event, NodeStats};
 pub use paths::PathInfo;
 pub use session_info::SessionInfo;
+#[cfg(feature = "trust")]
+pub use trust::{CLAIM_CODE_TIME, NOTES_MAX, TrustEvent};
 
 use self::endpoint::{Endpoint, Route};
 use self::flows::FlowEntry;
@@ -56,82 +69,18 @@ use self::relays::{Relays, Unwrapped};
 use self::requests::Requests;
 use self::session::Session;
 use self::streams::StreamEntry;
+use self::trust::Trust;
 use crate::base::{Ecn, Handle, Path, PublicKey, Rng, Slab, Time};
 use crate::crypto::{Provider, Signer};
-use crate::transport::{self, Connection, Local, Transmit};
+use crate::transport::{Connection, Local, Transmit};
 use crate::traverse::TlsUse;
 use crate::trust::AllowList;
-use crate::wire::message::{SERVICES_MAX, ServiceInfo};
+use crate::wire::message::ServiceInfo;
 use crate::wire::relay::is_relays;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
-
-/// Limits of a node; see [`transport::Config`] for those of each connection.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Limits and timers of each connection.
-    pub transport: transport::Config,
-    /// Sessions at once, both directions together.
-    pub max_sessions: usize,
-    /// Services offered; at most 32.
-    pub max_services: usize,
-    /// UDP flows of one session, both directions together.
-    pub max_flows: usize,
-    /// Keys on the allow-list.
-    pub max_peers: usize,
-    /// Further UDP ports that can be sent from: `socket` 1 to this of a [`Path`]. The last is kept
-    /// for finding out how long the NAT remembers.
-    pub sockets: u16,
-    /// What is sent to [`LAN_GROUPS`](crate::traverse::LAN_GROUPS) goes by multicast to this host's
-    /// networks, and what comes by them is heard.
-    pub multicast: bool,
-    /// A packet goes to the broker after this long without one; zero: never. `None`: as seldom as
-    /// the NAT lets it, which is found out where there are `sockets`.
-    pub link_keep_alive: Option<Duration>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            transport: transport::Config::default(),
-            max_sessions: 16,
-            max_services: 16,
-            max_flows: 64,
-            max_peers: 64,
-            sockets: 0,
-            multicast: false,
-            link_keep_alive: None,
-        }
-    }
-}
-
-/// Bytes of the largest window: the next power of two of what is in it can be allocated.
-const WINDOW_MAX: u64 = if usize::BITS == 32 { 1 << 30 } else { 1 << 40 };
-
-impl Config {
-    fn check(&self) -> Result<(), ConfigError> {
-        let t = &self.transport;
-        if !(transport::MIN_DATAGRAM..=transport::MAX_DATAGRAM).contains(&t.max_datagram) {
-            return Err(ConfigError::MaxDatagram);
-        }
-        let is_sound = t.stream_window >= 256
-            && t.stream_window <= t.session_window
-            && t.session_window <= WINDOW_MAX
-            && (256..=WINDOW_MAX).contains(&t.stream_send_buffer)
-            && (1..=1 << 30).contains(&t.max_streams)
-            && self.max_sessions > 0
-            && (1..=SERVICES_MAX).contains(&self.max_services)
-            && self.max_peers > 0
-            && self.max_flows <= 1 << 20
-            && t.datagram_send_buffer <= 1 << 30
-            && t.datagram_recv_buffer <= 1 << 30
-            && t.datagram_queue <= 1 << 20
-            && !t.idle_timeout.is_zero();
-        if is_sound { Ok(()) } else { Err(ConfigError::Limits) }
-    }
-}
 
 /// Where a broker is and who it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,6 +120,9 @@ struct Offered {
     info: ServiceInfo,
     /// Its flows end after so long without a message.
     flow_idle: Duration,
+    /// A permit for it must have been fresh.
+    #[cfg(feature = "trust")]
+    must_be_fresh: bool,
 }
 
 /// A node: device, user, or both.
@@ -178,6 +130,7 @@ pub struct Node {
     endpoint: Endpoint<Owner>,
     link: Link,
     allowed: AllowList,
+    trust: Trust,
     services: Slab<Offered>,
     sessions: Slab<Session>,
     meetings: Meetings,
@@ -193,6 +146,8 @@ pub struct Node {
     flow_news: NewsLine,
     events: VecDeque<Event>,
     requests: Requests,
+    #[cfg(feature = "attest")]
+    attest: attest::Tasks,
     stats: NodeStats,
     /// Something that came since this was asked was not taken for lack of memory.
     is_short_of_memory: bool,
@@ -219,6 +174,7 @@ impl Node {
             endpoint: Endpoint::new(local, Rng::from_seed(seed)),
             link: Link::new(KeepAlive::new(config.link_keep_alive, config.sockets)),
             allowed: AllowList::new(config.max_peers),
+            trust: Trust::default(),
             services: Slab::new(config.max_services),
             sessions: Slab::new(config.max_sessions),
             meetings: Meetings::default(),
@@ -237,6 +193,8 @@ impl Node {
             flow_news: NewsLine::default(),
             events: VecDeque::new(),
             requests: Requests::default(),
+            #[cfg(feature = "attest")]
+            attest: attest::Tasks::default(),
             stats: NodeStats::default(),
             is_short_of_memory: false,
         })
@@ -245,6 +203,21 @@ impl Node {
     /// Who this node is.
     pub fn public_key(&self) -> PublicKey {
         self.endpoint.public_key()
+    }
+
+    /// The crypto that it was made with.
+    pub fn provider(&self) -> &'static dyn Provider {
+        self.endpoint.provider()
+    }
+
+    /// What signs for this node.
+    pub fn signer(&self) -> &dyn Signer {
+        &*self.endpoint.local.signer
+    }
+
+    /// Random bytes from the node's own source.
+    pub fn draw<const N: usize>(&mut self) -> [u8; N] {
+        self.endpoint.rng.array()
     }
 
     // ---- network
@@ -367,6 +340,7 @@ impl Node {
             self.forget_meeting(&contact);
         }
         self.expire_requests(now);
+        self.on_trust_timeout(now);
     }
 
     /// The next datagram to send, written into `buf`. With `max_datagram` and
@@ -468,6 +442,7 @@ impl Node {
             self.meetings.poll_timeout(),
             self.relays.poll_timeout(),
             self.link.ask_udp_at(),
+            self.trust.poll_timeout(),
             self.next_tcp_deadline(),
         ];
         own.into_iter().flatten().min()
@@ -556,6 +531,7 @@ impl Node {
 
     fn process_link(&mut self, now: Time) {
         self.link.process(&mut self.endpoint, &mut self.events, now);
+        self.on_link(now);
         for message in core::mem::take(&mut self.link.inbox) {
             self.on_session_message(message, now);
         }

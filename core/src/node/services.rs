@@ -8,6 +8,16 @@ use crate::tunnel::FLOW_IDLE_DEFAULT;
 use crate::wire::message::{SERVICE_UDP, ServiceInfo, is_service_name};
 
 impl Node {
+    /// Whether the peer opened this session, as it was let, or is on the allow-list: to whom this
+    /// node goes, it does not offer what is its own.
+    pub(super) fn is_caller_or_allowed(&self, session: Handle) -> bool {
+        if !cfg!(feature = "initiator") {
+            return true;
+        }
+        let session = self.sessions.get(session);
+        session.is_some_and(|s| !s.is_initiator || self.allowed.contains(&s.peer))
+    }
+
     /// Offers a service. Its name must be new here among those of its kind.
     pub fn service_add(&mut self, service: ServiceInfo, now: Time) -> Result<ServiceId, NodeError> {
         if !is_service_name(&service.name) {
@@ -22,7 +32,12 @@ impl Node {
         // Its entry, moved with all others, and the list of all that the broker is told.
         let one = size_of::<Option<Offered>>() + size_of::<ServiceInfo>() + service.name.len() * 2;
         self.check_memory(self.services.growth() + (self.services.len() + 1) * one)?;
-        let offered = Offered { info: service, flow_idle: FLOW_IDLE_DEFAULT };
+        let offered = Offered {
+            info: service,
+            flow_idle: FLOW_IDLE_DEFAULT,
+            #[cfg(feature = "trust")]
+            must_be_fresh: false,
+        };
         let handle = self.services.insert(offered).map_err(|_| NodeError::Limit)?;
         self.announce(now);
         Ok(ServiceId(handle.0))

@@ -3,24 +3,21 @@
 //! A session's handle is good until its `SessionDown`; its connection may linger behind it to say
 //! goodbye. What is large on the stack is never inlined, for TLS may run below those who call it.
 
-use super::endpoint::{First, HeldContact};
-use super::meet::Met;
+use super::endpoint::First;
+use super::meet::{Met, Offer, Way};
+use super::trust::Right;
 use super::{Event, Node, NodeError, Owner, Reason, SessionId};
-use crate::base::{ContactId, Ecn, Handle, Map, Path, PublicKey, Side, Time};
+use crate::base::{Ecn, Handle, Map, Path, PublicKey, Side, Time};
 use crate::crypto::Secret;
 use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{Connection, PathEvent, StreamId, Transmit};
 use crate::traverse::{FirstFlight, Lan, PortSearch, Search, Traffic, by_nat64, is_by_nat64};
 use crate::tunnel::{Tunnel, TunnelEvent};
-use crate::wire::message::{RelayOffer, SERVICE_UDP, ServiceInfo, ToBroker, ToNode};
+use crate::wire::message::{CHAIN_LEN_MAX, SERVICE_UDP, ServiceInfo, ToBroker, ToNode};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Offers held at once that no first packet has come for.
-const MAX_CONTACTS: usize = 256;
-/// The same, of one peer: what it asks for anew takes the place of what it has not used.
-const MAX_CONTACTS_OF_PEER: usize = 8;
 /// However long a broker says that a contact may be used.
 const MAX_LIFETIME: Duration = Duration::from_secs(600);
 
@@ -29,14 +26,6 @@ enum Phase {
     Asking { request: u32 },
     /// A connection is being made or is up.
     Active(Box<Tunnel>),
-}
-
-/// How the peer may be reached, as the broker says, and what it offers.
-struct Way {
-    candidates: Vec<Path>,
-    relays: Vec<RelayOffer>,
-    mapping: u8,
-    services: Vec<ServiceInfo>,
 }
 
 pub(super) struct Session {
@@ -56,12 +45,16 @@ pub(super) struct Session {
     lan: Option<Lan>,
     pub(super) peer: PublicKey,
     pub(super) is_initiator: bool,
+    /// Why the peer may be here, if it came.
+    pub(super) right: Right,
     pub(super) is_up: bool,
     /// `SessionDown` was told: the handle is stale, the connection lingers.
     is_over: bool,
     pub(super) services: Vec<ServiceInfo>,
     pub(super) streams: Map<StreamId, Handle>,
     pub(super) flows: Map<StreamId, Handle>,
+    #[cfg(feature = "attest")]
+    pub(super) attest: super::attest::Attest,
 }
 
 impl Session {
@@ -79,11 +72,14 @@ impl Session {
             first_flight: FirstFlight::default(),
             peer,
             is_initiator,
+            right: Right::default(),
             is_up: false,
             is_over: false,
             services: Vec::new(),
             streams: Map::new(),
             flows: Map::new(),
+            #[cfg(feature = "attest")]
+            attest: super::attest::Attest::default(),
         }
     }
 
@@ -142,7 +138,11 @@ impl Session {
             Phase::Active(tunnel) if tunnel.connection.is_established() => {
                 let ports = self.port_search.as_ref().and_then(PortSearch::poll_timeout);
                 let lan = self.lan.as_ref().and_then(Lan::poll_timeout);
-                let own = [tunnel.poll_timeout(), self.search.poll_timeout(), ports, lan];
+                #[cfg(feature = "attest")]
+                let attest = self.attest.poll_timeout();
+                #[cfg(not(feature = "attest"))]
+                let attest = None;
+                let own = [tunnel.poll_timeout(), self.search.poll_timeout(), ports, lan, attest];
                 own.into_iter().flatten().min()
             }
             Phase::Active(tunnel) => tunnel.poll_timeout(),
@@ -190,13 +190,24 @@ impl Node {
     /// Asks the broker for a session with `device`. `SessionUp` or `SessionDown` follows. Without
     /// the feature `initiator` it is never possible.
     pub fn session_open(&mut self, device: PublicKey, now: Time) -> Result<SessionId, NodeError> {
+        self.session_open_with(device, &[], now)
+    }
+
+    /// The same, with the chain of grants by which this node may use the device; `Argument`: it is
+    /// longer than a chain may be.
+    pub fn session_open_with(
+        &mut self,
+        device: PublicKey,
+        chain: &[u8],
+        now: Time,
+    ) -> Result<SessionId, NodeError> {
         if !cfg!(feature = "initiator") {
             return Err(NodeError::State);
         }
         if !self.link.is_online() {
             return Err(NodeError::Offline);
         }
-        if device == self.public_key() {
+        if device == self.public_key() || chain.len() > CHAIN_LEN_MAX {
             return Err(NodeError::Argument);
         }
         // Asked for in vain if the connection to come had no room.
@@ -206,7 +217,8 @@ impl Node {
         let request = self.requests.fresh();
         let handle = self.insert_session(request, device, true)?;
         self.requests.add(request, handle, now);
-        let sent = self.link.send(&ToBroker::Connect { request, device, chain: Vec::new() }, now);
+        let sent =
+            self.link.send(&ToBroker::Connect { request, device, chain: chain.to_vec() }, now);
         self.process_link(now);
         if let Err(error) = sent {
             self.remove_session(handle);
@@ -256,7 +268,7 @@ impl Node {
         self.sessions.get_mut(handle).filter(|s| !s.is_over).ok_or(NodeError::StaleHandle)
     }
 
-    fn close_session(&mut self, handle: Handle, code: u64, now: Time) {
+    pub(super) fn close_session(&mut self, handle: Handle, code: u64, now: Time) {
         let Some(session) = self.sessions.get_mut(handle) else { return };
         match &mut session.phase {
             Phase::Active(tunnel) => {
@@ -269,7 +281,9 @@ impl Node {
 
     pub(super) fn close_sessions_of(&mut self, key: &PublicKey, now: Time) {
         for handle in self.sessions.handles() {
-            let is_theirs = |s: &Session| s.peer == *key && !s.is_initiator && !s.is_over;
+            let is_theirs = |s: &Session| {
+                s.peer == *key && !s.is_initiator && !s.is_over && s.right.is_by_list()
+            };
             if self.sessions.get(handle).is_some_and(is_theirs) {
                 self.close_session(handle, 0, now);
             }
@@ -280,11 +294,10 @@ impl Node {
 
     pub(super) fn on_session_message(&mut self, message: ToNode, now: Time) {
         match message {
-            ToNode::Refused { request, reason } => {
-                if let Some(handle) = self.find_request(request) {
-                    self.end_session(handle, Reason::from(reason));
-                }
-            }
+            ToNode::Refused { request, reason } => match self.find_request(request) {
+                Some(handle) => self.end_session(handle, Reason::from(reason)),
+                None => self.on_note_refused(request, reason),
+            },
             ToNode::Offer {
                 request,
                 role,
@@ -296,16 +309,22 @@ impl Node {
                 services,
                 relays,
                 mapping,
-                chain: _,
+                chain,
             } => {
                 let way = self.callable(Way { candidates, relays, mapping, services });
                 let contact = Contact { id: contact_id, key: Secret::new(contact_key.0) };
                 match role {
                     Side::Initiator => self.on_offer(request, &contact, peer, way, now),
-                    Side::Responder => self.expect(contact, peer, lifetime_s, way, now),
+                    Side::Responder => {
+                        let life = Duration::from_secs(lifetime_s.into()).min(MAX_LIFETIME);
+                        let offer = Offer { contact, peer, expires: now + life, way, chain };
+                        if let Some((offer, right)) = self.admit(offer, now) {
+                            self.await_peer(offer, right, now);
+                        }
+                    }
                 }
             }
-            _ => {}
+            message => self.on_trust_message(message, now),
         }
     }
 
@@ -361,36 +380,6 @@ impl Node {
         }
     }
 
-    /// Someone asked for us: the first packet may come, if we allow them.
-    #[inline(never)]
-    fn expect(&mut self, contact: Contact, peer: PublicKey, lifetime_s: u32, way: Way, now: Time) {
-        if !self.allowed.contains(&peer) {
-            return;
-        }
-        if let (MAX_CONTACTS_OF_PEER.., Some(oldest)) = self.endpoint.contacts_of(&peer) {
-            self.endpoint.drop_contact(oldest);
-            self.forget_meeting(&oldest);
-        }
-        if self.endpoint.contact_count() >= MAX_CONTACTS {
-            return;
-        }
-        if !self.has_room_for_meeting() {
-            return;
-        }
-        self.forget_meeting(&contact.id);
-        let relays = self.relays.add(&way.relays, self.tls_use(), now);
-        self.meetings.add(&contact, &way.candidates, relays, way.mapping, now);
-        let expires = Some(now + Duration::from_secs(lifetime_s.into()).min(MAX_LIFETIME));
-        self.endpoint.hold(HeldContact { contact, peer: PeerPolicy::Exactly(peer), expires });
-    }
-
-    /// Nobody will come by the contact any more.
-    pub(super) fn forget_meeting(&mut self, contact: &ContactId) {
-        if let Some(met) = self.meetings.remove(contact) {
-            self.relays.release(&met.relays);
-        }
-    }
-
     /// A first packet opened under a contact we hold.
     #[inline(never)]
     pub(super) fn accept_session(
@@ -402,7 +391,7 @@ impl Node {
     ) {
         let PeerPolicy::Exactly(peer) = first.peer else { return };
         // Taken back since the offer came.
-        if !self.allowed.contains(&peer) {
+        if !self.is_welcome(&first.contact.id, &peer, now) {
             return;
         }
         if !self.has_room_for_connection() {
@@ -417,12 +406,14 @@ impl Node {
                 let met = self.meetings.remove(&contact);
                 if let Some(session) = self.sessions.get_mut(handle) {
                     session.phase = Phase::Active(Box::new(Tunnel::new(connection)));
-                    if let Some(Met { search, relays, mapping, seen }) = met {
+                    if let Some(Met { search, relays, mapping, seen, right }) = met {
                         session.first_flight = FirstFlight::beside(path, relays.clone());
                         (session.search, session.relays) = (search, relays);
                         (session.mapping, session.peer_seen) = (mapping, seen);
+                        session.right = right;
                     }
                 }
+                self.check_permits(now);
                 self.process_session(handle, now);
             }
             Err(_) => self.remove_session(handle),
@@ -434,15 +425,16 @@ impl Node {
     /// Looks at what happened on a session's tunnel.
     pub(super) fn process_session(&mut self, handle: Handle, now: Time) {
         let owner = Owner::Session(handle);
+        #[cfg(feature = "attest")]
+        self.check_attest_deadline(handle, now);
         while let Some(event) = self.next_tunnel_event(handle) {
+            #[cfg(feature = "attest")]
+            let Some(event) = self.filter_attest(handle, event, now) else { continue };
             match event {
                 TunnelEvent::Connected => self.on_session_up(handle, now),
                 TunnelEvent::Closed(reason) => self.end_session(handle, Reason::from(&reason)),
-                TunnelEvent::Incoming { id, kind: SERVICE_UDP, service } => {
-                    self.on_flow_incoming(handle, id, &service);
-                }
-                TunnelEvent::Incoming { id, service, .. } => {
-                    self.on_stream_incoming(handle, id, &service);
+                TunnelEvent::Incoming { id, kind, service } => {
+                    self.on_incoming(handle, id, kind, &service);
                 }
                 TunnelEvent::Path(event) => self.on_path_event(handle, event, now),
                 // What is no stream's is a flow's, and the other way round.
@@ -495,6 +487,13 @@ impl Node {
         self.endpoint.touch(owner);
     }
 
+    pub(super) fn on_incoming(&mut self, handle: Handle, id: StreamId, kind: u8, service: &str) {
+        match kind {
+            SERVICE_UDP => self.on_flow_incoming(handle, id, service),
+            _ => self.on_stream_incoming(handle, id, service),
+        }
+    }
+
     fn next_tunnel_event(&mut self, handle: Handle) -> Option<TunnelEvent> {
         match &mut self.sessions.get_mut(handle)?.phase {
             Phase::Active(tunnel) => tunnel.poll_event(),
@@ -505,7 +504,6 @@ impl Node {
     fn on_session_up(&mut self, handle: Handle, now: Time) {
         self.plan_port_search(handle);
         let Some(session) = self.sessions.get_mut(handle) else { return };
-        session.is_up = true;
         session.lan = Lan::if_wanted(self.multicast, now);
         self.endpoint.await_no_probes(Owner::Session(handle));
         // All it knows is asked now: the peer is there to answer.
@@ -513,6 +511,17 @@ impl Node {
         if let Phase::Active(tunnel) = &session.phase {
             session.search.add(tunnel.connection.path(), now);
         }
+        #[cfg(feature = "attest")]
+        if self.demand_attestation(handle, now) {
+            return;
+        }
+        self.announce_session(handle);
+    }
+
+    /// From now on the application may use it.
+    pub(super) fn announce_session(&mut self, handle: Handle) {
+        let Some(session) = self.sessions.get_mut(handle) else { return };
+        session.is_up = true;
         self.events.push_back(Event::SessionUp {
             session: SessionId(handle.0),
             peer: session.peer,

@@ -73,6 +73,10 @@ impl Node {
         }
         self.check_memory(self.streams.growth())?;
         let session = self.live_session(owner)?;
+        #[cfg(feature = "attest")]
+        if session.attest.is_pending() {
+            return Err(NodeError::State);
+        }
         let tunnel = session.tunnel().ok_or(NodeError::State)?;
         tunnel.connection.advance(now);
         let id = tunnel.open(service)?;
@@ -221,10 +225,17 @@ impl Node {
     // ---- what the tunnel says
 
     pub(super) fn on_stream_incoming(&mut self, owner: Handle, id: StreamId, service: &str) {
-        let service = self.find_service(SERVICE_TCP, service);
+        let name = service;
+        let service = self.find_service(SERVICE_TCP, name);
+        let may_use = self.may_use(owner, service, name);
         let has_room = self.check_memory(self.streams.growth()).is_ok();
         let Some(session) = self.sessions.get_mut(owner) else { return };
         let Some(tunnel) = session.tunnel() else { return };
+        // Whoever may not use it does not learn whether it is there.
+        if !may_use {
+            let _ = tunnel.refuse(id, Refusal::Denied);
+            return;
+        }
         let Some(service) = service else {
             let _ = tunnel.refuse(id, Refusal::Unknown);
             return;

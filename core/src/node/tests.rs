@@ -1,5 +1,7 @@
 //! A broker, a device and a user in one process, joined by a loss-free wire in virtual time.
 
+mod trust;
+
 use super::*;
 use crate::tunnel::Refusal;
 use alloc::boxed::Box;

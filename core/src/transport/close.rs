@@ -5,6 +5,8 @@
 
 use super::Event;
 use super::connection::{Connection, State};
+#[cfg(feature = "attest")]
+use super::error::text;
 use super::error::{CloseReason, TransportCode, Violation};
 use super::space::SpaceId;
 use crate::base::{Time, push_few};
@@ -31,6 +33,10 @@ const REASON_LEN_MAX: usize = 128;
 /// (RFC 9000 §10.2.3).
 const APPLICATION_ERROR: u64 = 0x0c;
 
+/// The TLS alert of an end whose key is right, but which is not let in.
+#[cfg(feature = "attest")]
+const ACCESS_DENIED: u8 = 49;
+
 impl Connection {
     /// Closes for the application; nothing already buffered is sent.
     pub fn close(&mut self, code: u64, now: Time) {
@@ -39,6 +45,14 @@ impl Connection {
             self.close.is_application = true;
             self.move_to_closing(code, "", CloseReason::Local(code));
         }
+    }
+
+    /// Closes because the peer is not let in after all; to it this looks as if its key had not been
+    /// accepted (RFC 8446 §6.2, access_denied).
+    #[cfg(feature = "attest")]
+    pub fn refuse_peer(&mut self, why: &'static str, now: Time) {
+        self.clamp(now);
+        self.close_with(TransportCode::crypto(ACCESS_DENIED), CloseReason::Untrusted(text(why)));
     }
 
     /// Closes because the peer broke the protocol.

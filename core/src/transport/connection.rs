@@ -109,6 +109,8 @@ pub struct Connection {
     pub(super) datagrams: Option<Box<Datagrams>>,
     pub(super) peer: PeerLimits,
     pub(super) peer_key: Option<PublicKey>,
+    #[cfg(feature = "attest")]
+    pub(super) binding: [u8; 32],
     /// The peer has seen that the handshake is complete (RFC 9001 §4.1.2).
     pub(super) is_confirmed: bool,
     pub(super) bytes_received: u64,
@@ -201,6 +203,8 @@ impl Connection {
             opened_under: Generation::Current,
             peer: PeerLimits::of(&TransportParams::default()),
             peer_key: None,
+            #[cfg(feature = "attest")]
+            binding: [0; 32],
             is_confirmed: false,
             bytes_received: 0,
             bytes_sent: 0,
@@ -272,6 +276,13 @@ impl Connection {
     /// Who the peer is, once the handshake is complete.
     pub fn peer_key(&self) -> Option<PublicKey> {
         self.peer_key
+    }
+
+    /// What only the two ends of this connection know, and no other connection has; zeros before
+    /// the handshake is complete.
+    #[cfg(feature = "attest")]
+    pub fn binding(&self) -> &[u8; 32] {
+        &self.binding
     }
 
     /// Whether streams can be used.

@@ -88,6 +88,11 @@ impl Connection {
         let theirs = usize::try_from(params.max_udp_payload_size);
         self.recovery.mtu.start(self.config.max_datagram.min(theirs.unwrap_or(usize::MAX)));
         let SessionSecrets { suite, local, remote } = secrets;
+        #[cfg(feature = "attest")]
+        {
+            let initiator = if self.side == Side::Initiator { local } else { remote };
+            self.binding = crate::crypto::session_binding(self.provider, initiator);
+        }
         self.key_update = Some(KeyUpdate::new(self.provider, *suite, local, remote));
         let keys = |secret| DirectionKeys::new(self.provider, *suite, secret);
         self.spaces.data.keys = Some(Keys { local: keys(local), remote: keys(remote) });

@@ -97,14 +97,14 @@ impl Claiming {
         Ok(nonce)
     }
 
-    /// Takes a claim, and the claimant for the owner. Gives the answer, to be sent once the state
-    /// is stored.
-    pub fn accept(
+    /// Takes a claim by any of these secrets, and the claimant for the owner. Gives the answer, to
+    /// be sent once the state is stored.
+    pub fn accept<'a>(
         &mut self,
         p: &dyn Provider,
         state: &mut TrustState,
         device: &PublicKey,
-        secret: &ClaimSecret,
+        secrets: impl IntoIterator<Item = &'a ClaimSecret>,
         claim: &[u8],
     ) -> Result<Vec<u8>, ClaimError> {
         self.check(state)?;
@@ -118,10 +118,12 @@ impl Claiming {
         }
         self.nonce = None;
         let proof = Proof { p, device, owner: &claim.signed.name(p), nonce: &nonce };
-        if !constant_time_eq(&proof.of_owner(secret), &claim.proof) {
+        let is_right =
+            |secret: &&ClaimSecret| constant_time_eq(&proof.of_owner(secret), &claim.proof);
+        let Some(secret) = secrets.into_iter().find(is_right) else {
             self.failures += 1;
             return Err(ClaimError::Proof);
-        }
+        };
         claim.signed.verify()?;
         let epoch = state.accept_owner(*proof.owner)?;
         let mut w = Writer::default();

@@ -17,7 +17,7 @@ pub const CLAIM_SECRET_LEN: usize = 15;
 /// Characters of its text, hyphens included.
 pub const CLAIM_SECRET_TEXT_LEN: usize = SYMBOLS + SYMBOLS / GROUP - 1;
 
-const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+pub(super) const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const DATA_SYMBOLS: usize = CLAIM_SECRET_LEN * 8 / 5;
 const SYMBOLS: usize = DATA_SYMBOLS + 1;
 const GROUP: usize = 5;
@@ -124,12 +124,12 @@ impl ClaimSecret {
 }
 
 /// In GF(32), by x⁵ + x² + 1.
-fn times_x(symbol: u8) -> u8 {
+pub(super) fn times_x(symbol: u8) -> u8 {
     let twice = symbol << 1;
     if twice & 32 == 0 { twice } else { twice ^ 0b10_0101 }
 }
 
-fn symbol_of(byte: u8) -> Option<u8> {
+pub(super) fn symbol_of(byte: u8) -> Option<u8> {
     let byte = match byte.to_ascii_uppercase() {
         b'O' => b'0',
         b'I' | b'L' => b'1',

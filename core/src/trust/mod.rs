@@ -14,12 +14,16 @@ mod chain;
 #[cfg(feature = "trust")]
 mod claim;
 #[cfg(feature = "trust")]
+mod claim_code;
+#[cfg(feature = "trust")]
 mod claim_secret;
 #[cfg(feature = "trust")]
 mod cose;
 #[cfg(feature = "trust")]
 mod grant;
 mod identity;
+#[cfg(feature = "trust")]
+mod note_error;
 mod relay_token;
 #[cfg(feature = "trust")]
 mod revocation;
@@ -51,11 +55,13 @@ pub use self::{
         CLAIM_FAILURES_MAX, CLAIM_LEN_MAX, CLAIM_NONCE_LEN, Claim, ClaimError, Claiming,
         sign_claim, verify_claimed,
     },
+    claim_code::{CLAIM_CODE_TEXT_LEN, ClaimCode},
     claim_secret::{CLAIM_SECRET_LEN, CLAIM_SECRET_TEXT_LEN, ClaimSecret, ClaimTextError},
     cose::StatementError,
     grant::{
         DEPTH_MAX, GRANT_LEN_MAX, Grant, GrantFormError, GrantId, GrantSignError, Rights, Terms,
     },
+    note_error::NoteError,
     revocation::{
         REVOCATION_LEN_MAX, REVOKED_IDS_MAX, REVOKED_KEYS_MAX, RevocationError, RevocationList,
         RevocationSignError, Revocations,

@@ -137,6 +137,12 @@ impl WallClock {
         Ok(())
     }
 
+    /// When it will be so late; `None`: nobody has told the time.
+    pub fn when(&self, unix_s: u64) -> Option<Time> {
+        let known = self.known?;
+        Some(known.at + Duration::from_secs(unix_s.saturating_sub(known.unix_s)))
+    }
+
     /// What is known at `now`.
     pub fn at(&self, now: Time) -> WallTime {
         WallTime {

@@ -27,6 +27,11 @@ use alloc::vec::Vec;
 const TYPE_TCP: u8 = SERVICE_TCP + 1;
 /// Header type of a UDP flow.
 const TYPE_UDP: u8 = SERVICE_UDP + 1;
+/// Header type of a question for the other end's attestation, whose name is a nonce in text.
+const TYPE_ATTEST: u8 = 3;
+/// [`TunnelEvent::Incoming`]'s kind of such a question.
+#[cfg(feature = "attest")]
+pub(crate) const KIND_ATTEST: u8 = TYPE_ATTEST - 1;
 const ANSWER_OPEN: u8 = 0;
 /// Stream error code: the header or answer is not of this protocol.
 pub const CODE_MALFORMED: u64 = 1;
@@ -139,7 +144,7 @@ impl Tunnel {
         self.open_kind(SERVICE_TCP, service)
     }
 
-    fn open_kind(&mut self, kind: u8, service: &str) -> Result<StreamId, StreamError> {
+    pub(crate) fn open_kind(&mut self, kind: u8, service: &str) -> Result<StreamId, StreamError> {
         let id = self.connection.stream_open()?;
         let mut header = Vec::with_capacity(3 + service.len());
         header.extend_from_slice(&[kind + 1, 0, service.len() as u8]);
@@ -293,7 +298,7 @@ impl Tunnel {
         }
         let name = core::str::from_utf8(&header[3..]).ok().filter(|name| is_service_name(name));
         match name {
-            Some(name) if matches!(header[..2], [TYPE_TCP | TYPE_UDP, 0]) => {
+            Some(name) if is_known_type(&header[..2]) => {
                 let service = String::from(name);
                 let kind = header[0] - 1;
                 self.phases.insert(id, Phase::Asked);
@@ -332,5 +337,14 @@ impl Tunnel {
     /// Ends the tunnel with an application code.
     pub fn close(&mut self, code: u64, now: Time) {
         self.connection.close(code, now);
+    }
+}
+
+/// Whether `header` begins as one of this version does, type and flags.
+fn is_known_type(header: &[u8]) -> bool {
+    match header {
+        [TYPE_TCP | TYPE_UDP, 0] => true,
+        [TYPE_ATTEST, 0] => cfg!(feature = "attest"),
+        _ => false,
     }
 }

@@ -1,8 +1,9 @@
 //! Measures what very many nodes cost a broker: memory while they are idle, and processor time when
 //! all of them come back at once.
 //!
-//! `sh tests/bench.sh broker` runs it. It starts the `rit-server` beside it on SQLite in a temporary
-//! folder; the nodes are of the real core, in this process, and share the machine with the server.
+//! `sh tests/bench.sh broker` runs it. It starts the `rit-server` beside it on SQLite in a
+//! temporary folder; the nodes are of the real core, in this process, and share the machine with
+//! the server.
 
 #[path = "../tests/common/database.rs"]
 mod database;

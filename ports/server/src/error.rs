@@ -58,10 +58,10 @@ pub(crate) enum Error {
     PasswordTwice,
     #[error("cannot read the password: {0}")]
     Input(io::Error),
-    #[error("cannot listen on TCP {address}: {source}")]
-    ListenTcp { address: SocketAddr, source: io::Error },
     #[error("cannot listen on UDP {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot listen on TCP {address}: {source}")]
+    ListenTcp { address: SocketAddr, source: io::Error },
     #[error("--public: {0}")]
     Public(TextError),
     #[error("the system gives no randomness: {0}")]

@@ -1,7 +1,8 @@
 //! `rit-server`: the librit broker and relay as a service.
 //!
 //! Owns the command line and standard output, where each line is a word and its value, for people
-//! and scripts: `address rit://…`, `enrol-code …`, of a relay alone `relay HOST:PORT`, `ready`.
+//! and scripts: `address rit://…`, `enrol-code …`, `face ADDR:PORT` and `face-key …` where there is
+//! a browser face, of a relay alone `relay HOST:PORT`, `ready`.
 //! Logs go to standard error, without secrets.
 
 mod account;
@@ -11,6 +12,7 @@ mod code;
 mod control;
 mod desk;
 mod error;
+mod face;
 mod http;
 mod records;
 mod relays;
@@ -28,10 +30,12 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rit_core::wire::text;
 use tracing::level_filters::LevelFilter;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::face::start::FaceArgs;
 use crate::store::{Db, Location};
 
 /// The librit broker and relay: enrols nodes, introduces one to another, and passes on what two of
@@ -57,8 +61,8 @@ enum Command {
     Code(CodeArgs),
     /// Make, list and close accounts, also while the server runs.
     Account(account::AccountArgs),
-    /// Write all rows of the database to a file, also while the server runs. The file holds secrets;
-    /// the identity and the relay secret are not in it.
+    /// Write all rows of the database to a file, also while the server runs. The file holds
+    /// secrets; the identity and the relay secret are not in it.
     Backup(FileArgs),
     /// Fill an empty database, SQLite or PostgreSQL, with what a backup of either holds.
     Restore(FileArgs),
@@ -111,6 +115,8 @@ struct ServeArgs {
     /// IP addresses to listen at for them instead.
     #[arg(long, value_name = "ADDR")]
     tls: Vec<IpAddr>,
+    #[command(flatten)]
+    face: FaceArgs,
     #[command(flatten)]
     http: http::HttpArgs,
 }
@@ -238,6 +244,10 @@ async fn serve(args: ServeArgs) -> Result<(), Error> {
         for code in code::make(db, code::VALID, 1, None).await? {
             say("enrol-code", &code)?;
         }
+    }
+    if let Some(face) = server.face() {
+        say("face", &face.address.to_string())?;
+        say("face-key", &text::key_to_text(&face.face.key()))?;
     }
     if let Some(relay) = server.relay() {
         say("relay", &relay)?;

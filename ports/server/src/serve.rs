@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rit_core::base::{Path, PublicKey, Rng, Time};
 use rit_core::broker::BrokerEvent;
-use rit_core::crypto::{self, Secret, Signer};
+use rit_core::crypto::{self, Secret};
 use rit_core::node::{BrokerNode, Config};
 use rit_core::relay::{self, Relay};
 use rit_core::transport;
@@ -27,12 +27,12 @@ use crate::cluster::Word;
 use crate::control::{NoteError, Notes, Order};
 use crate::desk::{Desk, News};
 use crate::error::Error;
-use crate::http::Http;
+use crate::http::{self, Http};
 use crate::sockets::{Received, Run, Sockets};
 use crate::state::{State, random_seed};
 use crate::store::Db;
 use crate::tls::Tls;
-use crate::{ServeArgs, relays, wall_unix_s};
+use crate::{ServeArgs, face, relays, wall_unix_s};
 
 /// The largest datagram that is made here.
 const OUT_LEN_MAX: usize = 65_535;
@@ -56,6 +56,7 @@ pub(crate) struct Server {
     port: u16,
     sockets: Sockets,
     tls: Tls,
+    face: Option<face::start::Running>,
     http: Option<Http>,
     start: Instant,
     interrupt: Signal,
@@ -219,17 +220,23 @@ impl Server {
         if args.role.is_broker() {
             broker = Some(Broker::start(&state, args, &secret, &host, port).await?);
         }
-        let mut http = None;
+        let location = args.common.location()?;
+        let (mut face, mut http) = (None, None);
+        if let Some(broker) = &broker {
+            face = face::start::Running::start(&args.face, &state, &location, &broker.uri).await?;
+        }
         let wanted = args.http.config()?;
         if broker.is_none() && wanted.is_some() {
             return Err(Error::HttpOfRelay);
         }
         if let (Some(broker), Some(config)) = (&broker, wanted) {
-            let identity = state.identity(args.identity.as_deref())?;
-            let signer: Arc<dyn Signer> = Arc::new(identity.signer());
-            let (location, uri) = (args.common.location()?, broker.uri.clone());
-            let control = broker.desk.control();
-            http = Some(Http::start(config, &state, &location, control, signer, uri).await?);
+            let parts = http::Parts {
+                control: broker.desk.control(),
+                signer: Arc::new(state.identity(args.identity.as_deref())?.signer()),
+                uri: broker.uri.clone(),
+                face: face.as_ref().map(|running| running.face.clone()),
+            };
+            http = Some(Http::start(config, &state, &location, parts).await?);
         }
         if let Some(broker) = &mut broker {
             let found = relays::paths(&host, port).unwrap_or_else(|error| {
@@ -261,6 +268,7 @@ impl Server {
             port,
             sockets,
             tls,
+            face,
             http,
             start,
             interrupt,
@@ -272,6 +280,11 @@ impl Server {
     /// The broker's address and store, if there is one here.
     pub(crate) fn broker(&self) -> Option<(&Uri, &Db)> {
         self.broker.as_ref().map(|broker| (&broker.uri, &broker.db))
+    }
+
+    /// The browser face, if there is one.
+    pub(crate) fn face(&self) -> Option<&face::start::Running> {
+        self.face.as_ref()
     }
 
     /// Where the API is reached, if anywhere.

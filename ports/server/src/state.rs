@@ -57,7 +57,16 @@ impl State {
     /// The broker's identity: out of `file`, or out of the state folder, made and stored there the
     /// first time.
     pub(crate) fn identity(&self, given: Option<&Path>) -> Result<Identity, Error> {
-        let path = given.map_or_else(|| self.dir.join("identity"), Path::to_owned);
+        self.identity_in("identity", given)
+    }
+
+    /// That of the browser face's node, likewise.
+    pub(crate) fn face_identity(&self) -> Result<Identity, Error> {
+        self.identity_in("face-identity", None)
+    }
+
+    fn identity_in(&self, name: &str, given: Option<&Path>) -> Result<Identity, Error> {
+        let path = given.map_or_else(|| self.dir.join(name), Path::to_owned);
         let file = |action| {
             let path = path.clone();
             move |source| Error::File { action, path, source }

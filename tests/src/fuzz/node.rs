@@ -5,6 +5,8 @@
 //! happens. Checked: no panic, polls come to an end, timers do not stand still, buffers stay
 //! bounded, a stranger is never answered.
 
+mod owners;
+
 use crate::sim::raw_peer::RawPeer;
 use rit_core::base::{ContactId, Ecn, Path, PublicKey, Rng, Side, Time};
 use rit_core::broker::{Answer, AskId};
@@ -136,6 +138,7 @@ impl Stage {
         let address = BrokerAddress { key, paths: vec![path(at)] };
         node.broker_connect(address, Some("code"), now).expect("nothing is connected yet");
         node.peer_allow(caller.public_key()).expect("there is room");
+        node.set_trust(owners::state(), None, now).expect("memory is not counted here");
         let service = ServiceInfo { name: "web".to_owned(), kind: 0, port: 80 };
         let udp = ServiceInfo { kind: SERVICE_UDP, ..service.clone() };
         let services = vec![node.service_add(service, now).expect("there is room")];
@@ -259,6 +262,7 @@ impl Stage {
         while let Some(bytes) = self.caller.poll_transmit() {
             self.fly(CALLER, to, bytes);
         }
+        self.store();
         self.drain_events();
         let stats = self.node.stats();
         assert!(stats.buffered_bytes <= BUFFERED_MAX, "{stats:?}");
@@ -333,6 +337,9 @@ impl Stage {
         let contact = session_contact();
         let node_key = self.node.public_key();
         let role = if what % 9 == 3 { Side::Responder } else { Side::Initiator };
+        if what >= 200 {
+            return self.raw_encoded(is_liar, &owners::message(node_key, what, a));
+        }
         let message = match what % 9 {
             0 => ToNode::Welcome {
                 observed: path(NODE),
@@ -354,7 +361,10 @@ impl Stage {
                 services: Vec::new(),
                 relays: (0..a >> 5 & 3).map(|n| relay_offer(role, a.wrapping_add(n))).collect(),
                 mapping: 0,
-                chain: Vec::new(),
+                chain: match role {
+                    Side::Responder => owners::chain(node_key, PublicKey([a; 32]), a),
+                    Side::Initiator => Vec::new(),
+                },
             },
             5..=7 => {
                 // Of the other direction.
@@ -413,6 +423,7 @@ impl Stage {
     fn answer(&mut self, what: u8) {
         let Some(ask) = self.asks.pop_front() else { return };
         let answer = match what % 4 {
+            _ if what >= 0xc0 => owners::row(self.node.public_key(), what),
             0 | 1 => Answer::Enrolled(true),
             2 => Answer::Enrolled(false),
             _ => Answer::Failed,
@@ -429,6 +440,10 @@ impl Stage {
         let (what, a, now) = (r.u8().ok()?, r.u8().ok()?, self.now);
         let key = if a & 1 == 0 { self.caller.public_key() } else { PublicKey([a; 32]) };
         let session = pick(&self.sessions, a).unwrap_or(SessionId(u64::from(a)));
+        if what >= 246 {
+            self.owner_command(a);
+            return Some(());
+        }
         if what >= 240 {
             // All ways are asked anew.
             self.node.network_changed(now);

@@ -135,7 +135,7 @@ pub fn claim(data: &[u8]) {
     let mut rng = Rng::from_seed([1; 32]);
     let nonce = claiming.ask(&state, &mut rng).expect("it is unclaimed");
     for claim in [data, &statement("rit-claim", data, &signer(0))] {
-        assert!(claiming.accept(p, &mut state, &DEVICE, &secret, claim).is_err());
+        assert!(claiming.accept(p, &mut state, &DEVICE, [&secret], claim).is_err());
         let _ = Claim::decode(claim).map(|claim| claim.owner(p));
     }
     assert_eq!(state, TrustState::new());

@@ -33,6 +33,18 @@ pub enum Machine {
     Actor(Box<dyn Actor>),
 }
 
+/// How a node's storage does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Disk {
+    /// At once.
+    #[default]
+    Works,
+    /// It says that it could not.
+    Fails,
+    /// It has not finished; the scenario calls `handle_stored`.
+    Waits,
+}
+
 /// Something that sends and receives datagrams, and is no honest node.
 pub trait Actor {
     /// Its public key.
@@ -66,6 +78,10 @@ pub struct Host {
     pub is_running: bool,
     /// Whether it hears what goes to the groups of its site's network.
     pub is_in_groups: bool,
+    /// How it stores what its node wants stored.
+    pub disk: Disk,
+    /// What its node had it store last.
+    pub stored: Option<Vec<u8>>,
     /// Node events so far, with their time.
     pub events: Vec<(Time, Event)>,
     /// Broker events so far, with their time.
@@ -90,6 +106,8 @@ impl Host {
             identity: [0; 32],
             is_running: true,
             is_in_groups: false,
+            disk: Disk::default(),
+            stored: None,
             events: Vec::new(),
             broker_events: Vec::new(),
             room: ROOM,

@@ -4,13 +4,14 @@
 
 use super::endpoint::Endpoint;
 use super::host::Actor;
+use super::store::wall_unix_s;
 use rit_core::base::{ContactId, Ecn, Path, PublicKey, Side, Time};
 use rit_core::broker::RelayService;
-use rit_core::crypto::{self, Secret, broker_contact};
+use rit_core::crypto::{self, Ed25519Signer, Secret, broker_contact};
 use rit_core::handshake::{Contact, PeerPolicy};
-use rit_core::transport::{Config, Event, StreamId, Transmit};
-use rit_core::trust::{issue_relay_token, relay_end_key};
-use rit_core::wire::message::{self, ContactKey, Message, RelayOffer, ToBroker, ToNode};
+use rit_core::transport::{Config, Connection, Event, StreamId, Transmit};
+use rit_core::trust::{issue_relay_token, relay_end_key, sign_time};
+use rit_core::wire::message::{self, ContactKey, Message, Note, RelayOffer, ToBroker, ToNode};
 use rit_core::wire::relay::{ChannelId, Claims};
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -28,6 +29,16 @@ pub struct Lies {
     pub has_two_keys: bool,
     /// These bytes follow the first offer on the control stream.
     pub garbage: Vec<u8>,
+    /// The responder is shown this chain of grants.
+    pub chain: Option<Vec<u8>>,
+    /// Notes go to nobody.
+    pub keeps_notes: bool,
+    /// It is so late, in seconds since 1970, by its signed word.
+    pub time_unix_s: Option<u64>,
+    /// The newest list has this number, by its signed word.
+    pub list: u64,
+    /// Questions for the time are not answered.
+    pub keeps_time: bool,
 }
 
 /// A broker that lies.
@@ -39,6 +50,9 @@ pub struct HostileBroker {
     pub relays: Vec<RelayService>,
     /// The contact of every introduction: the broker knows it, and may tell others.
     pub contacts: Vec<Contact>,
+    /// All that it was told, and by whom.
+    pub heard: Vec<(PublicKey, ToBroker)>,
+    signer: Ed25519Signer,
     inboxes: BTreeMap<usize, Vec<u8>>,
 }
 
@@ -55,6 +69,8 @@ impl HostileBroker {
             lies: Lies::default(),
             relays: Vec::new(),
             contacts: Vec::new(),
+            heard: Vec::new(),
+            signer: Ed25519Signer::from_seed(&seed),
             inboxes: BTreeMap::new(),
         }
     }
@@ -65,7 +81,7 @@ impl HostileBroker {
             while let Some(event) = connection.poll_event() {
                 if event == Event::Opened(CONTROL) {
                     let observed = connection.path();
-                    let time_unix_s = super::store::WALL_START_UNIX_S;
+                    let time_unix_s = self.lies.time_unix_s.unwrap_or(wall_unix_s(now));
                     self.tell(
                         link,
                         &ToNode::Welcome {
@@ -92,13 +108,75 @@ impl HostileBroker {
         while let Ok(Some((body, used))) = message::split(&self.inboxes[&link]) {
             let message = ToBroker::decode(body);
             self.inboxes.entry(link).or_default().drain(..used);
-            if let Ok(Some(ToBroker::Connect { request, device, .. })) = message {
-                self.introduce(link, request, device, now);
+            let Ok(Some(message)) = message else { continue };
+            if let Some(key) = self.endpoint.connections[link].peer_key() {
+                self.heard.push((key, message.clone()));
+            }
+            match message {
+                ToBroker::Connect { request, device, chain } => {
+                    self.introduce(link, request, (device, chain), now);
+                }
+                ToBroker::Note(note) if !self.lies.keeps_notes => self.hand_on(link, note),
+                ToBroker::TimeQuery { nonce } if !self.lies.keeps_time => {
+                    self.tell_time(link, &nonce, now);
+                }
+                _ => {}
             }
         }
     }
 
-    fn introduce(&mut self, initiator: usize, request: u32, device: PublicKey, now: Time) {
+    fn hand_on(&mut self, from: usize, note: Note) {
+        let sender = self.endpoint.connections[from].peer_key();
+        if let Some(key) = sender {
+            self.say(&note.key, &ToNode::Note(Note { key, ..note.clone() }));
+        }
+    }
+
+    fn tell_time(&mut self, link: usize, nonce: &[u8; 16], now: Time) {
+        let Some(device) = self.endpoint.connections[link].peer_key() else { return };
+        let unix_s = self.lies.time_unix_s.unwrap_or(wall_unix_s(now));
+        let statement = sign_time(&device, nonce, unix_s, self.lies.list, &self.signer);
+        self.tell(link, &ToNode::Time { statement: statement.expect("the broker signs") });
+    }
+
+    /// Says this to a node, whatever it is; whether the node has a link.
+    pub fn say(&mut self, to: &PublicKey, message: &ToNode) -> bool {
+        let is_theirs = |c: &Connection| c.peer_key() == Some(*to) && !c.is_closed();
+        let link = self.endpoint.connections.iter().rposition(is_theirs);
+        if let Some(link) = link {
+            self.tell(link, message);
+        }
+        link.is_some()
+    }
+
+    /// An offer to a responder, in which all is as the broker pleases; it knows the contact.
+    pub fn offer(&mut self, peer: PublicKey, path: Path, chain: Vec<u8>) -> (Contact, ToNode) {
+        let n = self.contacts.len() as u8 + 1;
+        let contact = Contact { id: ContactId([n; 8]), key: Secret::new([n; 32]) };
+        self.contacts.push(contact.clone());
+        let offer = ToNode::Offer {
+            request: 0,
+            role: Side::Responder,
+            contact_id: contact.id,
+            contact_key: ContactKey([n; 32]),
+            lifetime_s: 600,
+            peer,
+            candidates: vec![path],
+            services: Vec::new(),
+            relays: Vec::new(),
+            mapping: 0,
+            chain,
+        };
+        (contact, offer)
+    }
+
+    fn introduce(
+        &mut self,
+        initiator: usize,
+        request: u32,
+        (device, chain): (PublicKey, Vec<u8>),
+        now: Time,
+    ) {
         let connections = &self.endpoint.connections;
         let Some(responder) = connections.iter().position(|c| c.peer_key() == Some(device)) else {
             return;
@@ -106,6 +184,7 @@ impl HostileBroker {
         let n = self.contacts.len() as u8 + 1;
         let contact = Contact { id: ContactId([n; 8]), key: Secret::new([n; 32]) };
         let path_of = |link: usize| connections[link].path();
+        let shown = self.lies.chain.clone().unwrap_or(chain);
         let initiator_key = connections[initiator].peer_key().unwrap_or(device);
         let relays = |side| self.relays.iter().map(|relay| offer_of(relay, n, side)).collect();
         let offer = |request, role, key: u8, peer, path| ToNode::Offer {
@@ -119,7 +198,7 @@ impl HostileBroker {
             services: Vec::new(),
             relays: relays(role),
             mapping: 0,
-            chain: Vec::new(),
+            chain: if role == Side::Responder { shown.clone() } else { Vec::new() },
         };
         let caller = self.lies.peer_at_responder.unwrap_or(initiator_key);
         let callee = self.lies.peer_at_initiator.unwrap_or(device);

@@ -8,6 +8,7 @@
 pub mod app;
 pub mod clock;
 pub mod endpoint;
+pub mod estate;
 pub mod host;
 pub mod hostile;
 pub mod hostile_relay;

@@ -1,5 +1,5 @@
-//! The broker's database, in memory: one-time codes, enrolled keys, devices' owners, answers that take
-//! their time.
+//! The broker's database, in memory: one-time codes, enrolled keys, devices' owners, answers that
+//! take their time.
 //!
 //! Owns what a real store would keep, and the wall clock it goes by. Invariant: answers come in the
 //! order asked, each after the delay set.

@@ -7,7 +7,7 @@
 //! hash; a world that takes too many steps fails with its seed instead of hanging.
 
 use super::app::App;
-use super::host::{Actor, Host, HostId, Machine, ROOM};
+use super::host::{Actor, Disk, Host, HostId, Machine, ROOM};
 use super::nat::{NatBox, NatConfig, is_v4, with_prefix};
 use super::net::{Datagram, LinkConfig, Net};
 use super::sites::{SiteId, Sites};
@@ -242,6 +242,11 @@ impl World {
             Machine::Broker(broker, _) => broker.public_key(),
             Machine::Actor(actor) => actor.public_key(),
         }
+    }
+
+    /// What signs for a node or a broker.
+    pub fn signer(&self, id: HostId) -> Ed25519Signer {
+        Ed25519Signer::from_seed(&self.hosts[id.0].identity)
     }
 
     /// Where a broker is found.
@@ -497,6 +502,15 @@ impl World {
                     is_busy = true;
                     app.on_event(node, &event, local);
                     host.events.push((now, event));
+                }
+                while let Some(bytes) = node.poll_store() {
+                    is_busy = true;
+                    if host.disk != Disk::Fails {
+                        host.stored = Some(bytes);
+                    }
+                    if host.disk != Disk::Waits {
+                        node.handle_stored(host.disk == Disk::Works, local);
+                    }
                 }
             }
             Machine::Broker(broker, store) => {

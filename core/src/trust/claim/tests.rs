@@ -30,7 +30,7 @@ impl Device {
     }
 
     fn accept(&mut self, claim: &[u8]) -> Result<Vec<u8>, ClaimError> {
-        self.claiming.accept(default_provider(), &mut self.state, &DEVICE, &secret(1), claim)
+        self.claiming.accept(default_provider(), &mut self.state, &DEVICE, [&secret(1)], claim)
     }
 }
 

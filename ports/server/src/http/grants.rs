@@ -95,12 +95,12 @@ impl Grant {
     }
 }
 
-fn bad_chain() -> Problem {
+pub(super) fn bad_chain() -> Problem {
     Problem::bad("chain", "the device would not take this chain")
 }
 
 /// What holds for a device, as far as is known here.
-fn state_of(key: &Key, trust: &Trust) -> Option<TrustState> {
+pub(super) fn state_of(key: &Key, trust: &Trust) -> Option<TrustState> {
     let mut state = TrustState::owned(trust.owner?, trust.epoch);
     if let Some(list) = &trust.list {
         state.revoke(default_provider(), &key.0, list).ok()?;

@@ -13,6 +13,7 @@ mod challenge;
 mod client;
 mod devices;
 mod events;
+mod face;
 mod geo;
 mod grants;
 mod jwt;
@@ -57,6 +58,7 @@ use self::password::Passwords;
 use self::problem::Problem;
 use crate::control::Control;
 use crate::error::Error;
+use crate::face::Face;
 use crate::state::State;
 use crate::store::{Db, Location};
 
@@ -84,11 +86,21 @@ pub(crate) struct Config {
     pub(crate) oidc: Option<OidcConfig>,
 }
 
+/// What it works with, beside the database.
+pub(crate) struct Parts {
+    pub(crate) control: Control,
+    pub(crate) signer: Arc<dyn Signer>,
+    pub(crate) uri: Uri,
+    pub(crate) face: Option<Arc<Face>>,
+}
+
 /// What all handlers share.
 pub(crate) struct Shared {
     db: Db,
     control: Control,
     uri: Uri,
+    /// The browser face, if there is one.
+    face: Option<Arc<Face>>,
     challenges: Challenges,
     passwords: Passwords,
     client: Client,
@@ -139,9 +151,7 @@ impl Http {
         config: Config,
         state: &State,
         location: &Location,
-        control: Control,
-        signer: Arc<dyn Signer>,
-        uri: Uri,
+        parts: Parts,
     ) -> Result<Http, Error> {
         let failed = |error: std::io::Error| Error::Start(error.to_string());
         let runtime = Builder::new_multi_thread()
@@ -156,7 +166,8 @@ impl Http {
         let tls = if config.is_plain {
             None
         } else {
-            let config = cert::config(config.files.as_ref(), state, &signer, &uri.host)?;
+            let config =
+                cert::config(config.files.as_ref(), state, &parts.signer, &parts.uri.host)?;
             Some(TlsAcceptor::from(config))
         };
         // Connections to a database belong to the threads that made them.
@@ -166,7 +177,7 @@ impl Http {
         let metrics = config.metrics;
         let (is_behind_proxy, is_plain) = (config.is_behind_proxy, config.is_plain);
         let listen = config.listen.clone();
-        let (app, news) = shared(config, db, control, &*signer, uri)?;
+        let (app, news) = shared(config, db, parts)?;
         let connections = app.connections.clone();
         let router = router(app.clone());
         for address in listen {
@@ -193,23 +204,19 @@ fn bind(runtime: &Runtime, address: SocketAddr) -> Result<TcpListener, Error> {
     crate::tls::listen(address).map_err(|source| Error::ListenTcp { address, source })
 }
 
-fn shared(
-    config: Config,
-    db: Db,
-    control: Control,
-    signer: &dyn Signer,
-    uri: Uri,
-) -> Result<(App, watch::Sender<i64>), Error> {
+fn shared(config: Config, db: Db, parts: Parts) -> Result<(App, watch::Sender<i64>), Error> {
     let failed = |what: &str| Error::Start(what.to_owned());
+    let Parts { control, signer, uri, face } = parts;
     let client = Client::new();
-    let oidc = config.oidc.map(|config| Oidc::new(config, client.clone(), signer)).transpose()?;
+    let oidc = config.oidc.map(|config| Oidc::new(config, client.clone(), &*signer)).transpose()?;
     let (sender, news) = watch::channel(0);
     let challenges =
-        Challenges::new(signer).ok_or_else(|| failed("the broker's key derives no other"))?;
+        Challenges::new(&*signer).ok_or_else(|| failed("the broker's key derives no other"))?;
     let shared = Shared {
         db,
         control,
         uri,
+        face,
         challenges,
         passwords: Passwords::new().map_err(|_| failed("passwords cannot be hashed"))?,
         client,

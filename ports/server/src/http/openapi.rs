@@ -14,7 +14,8 @@ use utoipa_axum::routes;
 
 use super::body::Json;
 use super::{
-    App, account, devices, events, grants, login, metrics, problem::Answer, provision, webhooks,
+    App, account, devices, events, face, grants, login, metrics, problem::Answer, provision,
+    webhooks,
 };
 
 /// Where the API begins.
@@ -75,6 +76,10 @@ pub(super) fn split() -> (Router<App>, Document) {
         .routes(routes!(events::stream))
         .routes(routes!(webhooks::add, webhooks::list))
         .routes(routes!(webhooks::remove))
+        .routes(routes!(face::about))
+        .routes(routes!(face::allow, face::list, face::forbid))
+        .routes(routes!(face::service))
+        .routes(routes!(face::enter))
         .routes(routes!(document));
     OpenApiRouter::with_openapi(Api::openapi())
         .nest(PREFIX, api)

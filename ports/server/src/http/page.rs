@@ -1,4 +1,5 @@
-//! The broker's page, three files that are compiled in, and the headers of every answer.
+//! The broker's page, and that before a service of the browser face: files that are compiled in,
+//! and the headers of every answer.
 //!
 //! Owns what browsers are told: the page's own files alone are loaded, nothing of it is put in a
 //! frame, kept, or sent elsewhere.
@@ -15,6 +16,8 @@ use super::App;
 const HTML: &str = include_str!("page/index.html");
 const CSS: &str = include_str!("page/page.css");
 const JS: &str = include_str!("page/page.js");
+const FACE_HTML: &str = include_str!("page/face.html");
+const FACE_JS: &str = include_str!("page/face.js");
 
 /// Of the page; anything else may load nothing at all.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -36,14 +39,16 @@ pub(crate) fn router() -> Router<App> {
         get(move || async move { ([(header::CONTENT_TYPE, kind)], text) })
     };
     Router::new()
-        .route("/", get(html))
+        .route("/", get(|| async { html(HTML) }))
+        .route("/face", get(|| async { html(FACE_HTML) }))
+        .route("/face.js", file("text/javascript; charset=utf-8", FACE_JS))
         .route("/page.css", file("text/css; charset=utf-8", CSS))
         .route("/page.js", file("text/javascript; charset=utf-8", JS))
 }
 
-async fn html() -> Response {
+fn html(text: &'static str) -> Response {
     let kind = (header::CONTENT_TYPE, "text/html; charset=utf-8");
-    ([kind, (header::CONTENT_SECURITY_POLICY, PAGE_POLICY)], HTML).into_response()
+    ([kind, (header::CONTENT_SECURITY_POLICY, PAGE_POLICY)], text).into_response()
 }
 
 /// Adds the headers of every answer.

@@ -1,11 +1,11 @@
 //! All rows in a file, the same for SQLite and PostgreSQL: who has outgrown the one restores into
 //! the other.
 //!
-//! Owns the format, which is lines: `rit-server backup 1`; for each table `table NAME COLUMN…`, then
-//! its rows, a value a column, separated by tabs (`n`, `i` and a number, `t` and `b` and base64 of
-//! text and bytes); at last `end` and how many rows there were. Invariants: a backup is of one
-//! moment; it is restored whole, into an empty database, or not at all. What belongs to running
-//! instances is left out.
+//! Owns the format, which is lines: `rit-server backup 1`; for each table `table NAME COLUMN…`,
+//! then its rows, a value a column, separated by tabs (`n`, `i` and a number, `t` and `b` and
+//! base64 of text and bytes); at last `end` and how many rows there were. Invariants: a backup is
+//! of one moment; it is restored whole, into an empty database, or not at all. What belongs to
+//! running instances is left out.
 
 use std::io::{self, BufRead, Write};
 

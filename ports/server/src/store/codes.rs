@@ -24,7 +24,8 @@ impl Db {
         Ok(enrolled == [true])
     }
 
-    /// Enrols each of these keys by its code; whether each is enrolled now. All are written at once.
+    /// Enrols each of these keys by its code; whether each is enrolled now. All are written at
+    /// once.
     pub(crate) async fn enrol_many(
         &self,
         all: &[(PublicKey, [u8; 32])],

@@ -1,7 +1,7 @@
 //! What outlives the process, in SQLite or PostgreSQL.
 //!
-//! Owns the connection to the database and its migrations; the queries are in the modules below, one
-//! for each thing that is stored, all of them `impl Db` or functions that take a `Tx`. They are
+//! Owns the connection to the database and its migrations; the queries are in the modules below,
+//! one for each thing that is stored, all of them `impl Db` or functions that take a `Tx`. They are
 //! written once for both databases: with `$1` for arguments, and nothing but integers, text and
 //! bytes (yes is 1, no 0, lists are JSON). Decides nothing. Invariants: no secret is stored but by
 //! its hash, the second factor and webhooks' secrets excepted, which must be known; the address of
@@ -15,6 +15,7 @@ mod codes;
 mod counts;
 mod devices;
 mod events;
+pub(crate) mod face;
 pub(crate) mod grants;
 mod nodes;
 mod nonces;

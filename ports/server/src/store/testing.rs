@@ -58,6 +58,19 @@ pub(crate) async fn enrol_all(db: &Db, numbers: impl Iterator<Item = u8>) {
 }
 
 impl Db {
+    /// What a device said of its owner, by itself.
+    pub(crate) async fn set_owner(
+        &self,
+        device: &PublicKey,
+        owner: Option<&PublicKey>,
+        epoch: u32,
+    ) -> Result<bool, sqlx::Error> {
+        let mut tx = self.begin().await?;
+        let is_news = tx.set_owner(device, owner, epoch).await?;
+        tx.commit().await?;
+        Ok(is_news)
+    }
+
     /// The same database as another process opens it.
     pub(crate) async fn reopened(&self) -> Db {
         let location = match self.postgres() {

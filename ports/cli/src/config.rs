@@ -1,0 +1,99 @@
+//! `config.toml`: what a person writes; the program only reads it.
+//!
+//! ```toml
+//! broker = "rit://KEY@HOST"        # instead of the one that was logged in to
+//! [names]
+//! bob = "KEY"                      # people and devices
+//! [[connections]]                  # kept by `rit up`
+//! device = "garage"
+//! services = ["web@8080", "ssh"]   # without them: all that the device offers
+//! ```
+//!
+//! Owns its form. Unknown fields are errors: a mistyped word must not be ignored.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rit_core::base::PublicKey;
+use rit_core::wire::text::key_from_text;
+use serde::Deserialize;
+
+use crate::error::{Error, Exit};
+use crate::files;
+
+/// The file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) broker: Option<String>,
+    /// TCP port of the broker where UDP is blocked; 0: the usual one.
+    #[serde(default)]
+    pub(crate) tls_port: u16,
+    #[serde(default)]
+    names: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) connections: Vec<Connection>,
+}
+
+/// What `rit up` keeps.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Connection {
+    pub(crate) device: String,
+    #[serde(default)]
+    pub(crate) services: Vec<String>,
+}
+
+impl Config {
+    /// What the file says; nothing, where there is none.
+    pub(crate) fn read(path: &Path) -> Result<Config, Error> {
+        let Some(text) = files::read(path)? else { return Ok(Config::default()) };
+        Config::parse(&text).map_err(|error| {
+            Error::new(Exit::Usage, format!("{}: {error}", path.display()))
+                .advice("Correct the file, or name another: --config FILE.")
+        })
+    }
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let config: Config = toml::from_str(text).map_err(|error| error.to_string())?;
+        for (name, key) in &config.names {
+            key_from_text(key).map_err(|error| format!("names.{name}: {error}"))?;
+        }
+        Ok(config)
+    }
+
+    /// Whom the person calls so.
+    pub(crate) fn key_of(&self, name: &str) -> Option<PublicKey> {
+        self.names.get(name).and_then(|key| key_from_text(key).ok())
+    }
+
+    /// What the person calls this key.
+    pub(crate) fn name_of(&self, key: &PublicKey) -> Option<&str> {
+        let text = rit_core::wire::text::key_to_text(key);
+        self.names.iter().find(|(_, key)| **key == text).map(|(name, _)| name.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rit_core::wire::text::key_to_text;
+
+    #[test]
+    fn what_people_write() {
+        let key = key_to_text(&PublicKey([3; 32]));
+        let text = format!(
+            "tls_port = 4433\n[names]\nbob = \"{key}\"\n\
+             [[connections]]\ndevice = \"garage\"\nservices = [\"web@8080\"]\n"
+        );
+        let config = Config::parse(&text).unwrap();
+        assert_eq!(config.key_of("bob"), Some(PublicKey([3; 32])));
+        assert_eq!(config.name_of(&PublicKey([3; 32])), Some("bob"));
+        assert_eq!(config.key_of("eve"), None);
+        assert_eq!((config.tls_port, config.connections.len()), (4433, 1));
+        assert!(Config::parse("").unwrap().broker.is_none());
+        for wrong in ["[names]\nbob = \"x\"", "brokr = \"rit://\"", "broker = 1"] {
+            assert!(Config::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! A running node: what it reaches, and the lines that tell how it goes.
+//!
+//! Owns the port, which services are wanted, and what is worth a line. Does not own who reads the
+//! lines: this terminal, or others by the control socket. One form of line serves people, `--json`
+//! and the socket.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use rit_core::base::PublicKey;
+use rit_core::wire::text::{key_from_text, key_to_text};
+use serde::{Deserialize, Serialize};
+
+use crate::App;
+use crate::error::{Error, Exit};
+use crate::port::{Event, Port, PortError};
+use crate::text;
+
+/// How often the way of each session is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What happened. Keys in their text form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub(crate) enum Line {
+    Online,
+    Offline {
+        reason: String,
+    },
+    Enrolled,
+    EnrolRefused {
+        reason: String,
+    },
+    SessionUp {
+        device: String,
+    },
+    SessionDown {
+        device: String,
+        reason: String,
+    },
+    Path {
+        device: String,
+        path: String,
+        address: String,
+        rtt_us: u64,
+    },
+    Listening {
+        device: String,
+        service: String,
+        kind: String,
+        address: String,
+        port: u16,
+    },
+    Unavailable {
+        device: String,
+        service: String,
+        reason: String,
+    },
+    Refused {
+        device: String,
+        service: String,
+        reason: String,
+    },
+    NetworkChanged,
+    /// Of the control socket: the request came to nothing.
+    Failed {
+        reason: String,
+    },
+    /// Of the control socket: all that there is was told.
+    End,
+}
+
+impl Line {
+    /// The device that it is about.
+    pub(crate) fn device(&self) -> Option<&str> {
+        match self {
+            Line::SessionUp { device }
+            | Line::SessionDown { device, .. }
+            | Line::Path { device, .. }
+            | Line::Listening { device, .. }
+            | Line::Unavailable { device, .. }
+            | Line::Refused { device, .. } => Some(device),
+            _ => None,
+        }
+    }
+
+    /// For people; `name` of the device.
+    pub(crate) fn words(&self, name: &str) -> String {
+        match self {
+            Line::Online => "online".to_owned(),
+            Line::Offline { reason } => format!("offline: {reason}; trying again"),
+            Line::Enrolled => "enrolled".to_owned(),
+            Line::EnrolRefused { reason } => format!("the broker refused the code: {reason}"),
+            Line::SessionUp { .. } => format!("{name}: connected"),
+            Line::SessionDown { reason, .. } => format!("{name}: no connection: {reason}"),
+            Line::Path { path, address, rtt_us, .. } => {
+                let way = if path == "relay" { "through the relay at" } else { "directly to" };
+                let rtt = if *rtt_us > 0 { text::milliseconds(*rtt_us) } else { "?".to_owned() };
+                format!("{name}: {way} {address}, round trip {rtt}")
+            }
+            Line::Listening { service, kind, address, port, .. } => {
+                let udp = if kind == "udp" { " (UDP)" } else { "" };
+                format!("{name}: {service} at {}{udp}", text::bold(&format!("{address}:{port}")))
+            }
+            Line::Unavailable { service, reason, .. } => format!("{name}: {service}: {reason}"),
+            Line::Refused { service, reason, .. } => {
+                format!("{name}: {service}: a connection was refused: {reason}")
+            }
+            Line::NetworkChanged => "the network changed".to_owned(),
+            Line::Failed { reason } => reason.clone(),
+            Line::End => String::new(),
+        }
+    }
+}
+
+/// What is to be reached.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Want {
+    /// The device's key.
+    pub(crate) device: String,
+    /// Services and their ports, 0 for their own; none: all.
+    pub(crate) services: Vec<(String, u16)>,
+    /// The chain of grants, in base64url.
+    pub(crate) chain: Option<String>,
+}
+
+/// A node that runs.
+pub(crate) struct Live {
+    port: Port,
+    looked: Instant,
+    devices: BTreeSet<PublicKey>,
+    /// Relay or not, as it was told last, and whether its round trip was known.
+    ways: BTreeMap<PublicKey, (bool, bool)>,
+    /// What was told and still holds.
+    standing: Vec<Line>,
+}
+
+impl Live {
+    /// Makes the node and calls the broker. `Ok(None)`: another process has the state folder.
+    pub(crate) fn open(app: &App, broker: &str, code: Option<&str>) -> Result<Option<Live>, Error> {
+        let port = match Port::open(&app.state.node_dir(), app.config.tls_port) {
+            Err(error) if error.is_in_use() => return Ok(None),
+            port => port.map_err(crate::error::other)?,
+        };
+        let looked = Instant::now();
+        let (devices, ways) = (BTreeSet::new(), BTreeMap::new());
+        let mut live = Live { port, looked, devices, ways, standing: Vec::new() };
+        live.port.broker(broker, code).map_err(|error| {
+            Error::new(Exit::Unreachable, format!("{broker}: {error}"))
+                .advice("Is the address right? rit://KEY@HOST[:PORT] is what rit-server prints.")
+        })?;
+        Ok(Some(live))
+    }
+
+    /// Reaches more. What is reached already stays as it is.
+    pub(crate) fn add(&mut self, want: &Want) -> Result<(), Error> {
+        let device = key_from_text(&want.device).map_err(crate::error::other)?;
+        if let Some(chain) = &want.chain {
+            let chain = text::from_base64(chain, "the grant")?;
+            self.port.set_grant(&device, &chain).map_err(crate::error::other)?;
+        }
+        let all = [(None, 0)];
+        let named: Vec<(Option<&str>, u16)> =
+            want.services.iter().map(|(name, port)| (Some(name.as_str()), *port)).collect();
+        for (service, number) in if named.is_empty() { &all[..] } else { &named } {
+            match self.port.reach(&device, *service, *number) {
+                Err(PortError(rit_ffi::error::RIT_ERR_EXISTS)) => {}
+                result => result.map_err(crate::error::other)?,
+            }
+        }
+        self.devices.insert(device);
+        Ok(())
+    }
+
+    /// What holds now.
+    pub(crate) fn standing(&self) -> &[Line] {
+        &self.standing
+    }
+
+    /// Waits for something to do and does it; what happened.
+    pub(crate) fn step(&mut self, at_most: Duration) -> Result<Vec<Line>, Error> {
+        self.port.step(at_most).map_err(crate::error::other)?;
+        let mut lines = Vec::new();
+        while let Some(event) = self.port.next() {
+            lines.push(line(event));
+        }
+        let is_news = lines.iter().any(|line| matches!(line, Line::SessionUp { .. }));
+        if is_news || self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            self.look(&mut lines);
+        }
+        for line in &lines {
+            self.keep(line);
+        }
+        Ok(lines)
+    }
+
+    /// Tells of sessions that go another way than before.
+    fn look(&mut self, lines: &mut Vec<Line>) {
+        for device in &self.devices {
+            let Some(way) = self.port.way(device) else {
+                self.ways.remove(device);
+                continue;
+            };
+            let told = (way.is_relay, way.rtt_us > 0);
+            let line = Line::Path {
+                device: key_to_text(device),
+                path: if way.is_relay { "relay" } else { "direct" }.to_owned(),
+                address: way.address.to_string(),
+                rtt_us: way.rtt_us,
+            };
+            if self.ways.insert(*device, told) == Some(told) {
+                // Not worth a line, but whoever asks gets the newest.
+                if let Some(old) = self.standing.iter_mut().find(|old| is_same(old, &line)) {
+                    *old = line;
+                }
+            } else {
+                lines.push(line);
+            }
+        }
+    }
+
+    fn keep(&mut self, line: &Line) {
+        let is_about = |old: &Line| {
+            is_same(old, line)
+                || match line {
+                    Line::Online | Line::Offline { .. } => {
+                        matches!(old, Line::Online | Line::Offline { .. })
+                    }
+                    Line::SessionUp { .. } | Line::SessionDown { .. } => {
+                        old.device() == line.device()
+                            && matches!(
+                                old,
+                                Line::SessionUp { .. }
+                                    | Line::SessionDown { .. }
+                                    | Line::Path { .. }
+                            )
+                    }
+                    _ => false,
+                }
+        };
+        self.standing.retain(|old| !is_about(old));
+        if !matches!(line, Line::Refused { .. } | Line::NetworkChanged | Line::Enrolled) {
+            self.standing.push(line.clone());
+        }
+    }
+}
+
+/// Whether the one takes the place of the other.
+fn is_same(a: &Line, b: &Line) -> bool {
+    match (a, b) {
+        (Line::Path { device: a, .. }, Line::Path { device: b, .. }) => a == b,
+        (
+            Line::Listening { device: a, service: c, kind: e, .. },
+            Line::Listening { device: b, service: d, kind: f, .. },
+        ) => (a, c, e) == (b, d, f),
+        (
+            Line::Unavailable { device: a, service: c, .. },
+            Line::Unavailable { device: b, service: d, .. },
+        ) => (a, c) == (b, d),
+        _ => false,
+    }
+}
+
+fn line(event: Event) -> Line {
+    match event {
+        Event::Online => Line::Online,
+        Event::Offline(error) => Line::Offline { reason: broker_words(error) },
+        Event::Enrolled => Line::Enrolled,
+        Event::EnrolRefused(error) => Line::EnrolRefused { reason: error.to_string() },
+        Event::SessionUp(device) => Line::SessionUp { device: key_to_text(&device) },
+        Event::SessionDown(device, error) => {
+            Line::SessionDown { device: key_to_text(&device), reason: session_words(error) }
+        }
+        Event::Listening { device, service, is_udp, address, port } => Line::Listening {
+            device: key_to_text(&device),
+            service,
+            kind: if is_udp { "udp" } else { "tcp" }.to_owned(),
+            address,
+            port,
+        },
+        Event::NotListening { device, service, error } => {
+            Line::Unavailable { device: key_to_text(&device), service, reason: error.to_string() }
+        }
+        Event::Refused { device, service, error } => {
+            Line::Refused { device: key_to_text(&device), service, reason: error.to_string() }
+        }
+        Event::NetworkChanged => Line::NetworkChanged,
+    }
+}
+
+fn broker_words(error: PortError) -> String {
+    match error.0 {
+        rit_ffi::error::RIT_ERR_DENIED => {
+            "this machine is not enrolled (rit login, or --enrol CODE)".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn session_words(error: i32) -> String {
+    match error {
+        0 => "it ended".to_owned(),
+        rit_ffi::error::RIT_ERR_TIMEOUT => {
+            "no answer: the device is offline, or does not let you in".to_owned()
+        }
+        rit_ffi::error::RIT_ERR_DENIED => {
+            "you are not let in: there is no grant for you, or it is over or was taken back"
+                .to_owned()
+        }
+        rit_ffi::error::RIT_ERR_UNKNOWN => "the broker knows no such device".to_owned(),
+        rit_ffi::error::RIT_ERR_OFFLINE => "the device is offline".to_owned(),
+        error => PortError(error).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_keep_their_form() {
+        let line = Line::Listening {
+            device: "k".into(),
+            service: "web".into(),
+            kind: "tcp".into(),
+            address: "127.1.2.3".into(),
+            port: 80,
+        };
+        let json = serde_json::to_string(&line).unwrap();
+        assert_eq!(
+            json,
+            concat!(
+                r#"{"event":"listening","device":"k","service":"web","kind":"tcp","#,
+                r#""address":"127.1.2.3","port":80}"#
+            )
+        );
+        assert_eq!(serde_json::from_str::<Line>(&json).unwrap(), line);
+        assert_eq!(serde_json::to_string(&Line::Online).unwrap(), r#"{"event":"online"}"#);
+        assert_eq!(line.words("garage"), "garage: web at 127.1.2.3:80");
+    }
+}
