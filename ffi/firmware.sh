@@ -35,6 +35,10 @@ device on Cortex-M4F, about; tcp and initiator share 36 of theirs, the client's 
   own-crypto  5 KB: crypto that the integrator computes; without it rit_node_new answers ARG where
               rit_io.crypto is set
   compact     less code where there is the choice; without it SHA-256 is faster and larger
+  trust       not unless told so, 21 KB: a device that obeys an owner, and what owners sign; without
+              it rit_trust_start and its kin answer STATE
+  attest      not unless told so: stating and checking what code runs; without it rit_io.attest and
+              rit_io.check_attestation must be null
   malloc      not unless told so: memory from malloc and free, rather than that of rit_heap_init
 
 PROFILE is what to begin with, `full` unless told otherwise; options count from left to right:
@@ -59,7 +63,7 @@ refuse() {
 
 # In the library unless told otherwise, and every part there is.
 FULL="tcp log udp search lan initiator aes own-crypto compact"
-PARTS="$FULL malloc"
+PARTS="$FULL trust attest malloc"
 chosen=$FULL
 triple=
 while [ $# -gt 0 ]; do

@@ -190,11 +190,14 @@ impl Writer {
                      ON CONFLICT DO NOTHING";
         tx.execute(alive, args![self.instance, now]).await?;
         let moved = tx.set_presence(&batch.presence, self.instance, now).await?;
+        let mut events = Vec::new();
         for (device, owner, epoch) in &batch.owners {
-            tx.set_owner(device, owner.as_ref(), *epoch).await?;
+            let before = tx.owner(device).await?;
+            if tx.set_owner(device, owner.as_ref(), *epoch).await? {
+                events.extend(owner_event(device, before.as_ref(), owner.as_ref()));
+            }
         }
         tx.add_sessions(&batch.sessions, self.instance, now).await?;
-        let mut events = Vec::new();
         for session in &batch.sessions {
             let initiator = rit_core::wire::text::key_to_text(&session.initiator);
             let detail = format!(r#"{{"initiator":"{initiator}"}}"#);
@@ -218,6 +221,23 @@ impl Writer {
             self.mouth.send(Some(to), Word::Moved { key, address });
         }
     }
+}
+
+/// What it is called that a device told of a new ownership; nothing if it has none, as before.
+fn owner_event(
+    device: &PublicKey,
+    before: Option<&PublicKey>,
+    owner: Option<&PublicKey>,
+) -> Option<NewEvent> {
+    let kind = match (before, owner) {
+        (None, None) => return None,
+        (Some(_), None) => kind::DEVICE_RESET,
+        (Some(before), Some(owner)) if before != owner => kind::DEVICE_TRANSFERRED,
+        (_, Some(_)) => kind::DEVICE_CLAIMED,
+    };
+    let owner = owner.map(rit_core::wire::text::key_to_text);
+    let detail = owner.map_or("{}".to_owned(), |owner| format!(r#"{{"owner":"{owner}"}}"#));
+    Some(NewEvent { detail, ..NewEvent::of_device(kind, device) })
 }
 
 /// Whether it is the database's state that is wrong rather than what it was told.
@@ -309,6 +329,28 @@ mod tests {
         for n in 1..20 {
             assert!(!saw(["same", "b"][n as usize % 2], 110 + n * 310), "{n}");
         }
+    }
+
+    #[tokio::test]
+    async fn ownership_is_told_when_it_changes() {
+        on_both(|db| async move {
+            enrol_all(&db, 1..=1).await;
+            let records = Records::start(&db, Mouth::silent(), 7);
+            for (owner, epoch) in [(None, 0), (Some(5), 1), (Some(5), 1), (Some(6), 2), (None, 2)] {
+                let owner = owner.map(key);
+                records.add(Record::Owner { device: key(1), owner, epoch });
+            }
+            records.finish().await;
+            let events = db.events(0, 99).await.unwrap();
+            let kinds: Vec<&str> = events
+                .iter()
+                .map(|event| event.kind.as_str())
+                .filter(|kind| kind.starts_with("device."))
+                .collect();
+            let all = [kind::DEVICE_CLAIMED, kind::DEVICE_TRANSFERRED, kind::DEVICE_RESET];
+            assert_eq!(kinds, all);
+        })
+        .await;
     }
 
     #[test]

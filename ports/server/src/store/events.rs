@@ -14,6 +14,12 @@ pub(crate) mod kind {
     /// One key is used at two places.
     pub(crate) const NODE_DUPLICATE: &str = "node.duplicate";
     pub(crate) const SESSION_INTRODUCED: &str = "session.introduced";
+    /// A device without owner has one.
+    pub(crate) const DEVICE_CLAIMED: &str = "device.claimed";
+    /// A device has another owner.
+    pub(crate) const DEVICE_TRANSFERRED: &str = "device.transferred";
+    /// A device has no owner any more.
+    pub(crate) const DEVICE_RESET: &str = "device.reset";
 }
 
 const ROWS_AT_ONCE: usize = 100;

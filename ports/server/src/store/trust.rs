@@ -46,6 +46,18 @@ impl Db {
 }
 
 impl Tx {
+    /// Whose the device was, as far as it told.
+    pub(crate) async fn owner(
+        &mut self,
+        device: &PublicKey,
+    ) -> Result<Option<PublicKey>, sqlx::Error> {
+        let sql = "SELECT owner FROM trust WHERE device = $1";
+        match self.fetch_optional(sql, args![device]).await? {
+            Some(row) => row.key_or_null(0),
+            None => Ok(None),
+        }
+    }
+
     /// The device said whose it is. A list of another ownership goes; whether that was news.
     pub(crate) async fn set_owner(
         &mut self,
