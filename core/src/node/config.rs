@@ -18,8 +18,8 @@ pub struct Config {
     pub max_flows: usize,
     /// Keys on the allow-list.
     pub max_peers: usize,
-    /// Further UDP ports that can be sent from: `socket` 1 to this of a [`Path`](crate::base::Path). The last is kept
-    /// for finding out how long the NAT remembers.
+    /// Further UDP ports that can be sent from: `socket` 1 to this of a
+    /// [`Path`](crate::base::Path). The last is kept for finding out how long the NAT remembers.
     pub sockets: u16,
     /// What is sent to [`LAN_GROUPS`](crate::traverse::LAN_GROUPS) goes by multicast to this host's
     /// networks, and what comes by them is heard.
