@@ -538,7 +538,8 @@ typedef struct rit_selftest rit_selftest;
 #define RIT_EVENT_OWNER_CHANGED 22
 
 /**
- * The owner took grants back; it is stored, and their sessions have ended. code: the list's number.
+ * The owner took grants back; it is stored, and their sessions have ended. code: the list's
+ * number.
  */
 #define RIT_EVENT_REVOKED 23
 
@@ -547,8 +548,8 @@ typedef struct rit_selftest rit_selftest;
  * error: RIT_OK (code: of a claim the epoch); from the device, with its own number as code: STATE
  * (it obeys no owner, has none yet, or shows no code), EXISTS (it is another's), DENIED (wrong
  * secret, not its owner, or wrong too often), GRANT (of another device or ownership, or an older
- * list), AGAIN (busy), STORAGE (it cannot store); from elsewhere: OFFLINE, UNKNOWN, TIMEOUT, LIMIT,
- * CRYPTO, PEER.
+ * list), AGAIN (busy), STORAGE (it cannot store); from elsewhere: OFFLINE, UNKNOWN, TIMEOUT,
+ * LIMIT, CRYPTO, PEER.
  */
 #define RIT_EVENT_OWNER_ANSWERED 24
 
@@ -1705,8 +1706,8 @@ struct rit_grant {
      */
     uint8_t subject[RIT_KEY_LEN];
     /**
-     * By this it is taken back; keep it. All zero: a random one is drawn, and rit_grant_sign writes
-     * it here.
+     * By this it is taken back; keep it. All zero: a random one is drawn, and rit_grant_sign
+     * writes it here.
      */
     uint8_t id[RIT_GRANT_ID_LEN];
     /**
@@ -2341,8 +2342,8 @@ int32_t rit_grant_sign(struct rit_node *node,
  * Signs a revocation list with this node's key, the device's owner's. rit_owner_tell takes it to
  * the device; whoever holds it may.
  *
- * list: copied with all it points to. out: room for cap bytes, RIT_REVOKED_MAX always do; len: gets
- * the length. Errors: NULL, SIZE, GRANT (too long, or no such list), BUFFER, CRYPTO, STATE (a
+ * list: copied with all it points to. out: room for cap bytes, RIT_REVOKED_MAX always do; len:
+ * gets the length. Errors: NULL, SIZE, GRANT (too long, or no such list), BUFFER, CRYPTO, STATE (a
  * library built without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
  */
 int32_t rit_revoked_sign(struct rit_node *node,
@@ -2447,8 +2448,8 @@ int32_t rit_device_claim(struct rit_node *node,
  * the device stored it, or why it did not.
  *
  * device: RIT_KEY_LEN bytes. what: RIT_TELL_*. statement: its len bytes. request: gets the number.
- * Errors: NULL, ARG (what; longer than 2048 bytes), OFFLINE, LIMIT (8 wait for an answer), STATE (a
- * library built without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ * Errors: NULL, ARG (what; longer than 2048 bytes), OFFLINE, LIMIT (8 wait for an answer), STATE
+ * (a library built without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
  */
 int32_t rit_owner_tell(struct rit_node *node,
                        const uint8_t device[RIT_KEY_LEN],
@@ -2517,13 +2518,11 @@ int32_t rit_service_remove(struct rit_node *node, rit_service_id service);
  * Opening is not waiting for: other sessions go on meanwhile.
  *
  * target: copied with all it points to. out: gets the handle, good until SESSION_DOWN.
- * Errors: NULL, ARG (this node's own key; chain_len), SIZE, OFFLINE (the broker link is not up: wait for
- * BROKER_ONLINE), STATE (the library is built without `initiator`), LIMIT (max_sessions), REENTRY,
- * INTERNAL. Not in a callback, not in an ISR.
+ * Errors: NULL, ARG (this node's own key; chain_len), SIZE, OFFLINE (the broker link is not up:
+ * wait for BROKER_ONLINE), STATE (the library is built without `initiator`), LIMIT (max_sessions),
+ * REENTRY, INTERNAL. Not in a callback, not in an ISR.
  */
-int32_t rit_session_open(struct rit_node *node,
-                         const struct rit_target *target,
-                         rit_session *out);
+int32_t rit_session_open(struct rit_node *node, const struct rit_target *target, rit_session *out);
 
 /**
  * Ends a session and resets its streams. SESSION_DOWN follows with error RIT_OK; the peer gets its

@@ -4,6 +4,7 @@
 #
 #   sh tests/foreign.sh             both
 #   sh tests/foreign.sh armv7       one of: armv7 s390x
+#   sh tests/foreign.sh --quick …   without unit tests and simulated networks, most of the time
 #
 # What is sent in a simulated network is compared with this machine's, byte for byte by its hash.
 # The standard library for these targets is built from the sources that Debian packages beside its
@@ -47,9 +48,15 @@ try() {
     }
 }
 
+quick=
 rust_tests() {
+    if [ -n "$quick" ]; then
+        say "$triple: vectors, kept fuzz inputs"
+        try foreign_cargo test --no-fail-fast --test vectors --test trust_vectors --test fuzz_seeds
+        return
+    fi
     say "$triple: unit tests, vectors, kept fuzz inputs, simulated networks"
-    try foreign_cargo test --no-fail-fast --lib --test vectors --test fuzz_seeds \
+    try foreign_cargo test --no-fail-fast --lib --test vectors --test trust_vectors --test fuzz_seeds \
         --test sim_session --test sim_wire --test sim_enrol
 }
 
@@ -118,6 +125,10 @@ on() {
     c_tests
 }
 
+if [ "${1:-}" = --quick ]; then
+    quick=1
+    shift
+fi
 [ $# -gt 0 ] || set -- armv7 s390x
 say "this machine's traces"
 mkdir -p "$foreign"

@@ -302,10 +302,10 @@ firmware() {
     set_up need_command ip iproute2 || return
     set_up need_command python3 python3 || return
     set_up need_command qemu-system-arm qemu-system-arm || return
-    for machine in armv7 s390x; do
-        step "the core's tests on $machine" sh tests/foreign.sh "$machine"
-        rm -rf "$TARGET/foreign/$machine"* # some GB, that nothing after this uses
-    done
+    # What differs there is the order of bytes; 32 bits have the boards below. All of it, on both
+    # machines, is tests/foreign.sh without a word behind it, and takes half an hour.
+    step "vectors, fuzz inputs and the C interface on s390x" sh tests/foreign.sh --quick s390x
+    rm -rf "$TARGET/foreign/s390x"* # some GB, that nothing after this uses
     programs || return
     for stack in lwip uip; do
         [ ! -e "tests/$stack/run.sh" ] || step "the port to $stack" sh "tests/$stack/run.sh"
