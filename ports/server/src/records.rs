@@ -184,8 +184,8 @@ impl Writer {
         let now = wall_unix_s();
         let mut tx = self.db.begin().await?;
         tx.line_up().await?;
-        // Without its row nobody would free these nodes. The heartbeat sees by the 0 that the others
-        // took this instance for dead.
+        // Without its row nobody would free these nodes. The heartbeat sees by the 0 that the
+        // others took this instance for dead.
         let alive = "INSERT INTO instance (id, started_unix_s, seen_unix_s) VALUES ($1, 0, $2)
                      ON CONFLICT DO NOTHING";
         tx.execute(alive, args![self.instance, now]).await?;

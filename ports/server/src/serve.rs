@@ -203,6 +203,29 @@ async fn next_news(broker: &mut Option<Broker>) -> Option<News> {
     broker.as_mut()?.news.recv().await
 }
 
+/// What a broker shows to people and programs that speak HTTP, as far as it is wanted.
+async fn start_http(
+    args: &ServeArgs,
+    state: &State,
+    broker: Option<&Broker>,
+) -> Result<(Option<face::start::Running>, Option<Http>), Error> {
+    let wanted = args.http.config()?;
+    let Some(broker) = broker else {
+        return if wanted.is_some() { Err(Error::HttpOfRelay) } else { Ok((None, None)) };
+    };
+    let location = args.common.location()?;
+    let face = face::start::Running::start(&args.face, state, &location, &broker.uri).await?;
+    let Some(config) = wanted else { return Ok((face, None)) };
+    let parts = http::Parts {
+        control: broker.desk.control(),
+        signer: Arc::new(state.identity(args.identity.as_deref())?.signer()),
+        uri: broker.uri.clone(),
+        face: face.as_ref().map(|running| running.face.clone()),
+    };
+    let http = Http::start(config, state, &location, parts).await?;
+    Ok((face, Some(http)))
+}
+
 impl Server {
     /// Opens the state folder, making it where it is missing, and binds the sockets.
     pub(crate) async fn start(dir: PathBuf, args: &ServeArgs) -> Result<Self, Error> {
@@ -220,24 +243,7 @@ impl Server {
         if args.role.is_broker() {
             broker = Some(Broker::start(&state, args, &secret, &host, port).await?);
         }
-        let location = args.common.location()?;
-        let (mut face, mut http) = (None, None);
-        if let Some(broker) = &broker {
-            face = face::start::Running::start(&args.face, &state, &location, &broker.uri).await?;
-        }
-        let wanted = args.http.config()?;
-        if broker.is_none() && wanted.is_some() {
-            return Err(Error::HttpOfRelay);
-        }
-        if let (Some(broker), Some(config)) = (&broker, wanted) {
-            let parts = http::Parts {
-                control: broker.desk.control(),
-                signer: Arc::new(state.identity(args.identity.as_deref())?.signer()),
-                uri: broker.uri.clone(),
-                face: face.as_ref().map(|running| running.face.clone()),
-            };
-            http = Some(Http::start(config, &state, &location, parts).await?);
-        }
+        let (face, http) = start_http(args, &state, broker.as_ref()).await?;
         if let Some(broker) = &mut broker {
             let found = relays::paths(&host, port).unwrap_or_else(|error| {
                 tracing::warn!(%host, %error, "nodes are told of no address of this machine");

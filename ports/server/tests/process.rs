@@ -151,11 +151,14 @@ fn a_read_only_disk_is_an_error() {
 
 #[test]
 fn a_full_disk_is_an_error() {
-    // One block for content, which either a file that is there takes, or the identity.
+    // Blocks for content, which a file that is there takes, the relay secret, then the identity.
     if let Some(error) = failure_on_mount("nr_blocks=1", "echo full > /mnt/file") {
-        assert!(error.contains("identity") && error.contains("No space left"), "{error}");
+        assert!(error.contains("relay-secret") && error.contains("No space left"), "{error}");
     }
     if let Some(error) = failure_on_mount("nr_blocks=1", "true") {
+        assert!(error.contains("identity") && error.contains("No space left"), "{error}");
+    }
+    if let Some(error) = failure_on_mount("nr_blocks=2", "true") {
         assert!(error.contains("broker.db") && error.contains("full"), "{error}");
     }
 }
