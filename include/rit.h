@@ -2435,8 +2435,8 @@ int32_t rit_time_set(struct rit_node *node, uint64_t unix_s);
  * device: RIT_KEY_LEN bytes. text: the claim secret of its label, or the code that it shows, as
  * people type them. request: gets the number.
  * Errors: NULL, ARG (text: too long, a character or the check character is wrong), OFFLINE, LIMIT
- * (8 wait for an answer), STATE (a library built without `trust`), NOMEM, REENTRY, INTERNAL. Not
- * in a callback, not in an ISR.
+ * (8 wait for an answer), STATE (a library built without `trust` or `initiator`), NOMEM, REENTRY,
+ * INTERNAL. Not in a callback, not in an ISR.
  */
 int32_t rit_device_claim(struct rit_node *node,
                          const uint8_t device[RIT_KEY_LEN],
@@ -2449,7 +2449,8 @@ int32_t rit_device_claim(struct rit_node *node,
  *
  * device: RIT_KEY_LEN bytes. what: RIT_TELL_*. statement: its len bytes. request: gets the number.
  * Errors: NULL, ARG (what; longer than 2048 bytes), OFFLINE, LIMIT (8 wait for an answer), STATE
- * (a library built without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ * (a library built without `trust` or `initiator`), NOMEM, REENTRY, INTERNAL. Not in a callback,
+ * not in an ISR.
  */
 int32_t rit_owner_tell(struct rit_node *node,
                        const uint8_t device[RIT_KEY_LEN],

@@ -2,7 +2,10 @@
 //!
 //! Owns the trust state's way to and from storage. In a library built without `trust` every
 //! function here answers STATE.
-#![cfg_attr(not(feature = "trust"), allow(unused_variables, unused_imports))]
+#![cfg_attr(
+    not(all(feature = "trust", feature = "initiator")),
+    allow(unused_variables, unused_imports)
+)]
 
 use crate::RIT_KEY_LEN;
 use crate::args::{self, Answer, Versioned};
@@ -52,7 +55,7 @@ const _: () = assert!(
 /// Longest text of a claim secret or code that is read, however it is spaced.
 const CLAIM_TEXT_MAX: usize = 64;
 /// Significant characters of a claim code; a claim secret has more.
-#[cfg(feature = "trust")]
+#[cfg(all(feature = "trust", feature = "initiator"))]
 const CODE_CHARACTERS: usize = 13;
 
 /// Whom a device obeys.
@@ -88,6 +91,16 @@ macro_rules! with_trust {
     }};
 }
 
+/// The same of an owner, who asks devices.
+macro_rules! with_owner {
+    ($($body:tt)*) => {{
+        #[cfg(all(feature = "trust", feature = "initiator"))]
+        { $($body)* }
+        #[cfg(not(all(feature = "trust", feature = "initiator")))]
+        { Err(Error::NoTrust) }
+    }};
+}
+
 #[cfg(feature = "trust")]
 impl Inner {
     /// Has stored what is to be, and only then lets it become true.
@@ -116,7 +129,7 @@ impl Inner {
 }
 
 /// A claim secret, or what a claim code stands for.
-#[cfg(feature = "trust")]
+#[cfg(all(feature = "trust", feature = "initiator"))]
 fn secret_of_text(inner: &Inner, text: &str) -> Result<ClaimSecret, Error> {
     let significant = text.bytes().filter(|byte| !matches!(byte, b'-' | b' ')).count();
     if significant == CODE_CHARACTERS {
@@ -262,8 +275,8 @@ pub unsafe extern "C" fn rit_time_set(node: *mut rit_node, unix_s: u64) -> i32 {
 /// device: RIT_KEY_LEN bytes. text: the claim secret of its label, or the code that it shows, as
 /// people type them. request: gets the number.
 /// Errors: NULL, ARG (text: too long, a character or the check character is wrong), OFFLINE, LIMIT
-/// (8 wait for an answer), STATE (a library built without `trust`), NOMEM, REENTRY, INTERNAL. Not
-/// in a callback, not in an ISR.
+/// (8 wait for an answer), STATE (a library built without `trust` or `initiator`), NOMEM, REENTRY,
+/// INTERNAL. Not in a callback, not in an ISR.
 /// cbindgen:ptrs-as-arrays=[[device; RIT_KEY_LEN]]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_device_claim(
@@ -278,7 +291,7 @@ pub unsafe extern "C" fn rit_device_claim(
             let device = args::key(device, "device")?;
             let text = args::text(text, CLAIM_TEXT_MAX, "text")?;
             let request = args::place(request, "request")?;
-            with_trust! {
+            with_owner! {
                 let secret = secret_of_text(inner, text)?;
                 let asked = inner.node.claim_device(PublicKey(device), secret, now)?;
                 request.write_unaligned(asked);
@@ -293,7 +306,8 @@ pub unsafe extern "C" fn rit_device_claim(
 ///
 /// device: RIT_KEY_LEN bytes. what: RIT_TELL_*. statement: its len bytes. request: gets the number.
 /// Errors: NULL, ARG (what; longer than 2048 bytes), OFFLINE, LIMIT (8 wait for an answer), STATE
-/// (a library built without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+/// (a library built without `trust` or `initiator`), NOMEM, REENTRY, INTERNAL. Not in a callback,
+/// not in an ISR.
 /// cbindgen:ptrs-as-arrays=[[device; RIT_KEY_LEN]]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_owner_tell(
@@ -314,7 +328,7 @@ pub unsafe extern "C" fn rit_owner_tell(
                 RIT_TELL_REVOKED | RIT_TELL_TRANSFER => what as u8,
                 _ => return Err(Error::Argument("what")),
             };
-            with_trust! {
+            with_owner! {
                 let told = inner.node.send_note(PublicKey(device), what, statement, now)?;
                 request.write_unaligned(told);
                 Ok(())
