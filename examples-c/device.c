@@ -90,6 +90,7 @@ static int32_t check(void *ctx, const uint8_t *peer, const uint8_t *challenge,
         if (strcmp(hash, listed[i]) == 0)
             return 0;
     printf("unlisted-code %s\n", hash);
+    fflush(stdout);
     return -1;
 }
 
