@@ -42,7 +42,7 @@ struct ritp_peer {
     uint8_t device[RIT_KEY_LEN];
     rit_session session; /* 0: none */
     int is_up;
-    unsigned failures;   /* since the last session that came up */
+    unsigned failures;   /* since the last session that came up and was not refused */
     uint64_t retry_us;
 };
 

@@ -363,7 +363,6 @@ static void on_session_up(struct rit_posix *port, const struct rit_event *event)
     if (peer == NULL)
         return;
     peer->is_up = 1;
-    peer->failures = 0;
     listen_for_wants(port, peer);
 }
 
@@ -380,8 +379,12 @@ static void on_session_down(struct rit_posix *port, const struct rit_event *even
     ritp_tell(port, RIT_POSIX_SESSION_DOWN, event->error, key, NULL);
     ritp_bridge_session_down(port, event->session);
     ritp_flow_session_down(port, event->session);
-    if (peer != NULL)
+    if (peer != NULL) {
+        /* Whom the device refuses after a look at it, it will refuse again. */
+        if (peer->is_up && event->error != RIT_ERR_DENIED)
+            peer->failures = 0;
         try_later(peer, ritp_now_us());
+    }
     if (session != NULL) {
         *place = session->next;
         free(session);
