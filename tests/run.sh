@@ -166,7 +166,6 @@ unit() {
     fi
     step "documentation" documentation
     step "unit tests" cargo_tests unit --lib --bins
-    step "examples in the documentation" cargo test --locked --workspace --doc
     if cargo deny --version >/dev/null 2>&1; then
         step "licences and sources" cargo deny --locked check licenses bans sources
     fi
