@@ -2,10 +2,14 @@
 and what came of one."""
 
 import argparse
+import fcntl
 import importlib
 import pathlib
 import shutil
+import socket
+import struct
 import sys
+import time
 import traceback
 
 from harness import Failed, Skipped, World, with_limit
@@ -53,3 +57,23 @@ def run(name, function, tools, limit_s):
         return "failed", str(reason), None
     except Exception:  # a fault of the scenario itself is a failure too
         return "failed", traceback.format_exc(), None
+
+
+def run_all(chosen, tools, limit_s):
+    """Runs name → function one after the other, with a line for each and, last, the counts. Ends
+    the program: with 0 only if none failed."""
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    for name, function in chosen.items():
+        start = time.monotonic()
+        outcome, reason, _ = run(name, function, tools, limit_s)
+        counts[outcome] += 1
+        print(f"{outcome} {name} ({time.monotonic() - start:.1f} s)"
+              + (f": {reason}" if reason else ""), flush=True)
+    print("result: " + ", ".join(f"{count} {word}" for word, count in counts.items()))
+    sys.exit(1 if counts["failed"] else 0)
+
+
+def loopback_up():
+    """A network namespace of one's own starts with its loopback interface down."""
+    with socket.socket() as any_socket:
+        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))

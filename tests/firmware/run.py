@@ -9,7 +9,6 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import time
 
 sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 
@@ -29,15 +28,7 @@ def main():
     tools.images = tools.images.resolve()
     chosen = runner.scenarios(MODULES, tools.scenarios)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
-    for name, function in chosen.items():
-        start = time.monotonic()
-        outcome, reason, _ = runner.run(name, function, tools, LIMIT_S)
-        counts[outcome] += 1
-        print(f"{outcome} {name} ({time.monotonic() - start:.1f} s)"
-              + (f": {reason}" if reason else ""), flush=True)
-    print("result: " + ", ".join(f"{count} {word}" for word, count in counts.items()))
-    sys.exit(1 if counts["failed"] else 0)
+    runner.run_all(chosen, tools, LIMIT_S)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ Prints one line per scenario and, last, the counts. Exit status 0 only if none f
 import pathlib
 import shutil
 import sys
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 
@@ -26,15 +25,7 @@ def add_arguments(parser):
 def main():
     tools = runner.arguments(add_arguments, web=False)
     chosen = runner.scenarios(MODULES, tools.scenarios)
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
-    for name, function in chosen.items():
-        start = time.monotonic()
-        outcome, reason, _ = runner.run(name, function, tools, LIMIT_S)
-        counts[outcome] += 1
-        print(f"{outcome} {name} ({time.monotonic() - start:.1f} s)"
-              + (f": {reason}" if reason else ""), flush=True)
-    print("result: " + ", ".join(f"{count} {word}" for word, count in counts.items()))
-    sys.exit(1 if counts["failed"] else 0)
+    runner.run_all(chosen, tools, LIMIT_S)
 
 
 if __name__ == "__main__":
