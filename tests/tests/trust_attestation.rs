@@ -180,6 +180,9 @@ fn what_is_opened_before_the_decision_waits_for_it() {
     let open = |node: &mut rit_core::node::Node, now| node.stream_open(session, SERVICE, now);
     let early = demanding.world.with(demanding.user, |node, _, now| open(node, now));
     assert_eq!(early, Err(NodeError::State));
+    let flow =
+        demanding.world.with(demanding.user, |node, _, now| node.flow_open(session, SERVICE, now));
+    assert_eq!(flow, Err(NodeError::State));
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl Node {
         self.check_memory(self.flows.growth())?;
         let session = self.live_session(owner)?;
         let handles = session.flows.len();
-        let tunnel = session.tunnel().ok_or(NodeError::State)?;
+        let tunnel = session.tunnel_to_open()?;
         tunnel.connection.advance(now);
         if !has_room(tunnel, handles, 0, max_flows) {
             return Err(NodeError::Limit);
@@ -161,10 +161,6 @@ impl Node {
         let entry = self.flows.get(Handle(flow.0)).ok_or(NodeError::StaleHandle)?;
         let (owner, id) = (entry.session, entry.id);
         let session = self.live_session(owner)?;
-        #[cfg(feature = "attest")]
-        if session.attest.is_pending() {
-            return Err(NodeError::State);
-        }
         let tunnel = session.tunnel().ok_or(NodeError::State)?;
         tunnel.connection.advance(now);
         let result = act(tunnel, id);

@@ -98,6 +98,15 @@ impl Session {
         }
     }
 
+    /// The tunnel, to open something in: not before the peer was let in.
+    pub(super) fn tunnel_to_open(&mut self) -> Result<&mut Tunnel, NodeError> {
+        #[cfg(feature = "attest")]
+        if self.attest.is_pending() {
+            return Err(NodeError::State);
+        }
+        self.tunnel().ok_or(NodeError::State)
+    }
+
     pub(super) fn handle_datagram(&mut self, path: Path, ecn: Ecn, datagram: &mut [u8], now: Time) {
         let Phase::Active(tunnel) = &mut self.phase else { return };
         self.traffic.on_received(path, datagram.len());

@@ -73,11 +73,7 @@ impl Node {
         }
         self.check_memory(self.streams.growth())?;
         let session = self.live_session(owner)?;
-        #[cfg(feature = "attest")]
-        if session.attest.is_pending() {
-            return Err(NodeError::State);
-        }
-        let tunnel = session.tunnel().ok_or(NodeError::State)?;
+        let tunnel = session.tunnel_to_open()?;
         tunnel.connection.advance(now);
         let id = tunnel.open(service)?;
         let entry = StreamEntry::new(owner, id, ServiceId(0));
