@@ -9,6 +9,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use rit_core::crypto::default_provider;
 use rit_core::trust::{RevocationError, RevocationList, TrustState};
+use rit_core::wire::message::{
+    NOTE_CLAIM, NOTE_CLAIM_ASK, NOTE_CLAIMED, NOTE_LEN_MAX, NOTE_REVOKED, NOTE_TRANSFER,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -30,14 +33,6 @@ const TAG_LEN_MAX: usize = 64;
 /// How long an unclaimed device is listed after it was seen.
 const CLAIMABLE_S: u64 = 600;
 const CLAIMABLE_MAX: u32 = 100;
-/// What a note may carry (section 7 of PROTOCOL.md).
-const NOTE_LEN_MAX: usize = 2048;
-/// Kinds of notes that users send; answers and the broker's own are not among them.
-const CLAIM_ASK: u8 = 1;
-const CLAIM: u8 = 3;
-const CLAIMED: u8 = 4;
-const REVOKED: u8 = 5;
-const TRANSFER: u8 = 6;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -290,7 +285,7 @@ pub(crate) async fn note(
     match note.kind {
         // Whoever knows the secret may claim; the device sees to that. Of devices with an owner,
         // strangers learn nothing.
-        CLAIM_ASK | CLAIM => {
+        NOTE_CLAIM_ASK | NOTE_CLAIM => {
             let trust = app.db.trust(&key.0).await?;
             let is_unclaimed = trust.is_none_or(|trust| trust.owner.is_none());
             if !is_unclaimed {
@@ -298,17 +293,17 @@ pub(crate) async fn note(
             }
             let node = app.db.node(&key.0).await?;
             node.ok_or_else(Problem::not_found)?;
-            if note.kind == CLAIM {
+            if note.kind == NOTE_CLAIM {
                 enter_claim(&app, &caller).await?;
             }
         }
-        REVOKED | TRANSFER => {
+        NOTE_REVOKED | NOTE_TRANSFER => {
             seen(&app, &caller, &key).await?;
         }
         _ => return Err(Problem::bad("note", "notes of this kind are not sent by users")),
     }
     let answer = pass(&app, &key, note.kind, note.body.0).await?;
-    if answer.kind == CLAIMED {
+    if answer.kind == NOTE_CLAIMED {
         leave_claim(&app, &caller).await?;
     }
     Ok(Json(answer))
@@ -364,7 +359,7 @@ pub(crate) async fn revoke(
         detail: serde_json::json!({ "number": number }).to_string(),
     };
     app.db.add_event(event, wall_unix_s()).await?;
-    let is_delivered = pass(&app, &key, REVOKED, new.list.0).await.is_ok();
+    let is_delivered = pass(&app, &key, NOTE_REVOKED, new.list.0).await.is_ok();
     Ok(Json(Revoked { number, is_delivered }))
 }
 
@@ -413,7 +408,7 @@ pub(crate) async fn transfer(
     checked.map_err(|_| {
         Problem::bad("statement", "that is no transfer of this device by its present owner")
     })?;
-    pass(&app, &key, TRANSFER, statement).await.map(Json)
+    pass(&app, &key, NOTE_TRANSFER, statement).await.map(Json)
 }
 
 /// Devices without owner that were seen behind the caller's own address in the last minutes. To
