@@ -9,6 +9,7 @@ use rit_core::crypto::default_provider;
 use rit_core::trust::{
     CLAIM_NONCE_LEN, ClaimCode, ClaimSecret, ClaimTextError, NoteError, sign_claim, verify_claimed,
 };
+use rit_core::wire::message::{NOTE_CLAIM, NOTE_CLAIM_ASK, NOTE_CLAIM_NONCE, NOTE_CLAIMED};
 use rit_core::wire::text::{key_from_text, key_to_text};
 use serde_json::{Value, json};
 
@@ -17,11 +18,6 @@ use crate::api::entries;
 use crate::args;
 use crate::error::{Error, Exit, other};
 use crate::{names, owned, prompt, secret, text};
-
-const ASK: u8 = 1;
-const NONCE: u64 = 2;
-const CLAIM: u8 = 3;
-const CLAIMED: u64 = 4;
 
 /// `rit claim`.
 pub(crate) fn claim(app: &App, args: &args::Claim) -> Result<(), Error> {
@@ -62,20 +58,20 @@ fn take(app: &App, device: &PublicKey, secret: &ClaimSecret) -> Result<(), Error
     let (p, signer) = (default_provider(), app.state.identity()?.signer());
     let me = app.state.identity()?.public_key();
     let mut api = app.api()?;
-    let asked = api.note(device, ASK, &[]);
+    let asked = api.note(device, NOTE_CLAIM_ASK, &[]);
     let (kind, body) = asked.map_err(|error| match error.exit {
         Exit::Unknown => {
             error.advice("Is it enrolled at this server? Or somebody owns it already.")
         }
         _ => error,
     })?;
-    if kind != NONCE {
+    if kind != u64::from(NOTE_CLAIM_NONCE) {
         return Err(refused(&body));
     }
     let nonce: [u8; CLAIM_NONCE_LEN] = body.try_into().map_err(|_length| refused(&[]))?;
     let statement = sign_claim(p, device, &nonce, secret, &signer).map_err(other)?;
-    let (kind, answer) = api.note(device, CLAIM, &statement)?;
-    if kind != CLAIMED {
+    let (kind, answer) = api.note(device, NOTE_CLAIM, &statement)?;
+    if kind != u64::from(NOTE_CLAIMED) {
         return Err(refused(&answer));
     }
     let epoch = verify_claimed(p, device, &me, &nonce, secret, &answer).map_err(|_not_it| {
