@@ -3,13 +3,14 @@
 # and the machine lacks is installed by Debian package name; see tests/setup.sh.
 #
 #   sh tests/run.sh                  all areas
-#   sh tests/run.sh AREA...          some of: unit sim trust abi e2e server nat firmware fuzz-seeds
+#   sh tests/run.sh AREA...          some of: unit sim trust abi e2e programs server nat
+#                                    firmware fuzz-seeds
 #
 # The summary at the end counts passed, failed and skipped, and gives each skip's reason. The exit
 # status is 0 only if nothing failed, and 2 for a wrong call.
 set -u
 
-AREAS="unit sim trust abi e2e server nat firmware fuzz-seeds"
+AREAS="unit sim trust abi e2e programs server nat firmware fuzz-seeds"
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # shellcheck source=tests/setup.sh
@@ -186,9 +187,8 @@ trust() {
     set_up need_command python3 python3 || return
     set_up need_command groff groff-base || return
     set_up need_web_server || return
-    programs || return
-    # Of the workspace as its tests are: all but itself is built then.
-    step "build rit" cargo build --locked --workspace --bin rit || return
+    build_programs || return
+    build_rit || return
     step "people with rit" alone python3 -B tests/cli/run.py --bin "$TARGET/e2e" \
         --server "$TARGET/release/rit-server" --rit "$TARGET/debug/rit" --nginx "$NGINX"
 }
@@ -212,9 +212,14 @@ fuzz_seeds() {
     step "kept fuzz inputs" cargo_tests fuzz-seeds
 }
 
-programs() {
+build_programs() {
     step "build the broker" cargo build --release --locked -p rit-server &&
         step "build the C examples" sh examples-c/build.sh "$TARGET/e2e"
+}
+
+# Of the workspace as its tests are: all but itself is built then.
+build_rit() {
+    step "build rit" cargo build --locked --workspace --bin rit
 }
 
 e2e() {
@@ -224,7 +229,7 @@ e2e() {
     set_up need_command python3 python3 || return
     set_up need_command tcpdump tcpdump || return
     set_up need_web_server || return
-    programs || return
+    build_programs || return
     step "scenarios" scenarios
     step "quickstart" sh examples-c/quickstart.sh --once
 }
@@ -248,6 +253,39 @@ alone() {
     fi
 }
 
+# Programs of others at both ends. What is not to be had here is a scenario skipped.
+programs() {
+    PATH=$PATH:/usr/sbin:/sbin
+    set_up need_c_compiler || return
+    set_up need_libclang || return
+    set_up need_command curl curl || return
+    set_up need_command python3 python3 || return
+    set_up need_command openssl openssl || return
+    set_up need_web_server || return
+    step "install them" need_others
+    build_programs || return
+    build_rit || return
+    step "programs of others" alone python3 -B tests/programs/run.py --bin "$TARGET/e2e" \
+        --server "$TARGET/release/rit-server" --rit "$TARGET/debug/rit" --nginx "$NGINX" \
+        --unpacked "$TARGET/setup"
+}
+
+# Each for itself: without one of them the scenarios of the others run.
+need_others() {
+    need_postgres || note "no PostgreSQL"
+    need_browser || note "no Chromium"
+    need_unpacked openssh-server usr/sbin/sshd || note "no sshd"
+    need_unpacked mosquitto usr/sbin/mosquitto || note "no mosquitto"
+    others="openssh-client mosquitto-clients iperf3 dnsmasq-base bind9-dnsutils vncsnapshot
+        tigervnc-standalone-server python3-websockets gstreamer1.0-tools gstreamer1.0-x
+        gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
+    # shellcheck disable=SC2086 # a list of package names
+    need_packages $others && return
+    for other in $others; do
+        need_packages "$other" || note "no $other"
+    done
+}
+
 # The HTTP face of the real server: with devices, a browser, a login provider, a generated client.
 server() {
     PATH=$PATH:/usr/sbin:/sbin
@@ -257,7 +295,7 @@ server() {
     set_up need_command openssl openssl || return
     need_browser || note "no Chromium: the page is not tested"
     need_node || note "no npm: login by a provider is not tested"
-    programs || return
+    build_programs || return
     # They are the same each time; the scenarios would fetch them each time.
     step "HTTP scenarios" env RIT_TEST_VENV="$TARGET/setup/venv" \
         RIT_TEST_NODE="$TARGET/setup/node" \
@@ -277,7 +315,7 @@ nat() {
     set_up need_command python3 python3 || return
     set_up need_web_server || return
     set_up need_port_mapper || return
-    programs || return
+    build_programs || return
     lab_runner || {
         skip "kernel lab" "no network namespace with nftables can be made here"
         return
@@ -311,7 +349,7 @@ firmware() {
     # machines, is tests/foreign.sh without a word behind it, and takes half an hour.
     step "vectors, fuzz inputs and the C interface on s390x" sh tests/foreign.sh --quick s390x
     rm -rf "$TARGET/foreign/s390x"* # some GB, that nothing after this uses
-    programs || return
+    build_programs || return
     for stack in lwip uip; do
         [ ! -e "tests/$stack/run.sh" ] || step "the port to $stack" sh "tests/$stack/run.sh"
     done

@@ -195,6 +195,35 @@ need_postgres() {
     return "$installed"
 }
 
+# need_unpacked PACKAGE PROGRAM: the package's files under $TARGET/setup/PACKAGE, the program among
+# them, and what it depends on installed. For packages whose installation would start a service, now
+# and at every boot.
+need_unpacked() {
+    if [ -x "$TARGET/setup/$1/$2" ] && ! ldd "$TARGET/setup/$1/$2" | grep -q 'not found'; then
+        return 0
+    fi
+    update_package_lists || return 1
+    note "apt-get download $1 (only unpacked under $TARGET/setup)"
+    mkdir -p "$TARGET/setup"
+    (
+        cd "$TARGET/setup" && rm -rf "$1" "$1"_*.deb &&
+            apt-get -qq download "$1" 2>/dev/null &&
+            need_dependencies "$1"_*.deb && dpkg -x "$1"_*.deb "$1"
+    )
+}
+
+# need_dependencies FILE: installs what a package's file depends on.
+need_dependencies() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
+        -o DPkg::Lock::Timeout=600 --no-remove -o Dpkg::Use-Pty=0 \
+        satisfy "$(dpkg-deb -f "$1" Pre-Depends Depends | sed 's/^[A-Z][A-Za-z-]*: //' |
+            paste -sd , -)" </dev/null >"$(apt_log)" 2>&1 || {
+        cat "$(apt_log)" >&2
+        printf '%s\n' "error: could not install what $1 depends on" >&2
+        return 1
+    }
+}
+
 # A router's port mapping daemon, only unpacked: as a service it would open this machine's ports.
 # tests/nat/netchange_portmap.py finds it there.
 need_port_mapper() {

@@ -237,8 +237,8 @@ class World:
         process.port = port
         return process
 
-    def web(self, files, name="web"):
-        """nginx on 127.0.0.1 with these files: name → bytes."""
+    def web(self, files, name="web", settings=""):
+        """nginx on 127.0.0.1 with these files: name → bytes. `settings`: more of its server."""
         root = self.folder / f"{name}-root"
         run = self.folder / f"{name}-run"
         root.mkdir()
@@ -255,7 +255,7 @@ class World:
             f"{user}daemon off; master_process off; pid {run}/pid; error_log {run}/error.log;\n"
             "events { worker_connections 1024; }\n"
             f"http {{ access_log off; default_type application/octet-stream;\n{temporary}"
-            f"server {{ listen 127.0.0.1:{port}; root {root}; }} }}\n"
+            f"server {{ listen 127.0.0.1:{port}; root {root};\n{settings} }} }}\n"
         )
         process = self.start(name, self.tools.nginx, "-p", run, "-e", run / "error.log",
                              "-c", run / "nginx.conf")

@@ -73,7 +73,8 @@ def run_all(chosen, tools, limit_s):
     sys.exit(1 if counts["failed"] else 0)
 
 
-def loopback_up():
+def loopback_up(mtu=65536):
     """A network namespace of one's own starts with its loopback interface down."""
     with socket.socket() as any_socket:
+        fcntl.ioctl(any_socket, 0x8922, struct.pack("16si12x", b"lo", mtu))
         fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))
