@@ -486,6 +486,17 @@ void ritp_bridge_session_down(struct rit_posix *port, rit_session session) {
     }
 }
 
+void ritp_bridge_leave(struct rit_posix *port, const struct ritp_want *want) {
+    size_t i;
+
+    for (i = port->conn_count; i-- > 0;) {
+        if (port->conns[i]->want == want)
+            abort_conn(port, port->conns[i]);
+    }
+    if (want->fd >= 0)
+        (void)close(want->fd);
+}
+
 /* ---- the loop's two calls */
 
 static void prepare_conn(struct rit_posix *port, struct ritp_conn *conn) {
@@ -584,16 +595,4 @@ void ritp_bridge_free(struct rit_posix *port) {
     while (port->conn_count > 0)
         abort_conn(port, port->conns[port->conn_count - 1]);
     free(port->conns);
-    while (port->offers != NULL) {
-        struct ritp_offer *next = port->offers->next;
-        free(port->offers);
-        port->offers = next;
-    }
-    while (port->wants != NULL) {
-        struct ritp_want *next = port->wants->next;
-        if (port->wants->fd >= 0)
-            (void)close(port->wants->fd);
-        free(port->wants);
-        port->wants = next;
-    }
 }

@@ -221,6 +221,17 @@ void ritp_flow_session_down(struct rit_posix *port, rit_session session) {
     }
 }
 
+void ritp_flow_leave(struct rit_posix *port, const struct ritp_want *want) {
+    size_t i;
+
+    for (i = port->flow_count; i-- > 0;) {
+        if (port->flows[i].want == want)
+            end(port, &port->flows[i]);
+    }
+    if (want->udp_fd >= 0)
+        (void)close(want->udp_fd);
+}
+
 /* ---- to the flow */
 
 /* A flow for a new client; NULL: there can be none now. */
@@ -323,14 +334,8 @@ void ritp_flow_run(struct rit_posix *port) {
 }
 
 void ritp_flow_free(struct rit_posix *port) {
-    struct ritp_want *want;
-
     while (port->flow_count > 0)
         end(port, &port->flows[port->flow_count - 1]);
     free(port->flows);
     free(port->flow_buf);
-    for (want = port->wants; want != NULL; want = want->next) {
-        if (want->udp_fd >= 0)
-            (void)close(want->udp_fd);
-    }
 }

@@ -34,6 +34,10 @@ int rit_posix_set_grant(rit_posix *port, const uint8_t device[RIT_KEY_LEN], cons
         grant->len = len;
     }
     at = find(port, device);
+    /* Whom the device refused it may let in with another one. */
+    if (*at == NULL ? len > 0
+                    : (*at)->len != len || (len > 0 && memcmp((*at)->chain, chain, len) != 0))
+        ritp_try_now(port, device);
     if (*at != NULL) {
         struct ritp_grant *old = *at;
         *at = old->next;

@@ -353,6 +353,8 @@ void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want, u
                          const uint8_t address[4], uint16_t number);
 void ritp_tell_mapped(struct rit_posix *port);
 void ritp_tell_owner(struct rit_posix *port, const struct rit_event *event);
+/* A device that is reached without a session is tried at once. */
+void ritp_try_now(struct rit_posix *port, const uint8_t *device);
 
 /* ---- grants.c */
 
@@ -371,6 +373,8 @@ void ritp_listen(struct rit_posix *port, struct ritp_want *want, uint16_t kind,
                  uint16_t service_port);
 void ritp_bridge_event(struct rit_posix *port, const struct rit_event *event);
 void ritp_bridge_session_down(struct rit_posix *port, rit_session session);
+/* Ends the connections through it, and listens no more. */
+void ritp_bridge_leave(struct rit_posix *port, const struct ritp_want *want);
 /* Fills the poll array; returns when the bridge wants to be woken. */
 uint64_t ritp_bridge_prepare(struct rit_posix *port, uint64_t now_us);
 /* Does what poll() found, and what is due. */
@@ -381,6 +385,7 @@ void ritp_bridge_free(struct rit_posix *port);
 
 void ritp_flow_event(struct rit_posix *port, const struct rit_event *event);
 void ritp_flow_session_down(struct rit_posix *port, rit_session session);
+void ritp_flow_leave(struct rit_posix *port, const struct ritp_want *want);
 void ritp_flow_prepare(struct rit_posix *port);
 void ritp_flow_run(struct rit_posix *port);
 void ritp_flow_free(struct rit_posix *port);

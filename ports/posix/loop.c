@@ -83,11 +83,28 @@ static void free_sessions(struct rit_posix *port) {
     }
 }
 
+/* Takes it out of its list. */
+static void drop_want(struct rit_posix *port, struct ritp_want **place) {
+    struct ritp_want *want = *place;
+
+    *place = want->next;
+    ritp_flow_leave(port, want);
+    ritp_bridge_leave(port, want);
+    free(want);
+}
+
 void rit_posix_free(rit_posix *port) {
     if (port == NULL)
         return;
+    while (port->wants != NULL)
+        drop_want(port, &port->wants);
     ritp_flow_free(port);
     ritp_bridge_free(port);
+    while (port->offers != NULL) {
+        struct ritp_offer *next = port->offers->next;
+        free(port->offers);
+        port->offers = next;
+    }
     free_sessions(port);
     ritp_network_close(port);
     while (port->peers != NULL) {
@@ -259,7 +276,52 @@ int rit_posix_reach(rit_posix *port, const uint8_t device[RIT_KEY_LEN], const ch
     return failed;
 }
 
+/* Whether a want is one for this service, NULL: for any. One for all services goes with each. */
+static int is_for(const struct ritp_want *want, const char *service) {
+    return service == NULL || want->service[0] == '\0' || strcmp(want->service, service) == 0;
+}
+
+int rit_posix_leave(rit_posix *port, const uint8_t device[RIT_KEY_LEN], const char *service) {
+    struct ritp_want **place;
+    struct ritp_peer *peer, **at;
+    int is_left = 1;
+
+    if (port == NULL || device == NULL)
+        return RIT_ERR_NULL;
+    peer = find_peer(port, device);
+    if (peer == NULL)
+        return RIT_ERR_UNKNOWN;
+    if (service != NULL && (service[0] == '\0' || find_want(port, peer, service) == NULL))
+        return RIT_POSIX_ERR_SERVICE;
+    for (place = &port->wants; *place != NULL;) {
+        if ((*place)->peer == peer && is_for(*place, service)) {
+            drop_want(port, place);
+            continue;
+        }
+        is_left &= (*place)->peer != peer;
+        place = &(*place)->next;
+    }
+    if (!is_left)
+        return RIT_OK;
+    if (peer->session != 0)
+        (void)rit_session_close(port->node, peer->session, 0);
+    for (at = &port->peers; *at != peer; at = &(*at)->next)
+        ;
+    *at = peer->next;
+    free(peer);
+    return RIT_OK;
+}
+
 /* ---- sessions */
+
+void ritp_try_now(struct rit_posix *port, const uint8_t *device) {
+    struct ritp_peer *peer = find_peer(port, device);
+
+    if (peer != NULL) {
+        peer->failures = 0;
+        peer->retry_us = 0;
+    }
+}
 
 /* Doubles from the first to the last, each within half of itself by chance, so that many who lost
  * the same broker do not come back at once. */

@@ -50,7 +50,7 @@ enum {
     RIT_POSIX_ERR_RESOLVE = -1002,
     /* No loopback address and port could be listened on for a service: see the log. */
     RIT_POSIX_ERR_LISTEN = -1003,
-    /* The device does not offer this service. */
+    /* The device does not offer this service, or it is not reached. */
     RIT_POSIX_ERR_SERVICE = -1004
 };
 
@@ -127,8 +127,16 @@ int rit_posix_offer_udp(rit_posix *port, const char *name, const char *host,
 int rit_posix_reach(rit_posix *port, const uint8_t device[RIT_KEY_LEN], const char *service,
                     uint16_t listen_port);
 
+/* Ends what rit_posix_reach began: the connections of the service end, and it is not listened for
+ * any more. service NULL: of all services, and the session with the device is closed, as it is
+ * after the last one. Where all services of a device were reached, the others that are listened for
+ * stay, but what it will offer later is not reached. RIT_ERR_UNKNOWN: the device is not reached;
+ * RIT_POSIX_ERR_SERVICE: this service of it is not. */
+int rit_posix_leave(rit_posix *port, const uint8_t device[RIT_KEY_LEN], const char *service);
+
 /* The chain of grants by which this node may use a device, as whoever granted it handed it over:
- * for sessions from now on. Copied; len 0: none, as the device's owner needs none. */
+ * for sessions from now on; a new one is tried at once. Copied; len 0: none, as the device's owner
+ * needs none. */
 int rit_posix_set_grant(rit_posix *port, const uint8_t device[RIT_KEY_LEN], const uint8_t *chain,
                         size_t len);
 

@@ -482,6 +482,66 @@ static void test_address_in_use(void) {
 }
 
 /* Many in a row: no descriptor is left. What memory is left the sanitizer tells. */
+/* One service is left, with its connection; then all, with the session. */
+static void test_leave(void) {
+    struct sockaddr_in at;
+    rit_posix *port = new_reach(&at);
+    size_t before = descriptors();
+    rit_session session = fake.last_session;
+    uint8_t device[RIT_KEY_LEN], other[RIT_KEY_LEN] = {8};
+    int tcp = dial(&at), again;
+
+    memset(device, 7, sizeof device);
+    steps(port, 5);
+    CHECK(fake.stream_count == 1 && descriptors() == before + 2);
+    CHECK(rit_posix_leave(NULL, device, "web") == RIT_ERR_NULL);
+    CHECK(rit_posix_leave(port, other, NULL) == RIT_ERR_UNKNOWN);
+    CHECK(rit_posix_leave(port, device, "ssh") == RIT_POSIX_ERR_SERVICE);
+    CHECK(rit_posix_leave(port, device, "") == RIT_POSIX_ERR_SERVICE);
+    CHECK(rit_posix_leave(port, device, "web") == RIT_OK);
+    steps(port, 2);
+    CHECK(is_reset(tcp) && fake_stream(1)->is_released);
+    again = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(connect(again, (const struct sockaddr *)&at, sizeof at) < 0 && errno == ECONNREFUSED);
+    CHECK(close(again) == 0 && close(tcp) == 0 && descriptors() == before - 1);
+    CHECK(rit_posix_leave(port, device, "web") == RIT_POSIX_ERR_SERVICE);
+    CHECK(rit_posix_session(port, device) == session);
+    /* Another one is reached still, and this one again. */
+    CHECK(rit_posix_reach(port, device, "web", 0) == 0);
+    CHECK(expect(port, RIT_POSIX_LISTENING).port == web_port);
+    CHECK(rit_posix_leave(port, device, NULL) == RIT_OK);
+    CHECK(rit_posix_session(port, device) == 0 && descriptors() == before - 1);
+    CHECK(rit_posix_leave(port, device, NULL) == RIT_ERR_UNKNOWN);
+    /* Its session's end is told, and no other is opened. */
+    fake_push(RIT_EVENT_SESSION_DOWN, session, 0, RIT_ERR_CLOSED);
+    steps(port, 5);
+    CHECK(memcmp(expect(port, RIT_POSIX_SESSION_DOWN).peer, device, sizeof device) == 0);
+    CHECK(fake.last_session == session);
+    free_port(port);
+}
+
+/* Of all services one is left: the others stay. */
+static void test_leave_one_of_all(void) {
+    uint8_t device[RIT_KEY_LEN] = {7};
+    rit_posix *port = new_port();
+
+    CHECK(rit_posix_reach(port, device, NULL, 0) == 0);
+    fake.service_count = 2;
+    fake.services[0].port = fake.services[1].port = web_port;
+    strcpy(fake.services[0].name, "web");
+    strcpy(fake.services[1].name, "ssh");
+    fake_push(RIT_EVENT_BROKER_ONLINE, 0, 0, 0);
+    steps(port, 2);
+    fake_push(RIT_EVENT_SESSION_UP, fake.last_session, 0, 0);
+    steps(port, 2);
+    CHECK(rit_posix_leave(port, device, "web") == RIT_OK);
+    CHECK(rit_posix_session(port, device) != 0);
+    CHECK(rit_posix_leave(port, device, "web") == RIT_POSIX_ERR_SERVICE);
+    CHECK(rit_posix_leave(port, device, "ssh") == RIT_OK);
+    CHECK(rit_posix_session(port, device) == 0);
+    free_port(port);
+}
+
 static void test_many_in_a_row(void) {
     struct sockaddr_in at;
     rit_posix *port = new_reach(&at);
@@ -524,8 +584,10 @@ int main(int argc, char **argv) {
     test_broker_gone();
     test_session_is_full();
     test_address_in_use();
+    test_leave();
+    test_leave_one_of_all();
     test_many_in_a_row();
     CHECK(descriptors() == before);
-    puts("test_bridge: 14 tests passed");
+    puts("test_bridge: 16 tests passed");
     return 0;
 }

@@ -314,6 +314,27 @@ static void test_refusal_and_session_down(void) {
     free_port(port);
 }
 
+/* What is left has no flow and no socket; what the node says of its flow later harms nothing. */
+static void test_leave(void) {
+    static const uint8_t DEVICE[RIT_KEY_LEN] = {7};
+    struct sockaddr_in at;
+    rit_posix *port = new_reach(&at);
+    size_t before = descriptors();
+    int fd = bound(NULL), again;
+
+    say(fd, &at, "x");
+    steps(port);
+    CHECK(fake.flow_count == 1 && rit_posix_leave(port, DEVICE, "dns") == RIT_OK);
+    CHECK(fake_flow(1)->is_closed && descriptors() == before);
+    fake_flow_push(RIT_EVENT_FLOW_CLOSED, 1, RIT_ERR_CLOSED);
+    steps(port);
+    again = bound(NULL);
+    CHECK(connect(again, (const struct sockaddr *)&at, sizeof at) == 0);
+    CHECK(send(again, "x", 1, 0) == 1 && recv(again, &before, 1, 0) < 0 && errno == ECONNREFUSED);
+    CHECK(close(again) == 0 && close(fd) == 0);
+    free_port(port);
+}
+
 int main(int argc, char **argv) {
     size_t before;
 
@@ -327,7 +348,8 @@ int main(int argc, char **argv) {
     test_room_is_made();
     test_node_limit();
     test_refusal_and_session_down();
+    test_leave();
     CHECK(descriptors() == before);
-    puts("test_flow: 7 tests passed");
+    puts("test_flow: 8 tests passed");
     return 0;
 }
