@@ -8,11 +8,11 @@ import pathlib
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "e2e")]
+sys.path[:0] = [str(HERE), *(str(HERE.parent / area) for area in ("e2e", "server"))]
 
 import runner  # noqa: E402 (of tests/e2e)
 
-MODULES = ("connecting", "manual", "strangers", "owners")
+MODULES = ("connecting", "manual", "strangers", "owners", "authenticator")
 LIMIT_S = 120
 
 
