@@ -12,7 +12,7 @@ sys.path[:0] = [str(HERE), *(str(HERE.parent / area) for area in ("e2e", "server
 
 import runner  # noqa: E402 (of tests/e2e)
 
-MODULES = ("connecting", "manual", "strangers", "owners", "authenticator")
+MODULES = ("connecting", "manual", "strangers", "owners", "keeping", "authenticator")
 LIMIT_S = 120
 
 

@@ -62,6 +62,15 @@ pub(crate) enum Command {
     },
     /// Make services of devices appear at loopback addresses here, until interrupted.
     Connect(Connect),
+    /// Reach a device or a service no more, in the `rit` that is running; its connections end.
+    ///
+    /// Where all services of a device were reached, those of the others that are there stay. What
+    /// the configuration has is reached again when `rit up` starts again.
+    Disconnect {
+        /// DEVICE[/SERVICE]: one service, or the device.
+        #[arg(value_name = "DEVICE[/SERVICE]")]
+        target: String,
+    },
     /// Keep the connections of the configuration; for a user service (also `rit daemon`).
     #[command(alias = "daemon")]
     Up(Up),
@@ -342,6 +351,7 @@ mod tests {
         assert!(!parse("rit share garage --to bob --all --can-share 4"));
         assert!(!parse("rit share garage --to bob --all --for ever"));
         assert!(!parse("rit revoke --key bob") && !parse("rit revoke"));
+        assert!(parse("rit disconnect garage/web") && !parse("rit disconnect"));
         assert!(!parse("rit connect") && !parse("rit claim"));
     }
 }

@@ -22,7 +22,7 @@ use crate::error::{Error, Exit};
 use crate::files;
 
 /// The file.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) broker: Option<String>,
@@ -36,7 +36,7 @@ pub(crate) struct Config {
 }
 
 /// What `rit up` keeps.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Connection {
     pub(crate) device: String,

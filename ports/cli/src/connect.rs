@@ -22,6 +22,7 @@ use crate::args;
 use crate::control::{self, Ended, Server};
 use crate::error::{Error, Exit, other};
 use crate::live::{Line, Live, Want};
+use crate::renew::Renewal;
 use crate::{chain, files, names, text};
 
 /// Requests at the control socket wait for so long at most.
@@ -45,7 +46,26 @@ pub(crate) fn connect(app: &App, args: &args::Connect) -> Result<(), Error> {
     }
     wants.check_grants(app)?;
     let broker = broker(app, &args.broker)?;
-    carry(app, &wants, &broker, args.broker.enrol.as_deref(), Role::Guest)
+    carry(app, wants, &broker, args.broker.enrol.as_deref(), Role::Guest)
+}
+
+/// `rit disconnect`.
+pub(crate) fn disconnect(app: &App, target: &str) -> Result<(), Error> {
+    let (name, service) = names::target(target)?;
+    if service.is_some_and(|(_, port)| port != 0) {
+        return Err(Error::usage(format!("'{target}': no port is needed")));
+    }
+    let service = service.map(|(service, _)| service.to_owned());
+    let device = key_to_text(&names::device(app, name)?);
+    match control::disconnect(app, device, service) {
+        Ok(Ended::Done) => Ok(()),
+        Ok(Ended::Gone) => Err(Error::new(Exit::Unknown, "no rit is running: nothing is reached")),
+        Err(error) if error.exit == Exit::Failed => {
+            Err(Error::new(Exit::Unknown, format!("'{target}': {error}"))
+                .advice("`rit status` lists what is reached."))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// `rit up`.
@@ -67,7 +87,7 @@ pub(crate) fn up(app: &App, args: &args::Up) -> Result<(), Error> {
         }
     }
     let broker = broker(app, &args.broker)?;
-    carry(app, &wants, &broker, args.broker.enrol.as_deref(), Role::Daemon)
+    carry(app, wants, &broker, args.broker.enrol.as_deref(), Role::Daemon)
 }
 
 /// The address that was given, or the configuration's, or the login's.
@@ -100,10 +120,23 @@ impl Wants {
             Some(want) => want.services.extend(service),
             None => {
                 let services = service.into_iter().collect();
-                self.wants.push(Want { device, services, chain: None });
+                self.wants.push(Want { device, services, chain: None, is_chosen: false });
             }
         }
         Ok(())
+    }
+
+    /// What was left is not asked for again. Whether anything is wanted still.
+    fn leave(&mut self, line: &Line) -> bool {
+        if let Line::Left { device, service } = line {
+            self.wants.retain_mut(|want| {
+                let Some(service) = service else { return want.device != *device };
+                let is_all = want.services.is_empty() || want.device != *device;
+                want.services.retain(|(name, _)| is_all || name != service);
+                is_all || !want.services.is_empty()
+            });
+        }
+        !self.wants.is_empty()
     }
 
     /// The grant of a file, kept for later.
@@ -117,6 +150,7 @@ impl Wants {
                 .advice(format!("It is for {device}."))
         })?;
         want.chain = Some(text::base64(&grant));
+        want.is_chosen = true;
         Ok(())
     }
 
@@ -177,7 +211,7 @@ enum Role {
 /// Keeps the connections until a signal.
 fn carry(
     app: &App,
-    wants: &Wants,
+    mut wants: Wants,
     broker: &str,
     code: Option<&str>,
     role: Role,
@@ -191,18 +225,22 @@ fn carry(
     let mut alone_since = Instant::now();
     loop {
         if let Some(live) = Live::open(app, broker, code)? {
-            return run(app, live, wants, role, &is_over);
+            return run(app, live, &mut wants, role, &is_over);
         }
         if role == Role::Daemon {
             return Err(Error::new(Exit::Busy, "another rit has the state folder")
                 .advice("End it first, or use another folder: --state DIR."));
         }
         let mut was_heard = false;
-        let ended = control::connect(app, &wants.wants, &is_over, |line| {
+        let asked = wants.wants.clone();
+        let ended = control::connect(app, &asked, &is_over, |line| {
             if !was_heard && !app.json {
                 println!("carried by the rit that is running");
             }
             was_heard = true;
+            if !wants.leave(&line) {
+                is_over.store(true, Ordering::Relaxed);
+            }
             tell(app, &wants.labels, &line)
         })?;
         match ended {
@@ -225,11 +263,12 @@ fn carry(
 fn run(
     app: &App,
     mut live: Live,
-    wants: &Wants,
+    wants: &mut Wants,
     role: Role,
     is_over: &AtomicBool,
 ) -> Result<(), Error> {
     let mut server = Server::open(app)?;
+    let mut renewal = Renewal::begin(app);
     for want in &wants.wants {
         live.add(want)?;
     }
@@ -249,6 +288,11 @@ fn run(
             }
         }
         server.run(&mut live, &lines);
+        renewal.run(&mut live, &lines);
+        // Whoever else is carried goes on by itself.
+        if lines.iter().any(|line| !wants.leave(line)) && role == Role::Guest {
+            break;
+        }
     }
     notify("STOPPING=1");
     Ok(())

@@ -32,6 +32,8 @@ enum Request {
     Connect(Vec<Want>),
     /// Tell what holds now.
     Status,
+    /// Reach a device no more, or a service of it.
+    Disconnect { device: String, service: Option<String> },
 }
 
 /// Where the socket of this state folder is.
@@ -145,6 +147,14 @@ impl Client {
                 let lines = live.standing();
                 lines.iter().all(|line| self.tell(line)) && self.tell(&Line::End)
             }
+            Ok(Request::Disconnect { device, service }) => {
+                let line = if live.leave(&device, service.as_deref()) {
+                    Line::End
+                } else {
+                    Line::Failed { reason: "it is not reached".to_owned() }
+                };
+                self.tell(&line)
+            }
             Err(_) => false,
         }
     }
@@ -189,6 +199,16 @@ pub(crate) fn status(app: &App) -> Result<Option<Vec<Line>>, Error> {
         Ok(())
     })?;
     Ok(matches!(ended, Ended::Done).then_some(lines))
+}
+
+/// Has the process that runs reach it no more.
+pub(crate) fn disconnect(
+    app: &App,
+    device: String,
+    service: Option<String>,
+) -> Result<Ended, Error> {
+    let request = Request::Disconnect { device, service };
+    talk(app, &request, &AtomicBool::new(false), |_line| Ok(()))
 }
 
 fn talk(

@@ -61,6 +61,11 @@ pub(crate) enum Line {
         service: String,
         reason: String,
     },
+    /// Not reached any more: a service, or all of the device.
+    Left {
+        device: String,
+        service: Option<String>,
+    },
     NetworkChanged,
     /// Of the control socket: the request came to nothing.
     Failed {
@@ -79,7 +84,8 @@ impl Line {
             | Line::Path { device, .. }
             | Line::Listening { device, .. }
             | Line::Unavailable { device, .. }
-            | Line::Refused { device, .. } => Some(device),
+            | Line::Refused { device, .. }
+            | Line::Left { device, .. } => Some(device),
             _ => None,
         }
     }
@@ -106,6 +112,10 @@ impl Line {
             Line::Refused { service, reason, .. } => {
                 format!("{name}: {service}: a connection was refused: {reason}")
             }
+            Line::Left { service, .. } => {
+                let what = service.as_deref().unwrap_or("the device");
+                format!("{name}: {what} is not reached any more")
+            }
             Line::NetworkChanged => "the network changed".to_owned(),
             Line::Failed { reason } => reason.clone(),
             Line::End => String::new(),
@@ -122,17 +132,25 @@ pub(crate) struct Want {
     pub(crate) services: Vec<(String, u16)>,
     /// The chain of grants, in base64url.
     pub(crate) chain: Option<String>,
+    /// Somebody chose this chain: the server's does not take its place.
+    #[serde(default)]
+    pub(crate) is_chosen: bool,
 }
 
 /// A node that runs.
 pub(crate) struct Live {
     port: Port,
     looked: Instant,
-    devices: BTreeSet<PublicKey>,
+    /// Services that are reached; an empty name stands for all of the device.
+    devices: BTreeMap<PublicKey, BTreeSet<String>>,
+    /// Those whose grant was chosen.
+    chosen: BTreeSet<PublicKey>,
     /// Relay or not, as it was told last, and whether its round trip was known.
     ways: BTreeMap<PublicKey, (bool, bool)>,
     /// What was told and still holds.
     standing: Vec<Line>,
+    /// To be told with the next step.
+    left: Vec<Line>,
 }
 
 impl Live {
@@ -143,8 +161,9 @@ impl Live {
             port => port.map_err(crate::error::other)?,
         };
         let looked = Instant::now();
-        let (devices, ways) = (BTreeSet::new(), BTreeMap::new());
-        let mut live = Live { port, looked, devices, ways, standing: Vec::new() };
+        let (devices, ways, chosen) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let (standing, left) = (Vec::new(), Vec::new());
+        let mut live = Live { port, looked, devices, chosen, ways, standing, left };
         live.port.broker(broker, code).map_err(|error| {
             Error::new(Exit::Unreachable, format!("{broker}: {error}"))
                 .advice("Is the address right? rit://KEY@HOST[:PORT] is what rit-server prints.")
@@ -158,6 +177,9 @@ impl Live {
         if let Some(chain) = &want.chain {
             let chain = text::from_base64(chain, "the grant")?;
             self.port.set_grant(&device, &chain).map_err(crate::error::other)?;
+            if want.is_chosen {
+                self.chosen.insert(device);
+            }
         }
         let all = [(None, 0)];
         let named: Vec<(Option<&str>, u16)> =
@@ -168,8 +190,54 @@ impl Live {
                 result => result.map_err(crate::error::other)?,
             }
         }
-        self.devices.insert(device);
+        let names = self.devices.entry(device).or_default();
+        names.extend(named.iter().map(|(name, _)| name.unwrap_or_default().to_owned()));
+        if named.is_empty() {
+            names.insert(String::new());
+        }
         Ok(())
+    }
+
+    /// Reaches a service no more, or (`None`) the device. Whether it was reached.
+    pub(crate) fn leave(&mut self, key: &str, service: Option<&str>) -> bool {
+        let Ok(device) = key_from_text(key) else { return false };
+        if self.port.leave(&device, service).is_err() {
+            return false;
+        }
+        if let Some(names) = self.devices.get_mut(&device) {
+            names.retain(|name| service.is_some_and(|left| name != left && !name.is_empty()));
+        }
+        let is_left = self.devices.get(&device).is_none_or(BTreeSet::is_empty);
+        if is_left {
+            self.devices.remove(&device);
+            self.ways.remove(&device);
+            self.chosen.remove(&device);
+        }
+        self.standing.retain(|line| {
+            let is_its = match line {
+                Line::Listening { service: its, .. } | Line::Unavailable { service: its, .. } => {
+                    service.is_some_and(|left| left == its)
+                }
+                _ => false,
+            };
+            line.device() != Some(key) || !(is_left || is_its)
+        });
+        let service = if is_left { None } else { service.map(str::to_owned) };
+        self.left.push(Line::Left { device: key.to_owned(), service });
+        true
+    }
+
+    /// Shows another grant to a device from now on.
+    pub(crate) fn renew(&mut self, device: &PublicKey, grant: &[u8]) {
+        if self.devices.contains_key(device) {
+            // One that is too long the port would not have taken before.
+            let _ = self.port.set_grant(device, grant);
+        }
+    }
+
+    /// What is reached by grants that nobody chose.
+    pub(crate) fn renewable(&self) -> Vec<PublicKey> {
+        self.devices.keys().filter(|device| !self.chosen.contains(device)).copied().collect()
     }
 
     /// What holds now.
@@ -180,9 +248,15 @@ impl Live {
     /// Waits for something to do and does it; what happened.
     pub(crate) fn step(&mut self, at_most: Duration) -> Result<Vec<Line>, Error> {
         self.port.step(at_most).map_err(crate::error::other)?;
-        let mut lines = Vec::new();
+        let mut lines = std::mem::take(&mut self.left);
         while let Some(event) = self.port.next() {
-            lines.push(line(event));
+            let line = line(event);
+            let device = line.device().and_then(|key| key_from_text(key).ok());
+            // The end of a session with a device that was left is no news.
+            if device.is_none_or(|device| self.devices.contains_key(&device)) {
+                self.note(&line);
+                lines.push(line);
+            }
         }
         let is_news = lines.iter().any(|line| matches!(line, Line::SessionUp { .. }));
         if is_news || self.looked.elapsed() >= LOOK {
@@ -195,9 +269,19 @@ impl Live {
         Ok(lines)
     }
 
+    /// A device of which all is reached has the service too.
+    fn note(&mut self, line: &Line) {
+        let Line::Listening { device, service, .. } = line else { return };
+        if let Ok(device) = key_from_text(device)
+            && let Some(names) = self.devices.get_mut(&device)
+        {
+            names.insert(service.clone());
+        }
+    }
+
     /// Tells of sessions that go another way than before.
     fn look(&mut self, lines: &mut Vec<Line>) {
-        for device in &self.devices {
+        for device in self.devices.keys() {
             let Some(way) = self.port.way(device) else {
                 self.ways.remove(device);
                 continue;
@@ -240,7 +324,11 @@ impl Live {
                 }
         };
         self.standing.retain(|old| !is_about(old));
-        if !matches!(line, Line::Refused { .. } | Line::NetworkChanged | Line::Enrolled) {
+        let is_passing = matches!(
+            line,
+            Line::Refused { .. } | Line::Left { .. } | Line::NetworkChanged | Line::Enrolled
+        );
+        if !is_passing {
             self.standing.push(line.clone());
         }
     }

@@ -24,6 +24,7 @@ mod names;
 mod owned;
 mod port;
 mod prompt;
+mod renew;
 mod revoke;
 mod secret;
 mod share;
@@ -45,6 +46,7 @@ use crate::error::{Error, Exit};
 use crate::state::State;
 
 /// What every command has.
+#[derive(Clone)]
 struct App {
     json: bool,
     config_path: PathBuf,
@@ -102,6 +104,7 @@ fn dispatch(app: &App, command: &Command) -> Result<(), Error> {
         Command::Devices(args) => devices::list(app, args),
         Command::Services { device } => devices::services(app, device),
         Command::Connect(args) => connect::connect(app, args),
+        Command::Disconnect { target } => connect::disconnect(app, target),
         Command::Up(args) => connect::up(app, args),
         Command::Share(args) => share::share(app, args),
         Command::Grants(args) => share::list(app, args),

@@ -68,6 +68,7 @@ unsafe extern "C" {
         service: *const c_char,
         listen_port: u16,
     ) -> c_int;
+    fn rit_posix_leave(port: *mut RawPort, device: *const u8, service: *const c_char) -> c_int;
     fn rit_posix_set_grant(
         port: *mut RawPort,
         device: *const u8,
@@ -174,6 +175,18 @@ impl Port {
         let port = self.0.as_ptr();
         // SAFETY: the key has 32 bytes, and the name lives until the call returns.
         check(unsafe { rit_posix_reach(port, device.0.as_ptr(), name, listen_port) })
+    }
+
+    /// Reaches a service of a device, or all, no more.
+    pub(crate) fn leave(
+        &mut self,
+        device: &PublicKey,
+        service: Option<&str>,
+    ) -> Result<(), PortError> {
+        let service = service.map(text).transpose()?;
+        let name = service.as_ref().map_or(ptr::null(), |service| service.as_ptr());
+        // SAFETY: the key has 32 bytes, and the name lives until the call returns.
+        check(unsafe { rit_posix_leave(self.0.as_ptr(), device.0.as_ptr(), name) })
     }
 
     /// Shows this chain of grants to a device, from its next session on.
@@ -318,6 +331,9 @@ mod tests {
         assert_eq!(port.reach(&device, Some("web"), 0), Ok(()));
         assert_eq!(port.reach(&device, Some("web"), 0).unwrap_err().0, -10);
         assert!(port.reach(&device, Some("Web"), 0).is_err());
+        assert!(port.leave(&device, Some("ssh")).is_err());
+        assert_eq!(port.leave(&device, Some("web")), Ok(()));
+        assert!(port.leave(&device, None).is_err());
         assert!(port.broker("http://nowhere", None).is_err());
         assert_eq!(port.way(&device), None);
         assert_eq!(port.next(), None);
