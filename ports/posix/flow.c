@@ -178,6 +178,8 @@ static void on_incoming(struct rit_posix *port, const struct rit_event *event) {
             flow->fd = -1;
         }
     }
+    if (flow->fd >= 0)
+        ritp_enlarge(flow->fd, RITP_SERVICE_BUFFER);
     if (flow->fd < 0 || rit_flow_accept(port->node, flow->flow) != RIT_OK) {
         tell(port, flow, RIT_ERR_REFUSED);
         if (rit_flow_refuse(port->node, flow->flow, RIT_REFUSED_SERVICE) != RIT_OK)

@@ -26,6 +26,7 @@
 #define RITP_ADDRESSES_MAX 4   /* addresses tried for one offered service */
 #define RITP_EVENTS_MAX 128    /* see rit_posix_next */
 #define RITP_BUFFER 131072     /* relayed at once in each direction of a connection */
+#define RITP_SERVICE_BUFFER (1 << 20) /* of UDP services' sockets: a burst of video waits in it */
 #define RITP_HASH 4096         /* buckets; a power of two */
 #define RITP_SOCKETS_MAX 512   /* numbers of sockets beside the node's own */
 #define RITP_LANS_MAX 16       /* interfaces that are listened on, counted once for each family */
@@ -249,6 +250,8 @@ int ritp_prepare_fd(int fd);
 void ritp_no_delay(int fd);
 /* Closes with an RST; what is unsent is forgotten. */
 void ritp_close_with_reset(int fd);
+/* Buffers of a socket, of so many bytes or as many as the system lets one have. */
+void ritp_enlarge(int fd, int size);
 /* A listening socket, or for SOCK_DGRAM a bound one; -1 and errno. */
 int ritp_listen_at(const uint8_t address[4], uint16_t number, int type);
 /* Whether a failed call was for lack of descriptors or memory, which passes. */

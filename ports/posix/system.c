@@ -337,6 +337,21 @@ int ritp_is_short_of_room(int error) {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+static void enlarge(int fd, int size, int plain, int forced) {
+    if (forced < 0 || setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) != 0)
+        (void)setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size);
+}
+
+void ritp_enlarge(int fd, int size) {
+#if defined(SO_RCVBUFFORCE) && defined(SO_SNDBUFFORCE)
+    enlarge(fd, size, SO_RCVBUF, SO_RCVBUFFORCE);
+    enlarge(fd, size, SO_SNDBUF, SO_SNDBUFFORCE);
+#else
+    enlarge(fd, size, SO_RCVBUF, -1);
+    enlarge(fd, size, SO_SNDBUF, -1);
+#endif
+}
+
 int ritp_listen_at(const uint8_t address[4], uint16_t number, int type) {
     struct sockaddr_in at;
     int on = 1, error, fd = socket(AF_INET, type, 0);
@@ -350,6 +365,8 @@ int ritp_listen_at(const uint8_t address[4], uint16_t number, int type) {
     /* So that connections of an earlier run, still waiting, do not keep the address. */
     if (type == SOCK_STREAM)
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    else
+        ritp_enlarge(fd, RITP_SERVICE_BUFFER);
     if (ritp_prepare_fd(fd) == 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0 &&
         (type != SOCK_STREAM || listen(fd, SOMAXCONN) == 0))
         return fd;

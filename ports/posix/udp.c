@@ -50,13 +50,6 @@
 
 /* ---- sockets */
 
-static void enlarge(int fd, int plain, int forced) {
-    int size = SOCKET_BUFFER;
-
-    if (forced < 0 || setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) != 0)
-        (void)setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size);
-}
-
 /* The core finds out by probes which datagrams pass; a fragmented one would pass for whole. What is
  * too long for the first link is lost, as it would be later. */
 static void forbid_fragments(int fd, int which) {
@@ -142,13 +135,7 @@ int ritp_udp_socket(int which, uint16_t *number) {
     len = sizeof at;
     if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
         goto failed;
-#if defined(SO_RCVBUFFORCE) && defined(SO_SNDBUFFORCE)
-    enlarge(fd, SO_RCVBUF, SO_RCVBUFFORCE);
-    enlarge(fd, SO_SNDBUF, SO_SNDBUFFORCE);
-#else
-    enlarge(fd, SO_RCVBUF, -1);
-    enlarge(fd, SO_SNDBUF, -1);
-#endif
+    ritp_enlarge(fd, SOCKET_BUFFER);
     ritp_path_from_address(&own, &at);
     *number = own.port;
     return fd;

@@ -3,7 +3,7 @@
  * Both sides, several clients, a service that is gone, refusals, limits, sessions that end, and
  * nothing left over.
  */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* SO_RCVBUFFORCE */
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -314,6 +314,29 @@ static void test_refusal_and_session_down(void) {
     free_port(port);
 }
 
+/* What comes while the port is busy waits, where the system gives it the room. */
+static void test_burst(void) {
+    static char message[1200];
+    struct sockaddr_in at;
+    rit_posix *port = new_reach(&at);
+    int fd = bound(NULL), size = 1 << 20, has_room = 0, i;
+
+#ifdef SO_RCVBUFFORCE
+    has_room = setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) == 0;
+#endif
+    memset(message, 'm', sizeof message - 1);
+    for (i = 0; i < 400; i++)
+        say(fd, &at, message);
+    for (i = 0; i < 20; i++)
+        steps(port);
+    if (has_room)
+        CHECK(fake_flow(1)->sent_count == 400);
+    else
+        CHECK(fake_flow(1)->sent_count > 0);
+    (void)close(fd);
+    free_port(port);
+}
+
 /* What is left has no flow and no socket; what the node says of its flow later harms nothing. */
 static void test_leave(void) {
     static const uint8_t DEVICE[RIT_KEY_LEN] = {7};
@@ -348,8 +371,9 @@ int main(int argc, char **argv) {
     test_room_is_made();
     test_node_limit();
     test_refusal_and_session_down();
+    test_burst();
     test_leave();
     CHECK(descriptors() == before);
-    puts("test_flow: 8 tests passed");
+    puts("test_flow: 9 tests passed");
     return 0;
 }
