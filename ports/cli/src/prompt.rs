@@ -39,8 +39,9 @@ pub(crate) fn secret(question: &str) -> Result<Zeroizing<String>, Error> {
     if !is_possible() {
         return line();
     }
-    ask(question)?;
+    // First, because what is typed before would be shown, and then forgotten.
     let _silence = Silence::begin().map_err(other)?;
+    ask(question)?;
     line()
 }
 
