@@ -8,8 +8,6 @@ use super::acks::MAX_ACK_DELAY;
 use crate::wire::frame::AckFrequency;
 use core::time::Duration;
 
-/// ACKs a round trip that congestion control lives well by: HyStart++ alone wants eight samples.
-const ACKS_PER_WINDOW: u64 = 16;
 /// Packets that one ACK covers at most, so that a lost ACK costs little.
 const MAX_THRESHOLD: u64 = 32;
 /// An ACK held back for more of a round trip than this makes the window grow late.
@@ -44,11 +42,11 @@ impl AckFrequencyControl {
         self.min_delay = (min_delay_us > 0).then(|| Duration::from_micros(min_delay_us));
     }
 
-    /// Looks at the window of so many packets, and at the round trip. Asks anew only for twice or
+    /// An ACK may cover so many packets, and the round trip is that. Asks anew only for twice or
     /// half as many, so that the frames stay few.
-    pub(super) fn update(&mut self, packets: u64, rtt: Duration) {
+    pub(super) fn update(&mut self, covered: u64, rtt: Duration) {
         let Some(min_delay) = self.min_delay else { return };
-        let covered = (packets / ACKS_PER_WINDOW).clamp(2, MAX_THRESHOLD).next_power_of_two();
+        let covered = covered.clamp(2, MAX_THRESHOLD).next_power_of_two();
         let max_delay = (rtt / DELAY_SHARE).max(min_delay).min(MAX_ACK_DELAY);
         // A wish costs a frame: a shorter delay alone is not worth it.
         let max_delay = if covered == 2 { MAX_ACK_DELAY } else { max_delay };
@@ -91,14 +89,14 @@ mod tests {
     #[test]
     fn asks_for_fewer_as_the_window_grows_and_for_more_as_it_shrinks() {
         let mut control = AckFrequencyControl::default();
-        control.update(1000, RTT);
+        control.update(64, RTT);
         assert!(!control.is_pending, "the peer takes no wishes");
         control.start(1_000);
-        control.update(10, RTT);
+        control.update(1, RTT);
         assert!(!control.is_pending, "what it does anyway");
         let mut asked = std::vec::Vec::new();
         for packets in [40, 64, 70, 128, 128, 512, 4096, 100_000, 30, 20] {
-            control.update(packets, RTT);
+            control.update(packets / 16, RTT);
             if control.is_pending {
                 let frame = control.frame();
                 control.on_sent();
@@ -115,7 +113,7 @@ mod tests {
         let mut control = AckFrequencyControl::default();
         control.start(3_000);
         let mut delay = |rtt_us| {
-            control.update(1000, Duration::from_micros(rtt_us));
+            control.update(64, Duration::from_micros(rtt_us));
             control.frame().max_delay_us
         };
         assert_eq!([delay(100), delay(40_000), delay(900_000)], [3_000, 10_000, 25_000]);

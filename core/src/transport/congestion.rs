@@ -3,9 +3,38 @@
 //! Windows are in bytes. Arithmetic is of 64-bit integers, which every target has; the comments
 //! say why nothing overflows.
 
+use super::delay_bounded::DelayBounded;
 use super::hystart::HyStart;
 use crate::base::Time;
+use alloc::boxed::Box;
 use core::time::Duration;
+
+/// The queue that [`Congestion::DelayBounded`] aims at unless told otherwise (RFC 8298 §5.2,
+/// LEDBAT++).
+pub const DEFAULT_TARGET: Duration = Duration::from_millis(60);
+
+/// Which congestion controller one end of a connection sends by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Congestion {
+    /// CUBIC (RFC 9438): fills the path and its queue; for bulk.
+    #[default]
+    Cubic,
+    /// Keeps its queue short, on paths whose rate varies; for interactive media.
+    DelayBounded {
+        /// How long what it sends may wait on the path: 1 µs to 1.05 s.
+        target: Duration,
+    },
+}
+
+impl Congestion {
+    /// The controller, for packets of `mss` bytes.
+    pub fn controller(self, mss: usize) -> Box<dyn Controller> {
+        match self {
+            Congestion::Cubic => Box::new(Cubic::new(mss)),
+            Congestion::DelayBounded { target } => Box::new(DelayBounded::new(mss, target)),
+        }
+    }
+}
 
 /// What loss recovery tells, and asks of, a congestion controller (RFC 9002 §7).
 pub trait Controller: Send {
@@ -16,12 +45,28 @@ pub trait Controller: Send {
     fn on_ack(&mut self, bytes: u64, sent_at: Time, rtt: Duration, is_limited: bool, now: Time);
     /// A packet sent at `sent_at` was lost.
     fn on_loss(&mut self, sent_at: Time, now: Time);
+    /// A packet met congestion, which the path told rather than dropping it. `sent_at` is when the
+    /// newest of those acknowledged with it was sent (RFC 9002 B.7).
+    fn on_mark(&mut self, sent_at: Time, now: Time) {
+        self.on_loss(sent_at, now);
+    }
     /// Everything sent in a long time was lost (RFC 9002 §7.6).
     fn on_persistent_congestion(&mut self);
-    /// A round-trip time was measured.
-    fn on_rtt(&mut self, latest: Duration);
+    /// A round-trip time was measured, after all that its ACK acknowledged was told.
+    fn on_rtt(&mut self, latest: Duration, now: Time);
     /// Packets have `mss` bytes from now on.
     fn on_mss(&mut self, mss: usize);
+    /// How much faster than a window in a round trip packets leave (N of RFC 9002 §7.7), as a
+    /// fraction.
+    fn pacing_gain(&self) -> (u64, u64) {
+        (5, 4)
+    }
+    /// ACKs a round trip that it lives well by: HyStart++ alone wants eight samples.
+    fn acks_per_window(&self) -> u64 {
+        16
+    }
+    /// Which it is.
+    fn congestion(&self) -> Congestion;
 }
 
 /// A byte of a window: parts of it count, or a large window would never grow by small packets.
@@ -98,6 +143,14 @@ impl Cubic {
             recovery_start: None,
             slow_start: HyStart::default(),
         }
+    }
+
+    /// Starts with this window, in congestion avoidance.
+    pub(super) fn with_window(mss: usize, window: u64) -> Self {
+        let mut cubic = Cubic::new(mss);
+        cubic.window = (window.min(MAX_WINDOW / BYTE) * BYTE).max(cubic.mss * 2 * BYTE);
+        cubic.ssthresh = cubic.window;
+        cubic
     }
 
     /// Growth along the curve starts here, from the window as it is. After a reduction that is when
@@ -184,10 +237,14 @@ impl Controller for Cubic {
         self.recovery_start = None;
     }
 
-    fn on_rtt(&mut self, latest: Duration) {
+    fn on_rtt(&mut self, latest: Duration, _now: Time) {
         if self.window < self.ssthresh {
             self.slow_start.on_rtt(latest);
         }
+    }
+
+    fn congestion(&self) -> Congestion {
+        Congestion::Cubic
     }
 
     fn on_mss(&mut self, mss: usize) {

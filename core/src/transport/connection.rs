@@ -17,7 +17,7 @@ use super::paths::Paths;
 use super::rtt::RttEstimator;
 use super::space::{SpaceId, Spaces};
 use super::streams::Streams;
-use super::{BASE_DATAGRAM, Config, Event, Priority, StreamId, StreamState};
+use super::{BASE_DATAGRAM, Config, Congestion, Event, Priority, StreamId, StreamState};
 use crate::base::{Path, PublicKey, Reserve, Rng, Side, Time};
 use crate::crypto::{DirectionKeys, Provider, Signer};
 use crate::handshake::{Contact, Handshake, HandshakeError, PeerPolicy, TlsRole};
@@ -184,7 +184,7 @@ impl Connection {
             role: parts.role,
             streams: Streams::new(parts.side, &config),
             datagrams: None,
-            recovery: Recovery::new(BASE_DATAGRAM.min(config.max_datagram)),
+            recovery: Recovery::new(BASE_DATAGRAM.min(config.max_datagram), Congestion::default()),
             control: Control::new(Cids::new(local_cid, parts.reset_token, remote_cid)),
             handshake_deadline: Some(now + config.handshake_timeout),
             config,
@@ -303,6 +303,11 @@ impl Connection {
     /// Bytes that congestion control lets be in flight (RFC 9002 §7).
     pub fn congestion_window(&self) -> u64 {
         self.recovery.controller.window()
+    }
+
+    /// Sends by this congestion controller from now on; it begins as on a new connection.
+    pub fn set_congestion(&mut self, congestion: Congestion) {
+        self.recovery.set_congestion(congestion);
     }
 
     /// Memory that is to stay free.

@@ -3,7 +3,7 @@
 //! Owns RTT, congestion window and the loss timer. Frames of lost packets are handed to the caller.
 
 use super::acks::MAX_ACK_DELAY;
-use super::congestion::{Controller, Cubic};
+use super::congestion::{Congestion, Controller};
 use super::ecn::EcnControl;
 use super::mtu::MtuDiscovery;
 use super::pacer::Pacer;
@@ -65,13 +65,14 @@ pub(super) struct Recovery {
 }
 
 impl Recovery {
-    pub(super) fn new(mss: usize) -> Self {
+    pub(super) fn new(mss: usize, congestion: Congestion) -> Self {
+        let controller = congestion.controller(mss);
         Recovery {
             rtt: RttEstimator::default(),
-            controller: Box::new(Cubic::new(mss)),
+            pacer: Pacer::new(controller.pacing_gain()),
+            controller,
             mtu: MtuDiscovery::new(mss),
             ecn: EcnControl::default(),
-            pacer: Pacer::default(),
             paced_until: None,
             in_flight: 0,
             pto_count: 0,
@@ -88,8 +89,16 @@ impl Recovery {
         mtu.restart();
         let mut ecn = core::mem::take(&mut self.ecn);
         ecn.start();
-        let packets_lost = self.packets_lost;
-        *self = Recovery { mtu, ecn, packets_lost, path_since: now, ..Recovery::new(base) };
+        let (packets_lost, same) = (self.packets_lost, self.controller.congestion());
+        *self = Recovery { mtu, ecn, packets_lost, path_since: now, ..Recovery::new(base, same) };
+    }
+
+    /// Sends by another controller, which begins as on a new connection.
+    pub(super) fn set_congestion(&mut self, congestion: Congestion) {
+        if congestion != self.controller.congestion() {
+            self.controller = congestion.controller(self.mtu.current());
+            self.pacer = Pacer::new(self.controller.pacing_gain());
+        }
     }
 
     /// Whether the window has room for another full packet.
@@ -97,9 +106,9 @@ impl Recovery {
         self.in_flight < self.controller.window()
     }
 
-    /// The window in full packets.
-    pub(super) fn window_packets(&self) -> u64 {
-        self.controller.window() / self.mtu.current() as u64
+    /// Full packets that one ACK may cover.
+    pub(super) fn packets_per_ack(&self) -> u64 {
+        self.controller.window() / self.mtu.current() as u64 / self.controller.acks_per_window()
     }
 
     /// Bytes in which each of the streams that share is to have a turn: what leaves in half a round
@@ -114,7 +123,8 @@ impl Recovery {
         // Without a round-trip time there is no pace; the initial window is a burst anyway.
         self.paced_until = if self.rtt.has_sample() {
             let (window, rtt) = (self.controller.window(), self.rtt.smoothed());
-            self.pacer.delay(window, rtt, self.mtu.current(), self.in_flight == 0, now)
+            let (mtu, is_idle) = (self.mtu.current(), self.in_flight == 0);
+            self.pacer.delay(window, rtt, mtu, is_idle, now)
         } else {
             None
         };
@@ -217,13 +227,13 @@ impl Recovery {
         let latest = now.since(sent_at);
         self.first_sample_at = self.first_sample_at.or(Some(now));
         self.rtt.on_sample(latest, ack_delay);
-        self.controller.on_rtt(latest);
+        self.controller.on_rtt(latest, now);
     }
 
     /// A packet met congestion, which the path told rather than dropping it. `sent_at` is when the
     /// newest of those acknowledged with it was sent (RFC 9002 B.7).
     pub(super) fn on_congestion(&mut self, sent_at: Time, now: Time) {
-        self.controller.on_loss(sent_at, now);
+        self.controller.on_mark(sent_at, now);
     }
 
     /// A probe timeout fired.

@@ -16,6 +16,8 @@ mod contact_probe;
 mod control;
 mod crypto_stream;
 mod datagrams;
+mod delay_bounded;
+mod delivery;
 mod ecn;
 mod error;
 mod establish;
@@ -44,7 +46,7 @@ mod transmit;
 mod tests;
 
 pub use cids::{CidEvent, ResetToken};
-pub use congestion::{Controller, Cubic};
+pub use congestion::{Congestion, Controller, Cubic, DEFAULT_TARGET};
 pub use connection::{Accept, Connection, Local, Open};
 pub use contact_probe::{CONTACT_PROBE_LEN, is_contact_probe, write_contact_probe};
 pub use crypto_stream::CryptoReceiver;

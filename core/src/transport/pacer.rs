@@ -9,8 +9,6 @@
 use crate::base::Time;
 use core::time::Duration;
 
-/// The rate is window × 5 / 4 a round trip (N of RFC 9002 §7.7).
-const GAIN: (u64, u64) = (5, 4);
 const BURST_TIME_US: u64 = 2_000;
 /// Packets the bucket holds at least and at most.
 const MIN_BURST: u64 = 4;
@@ -28,13 +26,20 @@ fn in_us(time: Duration) -> u64 {
     (time.as_micros() as u64).min(MAX_TIME_US)
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pacer {
+    /// The rate is window × gain a round trip (N of RFC 9002 §7.7), as a fraction.
+    gain: (u64, u64),
     tokens: u64,
     filled_at: Option<Time>,
 }
 
 impl Pacer {
+    /// `gain`: see `Controller::pacing_gain`; numbers up to 5.
+    pub(super) fn new(gain: (u64, u64)) -> Self {
+        Pacer { gain, tokens: 0, filled_at: None }
+    }
+
     /// When the next packet of up to `mtu` bytes may leave; `None`: now. `is_idle`: nothing is in
     /// flight.
     pub(super) fn delay(
@@ -51,8 +56,8 @@ impl Pacer {
             return None;
         }
         // A window in a round trip, both as the gain has it.
-        let window = window.clamp(1, MAX_WINDOW) * GAIN.0;
-        let rtt_us = in_us(rtt).max(1) * GAIN.1;
+        let window = window.clamp(1, MAX_WINDOW) * self.gain.0;
+        let rtt_us = in_us(rtt).max(1) * self.gain.1;
         let least = if is_idle { FIRST_BURST } else { MIN_BURST };
         let capacity = (window * BURST_TIME_US / rtt_us).clamp(least * mtu, MAX_BURST * mtu);
         let Some(filled_at) = self.filled_at else {
@@ -83,11 +88,12 @@ mod tests {
     use super::*;
 
     const MTU: usize = 1200;
+    const GAIN: (u64, u64) = (5, 4);
 
     #[test]
     fn sends_a_burst_and_then_at_the_rate_of_the_window() {
         let (window, rtt) = (1_000_000, Duration::from_millis(100));
-        let (mut pacer, mut now, mut sent) = (Pacer::default(), Time::ZERO, 0);
+        let (mut pacer, mut now, mut sent) = (Pacer::new(GAIN), Time::ZERO, 0);
         let end = Time::ZERO + rtt * 10;
         while now < end {
             match pacer.delay(window, rtt, MTU, false, now) {
@@ -107,7 +113,7 @@ mod tests {
 
     #[test]
     fn wakes_seldom_and_never_too_early() {
-        let mut pacer = Pacer::default();
+        let mut pacer = Pacer::new(GAIN);
         let rtt = Duration::from_millis(50);
         let now = Time::from_micros(5);
         assert_eq!(pacer.delay(20_000, rtt, MTU, false, now), None);
@@ -129,7 +135,7 @@ mod tests {
             for rtt_us in [0, 1, MAX_TIME_US, MAX_TIME_US + 1, u64::MAX] {
                 for gap_us in [0, 1, MAX_TIME_US, u64::MAX] {
                     let (rtt, mtu) = (Duration::from_micros(rtt_us), 1 << 16);
-                    let mut pacer = Pacer::default();
+                    let mut pacer = Pacer::new(GAIN);
                     let now = Time::from_micros(gap_us);
                     assert_eq!(pacer.delay(window, rtt, mtu, false, Time::ZERO), None);
                     assert!(pacer.tokens <= MAX_BURST << 16);
@@ -148,7 +154,7 @@ mod tests {
     #[test]
     fn bursts_are_short_unless_nothing_was_in_flight() {
         let rtt = Duration::from_millis(50);
-        let (mut pacer, mut now) = (Pacer::default(), Time::ZERO);
+        let (mut pacer, mut now) = (Pacer::new(GAIN), Time::ZERO);
         let mut burst = |is_idle: bool| {
             now = now + Duration::from_secs(1);
             let mut is_first = is_idle;
@@ -165,7 +171,7 @@ mod tests {
     #[test]
     fn what_is_left_of_a_first_burst_is_not_taken_away() {
         let rtt = Duration::from_millis(50);
-        let (mut pacer, now) = (Pacer::default(), Time::ZERO);
+        let (mut pacer, now) = (Pacer::new(GAIN), Time::ZERO);
         assert_eq!(pacer.delay(20_000, rtt, MTU, true, now), None);
         pacer.on_sent(MTU as u64);
         let later = now + Duration::from_millis(1);

@@ -288,7 +288,7 @@ impl Connection {
         self.recovery.pto_count = 0;
         self.detect_lost(id);
         if id == SpaceId::Data {
-            let (packets, rtt) = (self.recovery.window_packets(), self.recovery.rtt.smoothed());
+            let (packets, rtt) = (self.recovery.packets_per_ack(), self.recovery.rtt.smoothed());
             self.control.ack_frequency.update(packets, rtt);
         }
         Ok(())

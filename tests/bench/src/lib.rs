@@ -8,6 +8,7 @@
 
 pub mod aead;
 pub mod bulk;
+pub mod cellular_area;
 pub mod cli;
 pub mod clock;
 pub mod core_area;
@@ -26,4 +27,5 @@ pub mod quinn_peer;
 pub mod report;
 pub mod sessions_area;
 pub mod settings;
+pub mod svg;
 pub mod tls;

@@ -3,7 +3,7 @@
 use std::env;
 
 /// How much each contender does, and how often.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Stream bytes of one run of the core area (`RIT_BENCH_MIB`, in MiB).
     pub bytes: u64,
@@ -13,6 +13,10 @@ pub struct Settings {
     pub handshakes: usize,
     /// All simulated links, rather than a choice of them (`RIT_BENCH_LINKS=all`).
     pub all_links: bool,
+    /// Files of traces of cellular links; none: those that are generated.
+    pub traces: Vec<String>,
+    /// Where a picture of what they made of them goes.
+    pub svg: Option<String>,
 }
 
 impl Settings {
@@ -23,6 +27,8 @@ impl Settings {
             rounds: number("RIT_BENCH_ROUNDS", 5)? as usize,
             handshakes: number("RIT_BENCH_HANDSHAKES", 1000)? as usize,
             all_links: env::var_os("RIT_BENCH_LINKS").is_some_and(|text| text == "all"),
+            traces: Vec::new(),
+            svg: None,
         })
     }
 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 #[global_allocator]
 static HEAP: Counting = Counting;
 
-const AREAS: &[Area] = &[("memory", memory_area::rows)];
+const AREAS: &[Area] = &[("memory", |settings| Ok(memory_area::rows(settings)))];
 
 fn main() -> ExitCode {
     cli::run(AREAS)

@@ -4,6 +4,7 @@
 //! microseconds would change the rate by five percent.
 //! Invariant: what goes in first comes out first.
 
+use super::varying::VaryingQueue;
 use rit_core::base::{Ecn, Rng};
 use std::collections::VecDeque;
 
@@ -45,69 +46,134 @@ struct Flying {
     datagram: Datagram,
 }
 
+/// What a direction waits for.
+enum Queue {
+    /// Nothing ever waits.
+    None,
+    /// A steady rate.
+    Steady {
+        nanos_per_byte: u64,
+        buffer: u64,
+        /// When all that waits has left.
+        free_at: Nanos,
+    },
+    /// Boxed: it is large.
+    Varying(Box<VaryingQueue>),
+}
+
+/// A datagram's passage: when it went in, when it arrived, whose it was, and its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Passage {
+    /// When it went in.
+    pub sent: Nanos,
+    /// When it comes out.
+    pub arrives: Nanos,
+    /// Whose it is.
+    pub flow: usize,
+    /// Bytes of UDP payload.
+    pub bytes: u64,
+}
+
 /// One direction.
 pub struct Way {
-    /// Without one, nothing ever waits.
-    nanos_per_byte: Option<u64>,
-    buffer: u64,
+    queue: Queue,
     delay: Nanos,
     loss_ppm: u32,
     rng: Rng,
-    /// When all that waits has left.
-    free_at: Nanos,
     flying: VecDeque<Flying>,
     /// Datagrams the queue had no room for.
     pub overflowed: u64,
+    /// All that got through, if somebody wants to know.
+    pub passages: Option<Vec<Passage>>,
 }
 
 impl Way {
     /// The direction of the data.
     pub fn forward(config: &LinkConfig, seed: u8) -> Way {
-        let nanos_per_byte = Some(8_000_000_000 / config.rate);
-        Way { nanos_per_byte, buffer: config.buffer, ..Way::backward(config, seed ^ 0x80) }
+        let nanos_per_byte = 8_000_000_000 / config.rate;
+        let queue = Queue::Steady { nanos_per_byte, buffer: config.buffer, free_at: 0 };
+        Way { queue, ..Way::backward(config, seed ^ 0x80) }
+    }
+
+    /// A direction with this queue and this delay behind it, which loses nothing else.
+    pub fn varying(queue: VaryingQueue, delay: Nanos) -> Way {
+        let config = LinkConfig { rate: 0, rtt: 2 * delay, buffer: 0, loss_ppm: 0 };
+        Way { queue: Queue::Varying(Box::new(queue)), ..Way::backward(&config, 0) }
     }
 
     /// The direction of the acknowledgements: as fast as they come.
     pub fn backward(config: &LinkConfig, seed: u8) -> Way {
         Way {
-            nanos_per_byte: None,
-            buffer: 0,
+            queue: Queue::None,
             delay: config.rtt / 2,
             loss_ppm: config.loss_ppm,
             rng: Rng::from_seed([seed; 32]),
-            free_at: 0,
             flying: VecDeque::new(),
             overflowed: 0,
+            passages: None,
         }
     }
 
     /// A datagram of `flow` goes in.
     pub fn send(&mut self, flow: usize, datagram: Datagram, now: Nanos) {
         let mut leaves = now;
-        if let Some(each) = self.nanos_per_byte {
-            let len = datagram.bytes.len() as u64;
-            let starts = self.free_at.max(now);
-            if (starts - now) / each + len > self.buffer {
-                self.overflowed += 1;
+        match &mut self.queue {
+            Queue::None => {}
+            Queue::Steady { nanos_per_byte: each, buffer, free_at } => {
+                let len = datagram.bytes.len() as u64;
+                let starts = now.max(*free_at);
+                if (starts - now) / *each + len > *buffer {
+                    self.overflowed += 1;
+                    return;
+                }
+                leaves = starts + len * *each;
+                *free_at = leaves;
+            }
+            Queue::Varying(queue) => {
+                queue.push(flow, datagram, now);
+                self.overflowed = queue.dropped;
                 return;
             }
-            leaves = starts + len * each;
-            self.free_at = leaves;
         }
         if self.rng.below(1_000_000) < u64::from(self.loss_ppm) {
             return;
         }
-        self.flying.push_back(Flying { arrives: leaves + self.delay, flow, datagram });
+        self.fly(now, leaves, flow, datagram);
     }
 
-    /// When the next datagram arrives.
+    fn fly(&mut self, sent: Nanos, leaves: Nanos, flow: usize, datagram: Datagram) {
+        let arrives = leaves + self.delay;
+        if let Some(passages) = &mut self.passages {
+            passages.push(Passage { sent, arrives, flow, bytes: datagram.bytes.len() as u64 });
+        }
+        self.flying.push_back(Flying { arrives, flow, datagram });
+    }
+
+    /// What a varying queue lets go by `now`.
+    fn serve(&mut self, now: Nanos) {
+        let Queue::Varying(queue) = &mut self.queue else { return };
+        let mut gone = Vec::new();
+        queue.serve(now, |waiting, at| gone.push((waiting, at)));
+        self.overflowed = queue.dropped;
+        for (waiting, at) in gone {
+            self.fly(waiting.since, at, waiting.flow, waiting.datagram);
+        }
+    }
+
+    /// When the next datagram arrives, or the queue is to be looked after.
     pub fn next_arrival(&self) -> Option<Nanos> {
-        self.flying.front().map(|flying| flying.arrives)
+        let service = match &self.queue {
+            Queue::Varying(queue) => queue.next_service(),
+            _ => None,
+        };
+        let flying = self.flying.front().map(|flying| flying.arrives);
+        [service, flying].into_iter().flatten().min()
     }
 
     /// The next datagram that arrived by `now`, and whose it is.
     pub fn receive(&mut self, now: Nanos) -> Option<(usize, Datagram)> {
-        self.next_arrival().filter(|at| *at <= now)?;
+        self.serve(now);
+        self.flying.front().filter(|flying| flying.arrives <= now)?;
         let flying = self.flying.pop_front()?;
         Some((flying.flow, flying.datagram))
     }

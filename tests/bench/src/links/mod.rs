@@ -3,11 +3,15 @@
 //! Owns what goes between the ends. Does not own which links are measured and what counts; that is
 //! the areas'. Invariant: the same configuration, seed and flows make the same figures.
 
+pub mod age;
+mod codel;
 pub mod goodput;
 pub mod link;
 mod ours;
 pub mod parallel;
 mod quinn;
+pub mod trace;
+pub mod varying;
 pub mod world;
 
 pub use ours::OurFlow;

@@ -6,11 +6,12 @@ use super::{DATAGRAM, link::LinkConfig, window};
 use crate::bulk::BLOCK;
 use crate::ours::{Ends, a_path, b_path};
 use rit_core::base::Time;
-use rit_core::transport::{Connection, Event, MAX_DATAGRAM, StreamId};
+use rit_core::transport::{Congestion, Connection, Event, MAX_DATAGRAM, StreamId};
 
 /// Two ends of ours.
 pub struct OurFlow {
     ends: Ends,
+    congestion: Congestion,
     a: Option<Connection>,
     b: Option<Connection>,
     stream: Option<(StreamId, Nanos)>,
@@ -24,8 +25,14 @@ pub struct OurFlow {
 impl OurFlow {
     /// A flow for this link.
     pub fn new(config: &LinkConfig) -> OurFlow {
+        OurFlow::with(window(config), Congestion::Cubic)
+    }
+
+    /// The same for any link, with such windows and this congestion controller.
+    pub fn with(window: u64, congestion: Congestion) -> OurFlow {
         OurFlow {
-            ends: Ends::with_window(DATAGRAM, window(config)),
+            ends: Ends::with_window(DATAGRAM, window),
+            congestion,
             a: None,
             b: None,
             stream: None,
@@ -82,7 +89,9 @@ fn time(now: Nanos) -> Time {
 
 impl Flow for OurFlow {
     fn open(&mut self, now: Nanos) {
-        self.a = Some(self.ends.open(time(now)));
+        let mut a = self.ends.open(time(now));
+        a.set_congestion(self.congestion);
+        self.a = Some(a);
     }
 
     fn handle(&mut self, end: End, mut datagram: Datagram, now: Nanos) {

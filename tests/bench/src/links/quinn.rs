@@ -6,8 +6,12 @@ use super::{DATAGRAM, window};
 use crate::bulk::BLOCK;
 use crate::quinn_peer::{self, Ends};
 use bytes::{Bytes, BytesMut};
-use quinn_proto::{DatagramEvent, Dir, EcnCodepoint, Event, StreamEvent, StreamId};
+use quinn_proto::congestion::BbrConfig;
+use quinn_proto::{
+    DatagramEvent, Dir, EcnCodepoint, Event, StreamEvent, StreamId, TransportConfig,
+};
 use rit_core::base::Ecn;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Two ends of quinn-proto's.
@@ -29,11 +33,24 @@ pub struct QuinnFlow {
 impl QuinnFlow {
     /// A flow for this link, over so many streams.
     pub fn new(config: &LinkConfig, count: usize) -> QuinnFlow {
+        QuinnFlow::with(quinn_peer::transport(DATAGRAM, window(config), None), count)
+    }
+
+    /// The same for any link, with CUBIC and such windows.
+    pub fn cubic(window: u64, count: usize) -> QuinnFlow {
+        QuinnFlow::with(quinn_peer::transport(DATAGRAM, window, None), count)
+    }
+
+    /// The same with BBR.
+    pub fn bbr(window: u64, count: usize) -> QuinnFlow {
+        let mut transport = quinn_peer::transport(DATAGRAM, window, None);
+        transport.congestion_controller_factory(Arc::new(BbrConfig::default()));
+        QuinnFlow::with(transport, count)
+    }
+
+    fn with(transport: TransportConfig, count: usize) -> QuinnFlow {
         QuinnFlow {
-            ends: Ends::with_transport(
-                DATAGRAM,
-                quinn_peer::transport(DATAGRAM, window(config), None),
-            ),
+            ends: Ends::with_transport(DATAGRAM, transport),
             base: Instant::now(),
             count,
             streams: Vec::new(),

@@ -55,16 +55,16 @@ pub struct World {
 impl World {
     /// A bottleneck, and flows with the times at which they start.
     pub fn new(config: &LinkConfig, seed: u8, flows: Vec<(Nanos, Box<dyn Flow>)>) -> World {
+        World::between(Way::forward(config, seed), Way::backward(config, seed), flows)
+    }
+
+    /// The same with these two directions.
+    pub fn between(forward: Way, backward: Way, flows: Vec<(Nanos, Box<dyn Flow>)>) -> World {
         let member = |(starts, flow)| {
             let deadlines = [starts, Nanos::MAX];
             Member { flow, is_open: false, deadlines }
         };
-        World {
-            now: 0,
-            forward: Way::forward(config, seed),
-            backward: Way::backward(config, seed),
-            members: flows.into_iter().map(member).collect(),
-        }
+        World { now: 0, forward, backward, members: flows.into_iter().map(member).collect() }
     }
 
     /// The flow with this number.
