@@ -39,6 +39,9 @@ device on Cortex-M4F, about; tcp and initiator share 36 of theirs, the client's 
               it rit_trust_start and its kin answer STATE
   attest      not unless told so: stating and checking what code runs; without it rit_io.attest and
               rit_io.check_attestation must be null
+  media       not unless told so: a congestion controller for interactive media, and how full the
+              pipe is; without it rit_session_pipe, rit_session_watch and
+              rit_session_set_congestion answer STATE
   malloc      not unless told so: memory from malloc and free, rather than that of rit_heap_init
 
 PROFILE is what to begin with, `full` unless told otherwise; options count from left to right:
@@ -63,7 +66,7 @@ refuse() {
 
 # In the library unless told otherwise, and every part there is.
 FULL="tcp log udp search lan initiator aes own-crypto compact"
-PARTS="$FULL trust attest malloc"
+PARTS="$FULL trust attest media malloc"
 chosen=$FULL
 triple=
 while [ $# -gt 0 ]; do

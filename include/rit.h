@@ -554,6 +554,12 @@ typedef struct rit_selftest rit_selftest;
 #define RIT_EVENT_OWNER_ANSWERED 24
 
 /**
+ * What a session's pipe holds crossed a threshold of rit_session_watch. session; code: 1: delay_us
+ * rose above the high one; 0: it fell below the low one. It says how it is when it is fetched.
+ */
+#define RIT_EVENT_SESSION_PIPE 25
+
+/**
  * The peer is reached at its own address.
  */
 #define RIT_PATH_DIRECT 0
@@ -652,6 +658,18 @@ typedef struct rit_selftest rit_selftest;
  * rit_path_info.state: it did, and does not any more.
  */
 #define RIT_PATH_SILENT 2
+
+/**
+ * rit_session_set_congestion: CUBIC (RFC 9438), for bulk: fills the path and its queues. The
+ * default.
+ */
+#define RIT_CONGESTION_CUBIC 0
+
+/**
+ * rit_session_set_congestion: keeps what it sends from queueing for much longer than a target, on
+ * links whose rate varies (cellular, Wi-Fi); for interactive media and for control beside them.
+ */
+#define RIT_CONGESTION_DELAY_BOUNDED 1
 
 /**
  * The service itself refused, as a closed TCP port does.
@@ -2010,6 +2028,55 @@ struct rit_path_info {
 };
 
 /**
+ * How full the pipe to a session's peer is.
+ *
+ * A sender that makes its own bytes, as a camera does, asks before it makes the next ones: it has
+ * room for about forecast_bytes - queued_bytes in the next 100 ms. A rate to aim at is somewhat
+ * below drain_rate while delay_us is small, and half of it where it is not.
+ */
+struct rit_pipe {
+    /**
+     * sizeof(struct rit_pipe); set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * 0.
+     */
+    uint32_t reserved0;
+    /**
+     * Bytes of streams and messages that wait in the library.
+     */
+    uint64_t queued_bytes;
+    /**
+     * Bytes sent, with headers, of which nothing is known yet.
+     */
+    uint64_t in_flight_bytes;
+    /**
+     * Bytes a second, with headers, that arrived at the peer in the last 200 ms; 0 before it is
+     * known.
+     */
+    uint64_t drain_rate;
+    /**
+     * Microseconds that queues on the way add: the last round trip less the shortest on this path.
+     */
+    uint64_t queueing_delay_us;
+    /**
+     * Microseconds that a byte written now waits, here and on the way, beyond what an empty path
+     * takes; no more than a minute.
+     */
+    uint64_t delay_us;
+    /**
+     * Bytes, with headers, that will be delivered within the next 100 ms with a probability of
+     * about 95 %, by how the path varied lately; 0 before it is known.
+     */
+    uint64_t forecast_bytes;
+    /**
+     * 0.
+     */
+    uint64_t reserved[3];
+};
+
+/**
  * What the self-test is to know. 0 in any of them is fine.
  */
 struct rit_selftest_config {
@@ -2577,6 +2644,43 @@ int32_t rit_session_path(struct rit_node *node,
  * Errors: NULL, ARG (cap 0), HANDLE, NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
  */
 int32_t rit_node_explain(struct rit_node *node, rit_session session, char *out, size_t cap);
+
+/**
+ * How full the pipe is. The caller sets out->struct_size. Of a session that sends by CUBIC,
+ * drain_rate and forecast_bytes are measured from the first call of this or rit_session_watch on.
+ *
+ * Errors: NULL, SIZE, HANDLE, STATE (the session is not up, or the library is built without
+ * `media`), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_session_pipe(struct rit_node *node, rit_session session, struct rit_pipe *out);
+
+/**
+ * Asks for SESSION_PIPE events: one when rit_pipe.delay_us rises above high_us, one when it falls
+ * below low_us after that, and so on.
+ *
+ * low_us: less than high_us. high_us: 0 ends it; low_us is 0 then too.
+ * Errors: NULL, ARG (low_us), HANDLE, STATE (the library is built without `media`), REENTRY,
+ * INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_session_watch(struct rit_node *node,
+                          rit_session session,
+                          uint32_t low_us,
+                          uint32_t high_us);
+
+/**
+ * Which congestion controller this end sends by on the session; the peer chooses its own. Another
+ * than before begins as on a new session. It may be called at any time once the session is up.
+ *
+ * congestion: RIT_CONGESTION_*. target_us: of DELAY_BOUNDED, how long what is sent may queue on
+ * the way, to 1 s; 0: 60 ms. Less of it is less delay and, where the link varies, less throughput.
+ * 0 for CUBIC.
+ * Errors: NULL, ARG (congestion, target_us), HANDLE, STATE (the session is not up, or the library
+ * is built without `media`), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_session_set_congestion(struct rit_node *node,
+                                   rit_session session,
+                                   uint32_t congestion,
+                                   uint32_t target_us);
 
 /**
  * Opens a stream to a service of the device at the other end of a session that is up. Bytes may be

@@ -93,6 +93,10 @@ pub const RIT_EVENT_REVOKED: u32 = 23;
 /// LIMIT, CRYPTO, PEER.
 pub const RIT_EVENT_OWNER_ANSWERED: u32 = 24;
 
+/// What a session's pipe holds crossed a threshold of rit_session_watch. session; code: 1: delay_us
+/// rose above the high one; 0: it fell below the low one. It says how it is when it is fetched.
+pub const RIT_EVENT_SESSION_PIPE: u32 = 25;
+
 /// The peer is reached at its own address.
 pub const RIT_PATH_DIRECT: u32 = 0;
 /// The peer is reached through a relay, which sees sealed packets.
@@ -182,6 +186,12 @@ impl From<&Event> for rit_event {
                 session: session.0,
                 code: path_kind(&path).into(),
                 ..new(RIT_EVENT_SESSION_PATH)
+            },
+            #[cfg(feature = "media")]
+            Event::SessionPipe { session, is_full } => rit_event {
+                session: session.0,
+                code: is_full.into(),
+                ..new(RIT_EVENT_SESSION_PIPE)
             },
             Event::StreamIncoming { stream, session, service } => rit_event {
                 stream: stream.0,

@@ -26,6 +26,7 @@ pub mod owner;
 pub mod trust;
 pub mod service;
 pub mod session;
+pub mod pipe;
 pub mod stream;
 pub mod flow;
 pub mod text;
@@ -50,6 +51,7 @@ pub use heap::rit_heap_info;
 pub use io::{rit_io, rit_path};
 pub use node::{rit_node, rit_node_free, rit_node_new, rit_stats};
 pub use owner::{rit_grant, rit_revoked};
+pub use pipe::rit_pipe;
 pub use selftest::{
     rit_finding, rit_selftest, rit_selftest_config, rit_selftest_free, rit_selftest_new,
 };

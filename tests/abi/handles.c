@@ -7,6 +7,7 @@ static void try_all(rit_node *node, uint64_t handle) {
     struct rit_session_info session_info;
     struct rit_service_info service_info;
     struct rit_path_info path_info;
+    struct rit_pipe pipe_state;
     uint8_t bytes[4] = {0};
     struct rit_bytes parts[2] = {{bytes, 2}, {NULL, 0}};
     char text[16];
@@ -26,6 +27,18 @@ static void try_all(rit_node *node, uint64_t handle) {
     ANSWERS(RIT_ERR_ARG, rit_node_explain(node, handle, text, 0));
     ANSWERS(RIT_ERR_HANDLE, rit_session_service(node, handle, 0, &service_info));
     ANSWERS(RIT_ERR_HANDLE, rit_session_path(node, handle, 0, &path_info));
+    ANSWERS(RIT_ERR_HANDLE, rit_session_pipe(node, handle, &pipe_state));
+    ANSWERS(RIT_ERR_HANDLE, rit_session_watch(node, handle, 1000, 2000));
+    ANSWERS(RIT_ERR_HANDLE, rit_session_watch(node, handle, 0, 0));
+    ANSWERS(RIT_ERR_ARG, rit_session_watch(node, handle, 2000, 2000));
+    ANSWERS(RIT_ERR_ARG, rit_session_watch(node, handle, 1, 0));
+    ANSWERS(RIT_ERR_HANDLE,
+            rit_session_set_congestion(node, handle, RIT_CONGESTION_DELAY_BOUNDED, 1000000));
+    ANSWERS(RIT_ERR_ARG,
+            rit_session_set_congestion(node, handle, RIT_CONGESTION_DELAY_BOUNDED, 1000001));
+    ANSWERS(RIT_ERR_HANDLE, rit_session_set_congestion(node, handle, RIT_CONGESTION_CUBIC, 0));
+    ANSWERS(RIT_ERR_ARG, rit_session_set_congestion(node, handle, RIT_CONGESTION_CUBIC, 1));
+    ANSWERS(RIT_ERR_ARG, rit_session_set_congestion(node, handle, 2, 0));
     ANSWERS(RIT_ERR_HANDLE, rit_stream_open(node, handle, "web", &out));
     ANSWERS(RIT_ERR_NAME, rit_stream_open(node, handle, "Web", &out));
     ANSWERS(RIT_ERR_HANDLE, rit_stream_accept(node, handle));

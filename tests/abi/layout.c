@@ -33,6 +33,9 @@ int main(void) {
     AT(rit_session_info, path, 48);
     AT(rit_session_info, rtt_us, 88);
     CHECK(sizeof(struct rit_service_info) == 72);
+    CHECK(sizeof(struct rit_pipe) == 80);
+    AT(rit_pipe, queued_bytes, 8);
+    AT(rit_pipe, forecast_bytes, 48);
     CHECK(sizeof(struct rit_path_info) == 112);
     AT(rit_path_info, path, 8);
     AT(rit_path_info, rtt_us, 48);

@@ -11,6 +11,7 @@ static void node_is_null(void) {
     struct rit_session_info session_info;
     struct rit_service_info service_info;
     struct rit_path_info path_info;
+    struct rit_pipe pipe_state;
     uint8_t key[RIT_KEY_LEN] = {0};
     uint8_t bytes[4] = {0};
     char text[16];
@@ -49,6 +50,9 @@ static void node_is_null(void) {
     ANSWERS(RIT_ERR_NULL, rit_session_info(NULL, 1, &session_info));
     ANSWERS(RIT_ERR_NULL, rit_session_service(NULL, 1, 0, &service_info));
     ANSWERS(RIT_ERR_NULL, rit_session_path(NULL, 1, 0, &path_info));
+    ANSWERS(RIT_ERR_NULL, rit_session_pipe(NULL, 1, &pipe_state));
+    ANSWERS(RIT_ERR_NULL, rit_session_watch(NULL, 1, 1, 2));
+    ANSWERS(RIT_ERR_NULL, rit_session_set_congestion(NULL, 1, RIT_CONGESTION_CUBIC, 0));
     ANSWERS(RIT_ERR_NULL, rit_node_explain(NULL, 1, text, sizeof(text)));
     ANSWERS(RIT_ERR_NULL, rit_stream_open(NULL, 1, "web", &handle));
     ANSWERS(RIT_ERR_NULL, rit_stream_accept(NULL, 1));
@@ -122,6 +126,7 @@ static void argument_is_null(rit_node *node) {
     ANSWERS(RIT_ERR_NULL, rit_session_info(node, 1, NULL));
     ANSWERS(RIT_ERR_NULL, rit_session_service(node, 1, 0, NULL));
     ANSWERS(RIT_ERR_NULL, rit_session_path(node, 1, 0, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_session_pipe(node, 1, NULL));
     ANSWERS(RIT_ERR_NULL, rit_stream_open(node, 1, NULL, &handle));
     ANSWERS(RIT_ERR_NULL, rit_stream_open(node, 1, "web", NULL));
     ANSWERS(RIT_ERR_NULL, rit_stream_write(node, 1, NULL, 4, &len));

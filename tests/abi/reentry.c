@@ -14,6 +14,7 @@ static void all_answer(int32_t wanted, rit_node *node) {
     struct rit_session_info session_info;
     struct rit_service_info service_info;
     struct rit_path_info path_info;
+    struct rit_pipe pipe_state;
     uint8_t key[RIT_KEY_LEN] = {0};
     uint8_t bytes[4] = {0};
     char text[16];
@@ -51,6 +52,9 @@ static void all_answer(int32_t wanted, rit_node *node) {
     ANSWERS(wanted, rit_node_explain(node, 1, text, sizeof(text)));
     ANSWERS(wanted, rit_session_service(node, 1, 0, &service_info));
     ANSWERS(wanted, rit_session_path(node, 1, 0, &path_info));
+    ANSWERS(wanted, rit_session_pipe(node, 1, &pipe_state));
+    ANSWERS(wanted, rit_session_watch(node, 1, 1, 2));
+    ANSWERS(wanted, rit_session_set_congestion(node, 1, RIT_CONGESTION_CUBIC, 0));
     ANSWERS(wanted, rit_stream_open(node, 1, "web", &handle));
     ANSWERS(wanted, rit_stream_accept(node, 1));
     ANSWERS(wanted, rit_stream_refuse(node, 1, RIT_REFUSED_SERVICE));

@@ -145,6 +145,7 @@ static void outputs(struct fake *fake, rit_node *node) {
     struct rit_session_info session_info;
     struct rit_service_info service_info;
     struct rit_path_info path_info;
+    struct rit_pipe pipe_state;
     int32_t err;
     size_t i;
     memset(&stats, 0xee, sizeof(stats));
@@ -158,6 +159,8 @@ static void outputs(struct fake *fake, rit_node *node) {
         ANSWERS(RIT_ERR_SIZE, rit_session_service(node, 1, 0, &service_info));
         path_info.struct_size = wild[i];
         ANSWERS(RIT_ERR_SIZE, rit_session_path(node, 1, 0, &path_info));
+        pipe_state.struct_size = wild[i];
+        ANSWERS(RIT_ERR_SIZE, rit_session_pipe(node, 1, &pipe_state));
     }
     CHECK(stats.known.datagrams_sent == UINT64_C(0xeeeeeeeeeeeeeeee));
 

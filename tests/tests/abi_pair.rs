@@ -15,6 +15,8 @@ use std::ffi::CStr;
 mod flows;
 #[path = "abi_pair/parts.rs"]
 mod parts;
+#[path = "abi_pair/pipe.rs"]
+mod pipe;
 #[path = "abi_pair/wire.rs"]
 mod wire;
 #[path = "abi_pair/world.rs"]

@@ -71,6 +71,10 @@ fn rust_layout() -> Layout {
             struct_size kind path asked state rtt_us silent_us datagrams_sent bytes_sent
             datagrams_received bytes_received reserved
         }
+        rit_pipe {
+            struct_size reserved0 queued_bytes in_flight_bytes drain_rate queueing_delay_us delay_us
+            forecast_bytes reserved
+        }
         rit_session_info {
             struct_size is_initiator is_up service_count peer path path_kind path_count rtt_us
             reserved

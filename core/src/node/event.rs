@@ -34,6 +34,16 @@ pub enum Event {
         /// Where the peer is now.
         path: Path,
     },
+    /// What a session's pipe holds crossed a threshold of [`Node::session_watch`].
+    ///
+    /// [`Node::session_watch`]: super::Node::session_watch
+    #[cfg(feature = "media")]
+    SessionPipe {
+        /// Which.
+        session: SessionId,
+        /// Whether it rose above the high one; otherwise it fell below the low one.
+        is_full: bool,
+    },
     /// A session is over; its handle and those of its streams and flows are stale from now on.
     SessionDown {
         /// Which.

@@ -167,6 +167,8 @@ impl Node {
         // The command may have given the connection something to send, or uncovered the next
         // message or the end.
         self.endpoint.touch(Owner::Session(owner));
+        #[cfg(feature = "media")]
+        self.check_watch(owner, now);
         if result.is_ok() {
             self.on_flow_changed(owner, id);
         }

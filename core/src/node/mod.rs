@@ -24,6 +24,8 @@ mod meet;
 mod memory;
 mod news;
 mod paths;
+#[cfg(feature = "media")]
+mod pipe;
 mod relays;
 #[cfg(not(feature = "initiator"))]
 #[path = "no_requests.rs"]
@@ -450,8 +452,13 @@ impl Node {
 
     /// What happened; drain until `None`.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.events.pop_front().or_else(|| self.poll_stream_event());
-        event.or_else(|| self.poll_flow_event())
+        let event = self.events.pop_front();
+        #[cfg(feature = "media")]
+        let event = event.map(|mut event| {
+            self.refresh_pipe_event(&mut event);
+            event
+        });
+        event.or_else(|| self.poll_stream_event()).or_else(|| self.poll_flow_event())
     }
 
     /// Counters.

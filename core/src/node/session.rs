@@ -55,6 +55,8 @@ pub(super) struct Session {
     pub(super) flows: Map<StreamId, Handle>,
     #[cfg(feature = "attest")]
     pub(super) attest: super::attest::Attest,
+    #[cfg(feature = "media")]
+    pub(super) watch: Option<Box<super::pipe::Watch>>,
 }
 
 impl Session {
@@ -80,6 +82,8 @@ impl Session {
             flows: Map::new(),
             #[cfg(feature = "attest")]
             attest: super::attest::Attest::default(),
+            #[cfg(feature = "media")]
+            watch: None,
         }
     }
 
@@ -494,6 +498,8 @@ impl Node {
         }
         // Its deadline is looked at once it has had its turn to send.
         self.endpoint.touch(owner);
+        #[cfg(feature = "media")]
+        self.check_watch(handle, now);
     }
 
     pub(super) fn on_incoming(&mut self, handle: Handle, id: StreamId, kind: u8, service: &str) {

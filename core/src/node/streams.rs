@@ -207,6 +207,8 @@ impl Node {
         let result = act(tunnel, id);
         // The command may have given the connection something to send.
         self.endpoint.touch(Owner::Session(owner));
+        #[cfg(feature = "media")]
+        self.check_watch(owner, now);
         result
     }
 

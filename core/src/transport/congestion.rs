@@ -3,14 +3,16 @@
 //! Windows are in bytes. Arithmetic is of 64-bit integers, which every target has; the comments
 //! say why nothing overflows.
 
-use super::delay_bounded::DelayBounded;
 use super::hystart::HyStart;
+#[cfg(feature = "media")]
+use super::{delay_bounded::DelayBounded, delivery::Delivery};
 use crate::base::Time;
 use alloc::boxed::Box;
 use core::time::Duration;
 
-/// The queue that [`Congestion::DelayBounded`] aims at unless told otherwise (RFC 8298 §5.2,
+/// The queue that `Congestion::DelayBounded` aims at unless told otherwise (RFC 8298 §5.2,
 /// LEDBAT++).
+#[cfg(feature = "media")]
 pub const DEFAULT_TARGET: Duration = Duration::from_millis(60);
 
 /// Which congestion controller one end of a connection sends by.
@@ -20,6 +22,7 @@ pub enum Congestion {
     #[default]
     Cubic,
     /// Keeps its queue short, on paths whose rate varies; for interactive media.
+    #[cfg(feature = "media")]
     DelayBounded {
         /// How long what it sends may wait on the path: 1 µs to 1.05 s.
         target: Duration,
@@ -31,6 +34,7 @@ impl Congestion {
     pub fn controller(self, mss: usize) -> Box<dyn Controller> {
         match self {
             Congestion::Cubic => Box::new(Cubic::new(mss)),
+            #[cfg(feature = "media")]
             Congestion::DelayBounded { target } => Box::new(DelayBounded::new(mss, target)),
         }
     }
@@ -67,6 +71,9 @@ pub trait Controller: Send {
     }
     /// Which it is.
     fn congestion(&self) -> Congestion;
+    /// How fast the path delivers; measured from the first call on, unless it was before.
+    #[cfg(feature = "media")]
+    fn delivery(&mut self) -> &mut Delivery;
 }
 
 /// A byte of a window: parts of it count, or a large window would never grow by small packets.
@@ -108,14 +115,14 @@ pub struct Cubic {
     /// Bytes of a segment. All windows are in parts of a byte: see [`BYTE`].
     mss: u64,
     /// The part of the window that was there from the start.
-    initial: u64,
+    initial: u32,
     window: u64,
     ssthresh: u64,
     w_max: u64,
     /// Where the cubic curve is flat: `w_max`, or the window where that is larger already.
     origin: u64,
     /// Milliseconds to grow back to `origin`.
-    k_ms: u64,
+    k_ms: u32,
     w_est: u64,
     /// The window before it was last reduced.
     prior: u64,
@@ -123,6 +130,9 @@ pub struct Cubic {
     /// Packets sent before this do not count as a new loss.
     recovery_start: Option<Time>,
     slow_start: HyStart,
+    /// Since somebody asked.
+    #[cfg(feature = "media")]
+    delivery: Option<Box<Delivery>>,
 }
 
 impl Cubic {
@@ -131,7 +141,7 @@ impl Cubic {
         let mss = (mss as u64).clamp(1, MAX_MSS);
         Cubic {
             mss,
-            initial: initial_window(mss),
+            initial: initial_window(mss) as u32,
             window: initial_window(mss),
             ssthresh: NO_THRESHOLD,
             w_max: 0,
@@ -142,10 +152,13 @@ impl Cubic {
             epoch: None,
             recovery_start: None,
             slow_start: HyStart::default(),
+            #[cfg(feature = "media")]
+            delivery: None,
         }
     }
 
     /// Starts with this window, in congestion avoidance.
+    #[cfg(feature = "media")]
     pub(super) fn with_window(mss: usize, window: u64) -> Self {
         let mut cubic = Cubic::new(mss);
         cubic.window = (window.min(MAX_WINDOW / BYTE) * BYTE).max(cubic.mss * 2 * BYTE);
@@ -158,15 +171,17 @@ impl Cubic {
     /// curve is to say how long ago the path was full, and others count alike.
     fn begin_epoch(&mut self, now: Time) {
         self.origin = self.w_max.max(self.window);
-        self.k_ms = time_to_rise((self.origin - self.window) / BYTE, self.mss);
+        // Less than 2^22: see there.
+        self.k_ms = time_to_rise((self.origin - self.window) / BYTE, self.mss) as u32;
         self.w_est = self.window;
         self.epoch = Some(now);
     }
 
     /// W_cubic of RFC 9438 §4.2.
     fn curve(&self, t_ms: u64) -> u64 {
-        let rise = rise(t_ms.abs_diff(self.k_ms), self.mss);
-        if t_ms < self.k_ms { self.origin.saturating_sub(rise) } else { self.origin + rise }
+        let k_ms = u64::from(self.k_ms);
+        let rise = rise(t_ms.abs_diff(k_ms), self.mss);
+        if t_ms < k_ms { self.origin.saturating_sub(rise) } else { self.origin + rise }
     }
 
     fn avoid_congestion(&mut self, bytes: u64, rtt: Duration, now: Time) {
@@ -198,6 +213,10 @@ impl Controller for Cubic {
     }
 
     fn on_ack(&mut self, bytes: u64, sent_at: Time, rtt: Duration, is_limited: bool, now: Time) {
+        #[cfg(feature = "media")]
+        if let Some(delivery) = &mut self.delivery {
+            delivery.on_acked(bytes, now);
+        }
         if self.recovery_start.is_some_and(|start| sent_at <= start) {
             return;
         }
@@ -247,12 +266,18 @@ impl Controller for Cubic {
         Congestion::Cubic
     }
 
+    #[cfg(feature = "media")]
+    fn delivery(&mut self) -> &mut Delivery {
+        self.delivery.get_or_insert_default()
+    }
+
     fn on_mss(&mut self, mss: usize) {
         let mss = (mss as u64).clamp(1, MAX_MSS);
         if self.ssthresh == NO_THRESHOLD {
             // The initial window is computed anew (RFC 9002 §7.2); larger once, not each time.
-            let initial = self.initial.max(initial_window(mss));
-            self.window += initial - core::mem::replace(&mut self.initial, initial);
+            let initial = self.initial.max(initial_window(mss) as u32);
+            let before = core::mem::replace(&mut self.initial, initial);
+            self.window += u64::from(initial - before);
         }
         self.mss = mss;
         self.window = self.window.clamp(self.mss * 2 * BYTE, MAX_WINDOW);

@@ -305,11 +305,6 @@ impl Connection {
         self.recovery.controller.window()
     }
 
-    /// Sends by this congestion controller from now on; it begins as on a new connection.
-    pub fn set_congestion(&mut self, congestion: Congestion) {
-        self.recovery.set_congestion(congestion);
-    }
-
     /// Memory that is to stay free.
     pub fn reserve(&self) -> Reserve {
         self.config.reserve

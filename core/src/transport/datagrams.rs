@@ -385,6 +385,12 @@ impl Connection {
         }
     }
 
+    /// Bytes that wait to be sent.
+    #[cfg(feature = "media")]
+    pub(super) fn datagrams_unsent_bytes(&self) -> u64 {
+        self.datagrams.as_ref().map_or(0, |both| both.outbox.used() as u64)
+    }
+
     /// Bytes in both queues.
     pub(super) fn datagram_bytes(&self) -> usize {
         self.datagrams.as_ref().map_or(0, |both| both.outbox.used() + both.inbox.used())

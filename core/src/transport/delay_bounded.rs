@@ -290,6 +290,10 @@ impl Controller for DelayBounded {
         64
     }
 
+    fn delivery(&mut self) -> &mut Delivery {
+        &mut self.delivery
+    }
+
     fn congestion(&self) -> Congestion {
         Congestion::DelayBounded { target: Duration::from_micros(self.target_us) }
     }

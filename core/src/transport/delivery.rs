@@ -1,7 +1,7 @@
 //! How fast a path delivers: bytes acknowledged in the last third of a second, by slots of 5 ms.
 //!
 //! Owns the slots and what they say: a rate, and how much may be counted on to be delivered soon.
-//! Does not own what is done about it: see `delay_bounded` and `flow_state`.
+//! Does not own what is done about it: see `delay_bounded` and `pipe`.
 
 use crate::base::Time;
 use core::time::Duration;
@@ -17,7 +17,7 @@ const SAMPLES: usize = SLOTS / SAMPLE - 1;
 
 /// What was acknowledged lately.
 #[derive(Clone, Debug)]
-pub(super) struct Delivery {
+pub struct Delivery {
     slots: [u32; SLOTS],
     /// The slot at hand, counted from the start of time.
     slot: u64,

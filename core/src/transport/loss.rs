@@ -94,6 +94,7 @@ impl Recovery {
     }
 
     /// Sends by another controller, which begins as on a new connection.
+    #[cfg(feature = "media")]
     pub(super) fn set_congestion(&mut self, congestion: Congestion) {
         if congestion != self.controller.congestion() {
             self.controller = congestion.controller(self.mtu.current());

@@ -16,7 +16,9 @@ mod contact_probe;
 mod control;
 mod crypto_stream;
 mod datagrams;
+#[cfg(feature = "media")]
 mod delay_bounded;
+#[cfg(feature = "media")]
 mod delivery;
 mod ecn;
 mod error;
@@ -29,6 +31,8 @@ mod migrate;
 mod mtu;
 mod pacer;
 mod paths;
+#[cfg(feature = "media")]
+mod pipe;
 mod priority;
 mod probes;
 pub mod protect;
@@ -46,12 +50,16 @@ mod transmit;
 mod tests;
 
 pub use cids::{CidEvent, ResetToken};
-pub use congestion::{Congestion, Controller, Cubic, DEFAULT_TARGET};
+#[cfg(feature = "media")]
+pub use congestion::DEFAULT_TARGET;
+pub use congestion::{Congestion, Controller, Cubic};
 pub use connection::{Accept, Connection, Local, Open};
 pub use contact_probe::{CONTACT_PROBE_LEN, is_contact_probe, write_contact_probe};
 pub use crypto_stream::CryptoReceiver;
 pub use datagrams::DatagramError;
 pub use error::{CloseReason, StreamError, TransportCode};
+#[cfg(feature = "media")]
+pub use pipe::{FORECAST, Pipe};
 pub use priority::Priority;
 pub use rtt::RttEstimator;
 pub use stats::Stats;

@@ -38,6 +38,12 @@ impl RttEstimator {
         self.smoothed.unwrap_or(INITIAL_RTT)
     }
 
+    /// The newest sample; zero before the first.
+    #[cfg(feature = "media")]
+    pub(super) fn latest(&self) -> Duration {
+        self.latest
+    }
+
     /// The larger of smoothed and latest, which loss detection waits by.
     pub(super) fn conservative(&self) -> Duration {
         self.smoothed().max(self.latest)

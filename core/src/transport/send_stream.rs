@@ -83,6 +83,16 @@ impl SendStream {
         if self.reset == Reset::None { self.end - self.ring.base() } else { 0 }
     }
 
+    /// Bytes that are to be sent, for the first time or again.
+    #[cfg(feature = "media")]
+    pub(super) fn unsent(&self) -> u64 {
+        if self.reset != Reset::None {
+            return 0;
+        }
+        let lost = self.lost.iter().map(|range| range.end - range.start);
+        self.end - self.next + lost.sum::<u64>()
+    }
+
     pub(super) fn memory(&self) -> usize {
         self.ring.capacity()
     }

@@ -2,6 +2,8 @@
 
 mod deadlines;
 mod ecn;
+#[cfg(feature = "media")]
+mod pipe;
 mod priority;
 
 use super::*;

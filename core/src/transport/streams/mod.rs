@@ -294,6 +294,12 @@ impl Streams {
         (self.arrived - self.consumed, self.buffered)
     }
 
+    /// Bytes that wait to be sent.
+    #[cfg(feature = "media")]
+    pub(super) fn unsent(&self) -> u64 {
+        self.table.values().map(|stream| stream.send.unsent()).sum()
+    }
+
     pub(super) fn memory(&self) -> usize {
         self.table.values().map(|s| s.send.memory() + s.recv.memory()).sum()
     }
