@@ -45,6 +45,20 @@ links_program() { # with the header and the library of the root alone
         LD_LIBRARY_PATH=$root/$LIBDIR "$tried/linked"
 }
 
+# Each command that the help lists has a page, and so has what the unit names.
+has_pages() {
+    for command in $("$root/usr/bin/rit" --help |
+        sed -n '/^Commands:/,/^$/s/^  \([a-z]\{1,\}\).*/-\1/p' | grep -v '^-help$') ""; do
+        zcat "$root/usr/share/man/man1/rit$command.1.gz" | grep -q '^\.TH rit' || return 1
+    done
+    grep -q '^Documentation=man:rit-up(1)$' "$root/usr/lib/systemd/user/rit.service"
+}
+
+bash_completes() {
+    bash -c '. "$1" && COMP_WORDS=(rit conn) COMP_CWORD=1 && _rit rit conn rit &&
+        [ "${COMPREPLY[*]}" = connect ]' bash "$root/usr/share/bash-completion/completions/rit"
+}
+
 units() {
     cp -r "$root/usr/lib/systemd" "$tried/units"
     for unit in rit-server rit-device; do
@@ -59,9 +73,13 @@ units() {
         check "$unit.service: exposed by less than $((EXPOSURE_MAX / 10)).$((EXPOSURE_MAX % 10))" \
             test "${score:-100}" -lt "$EXPOSURE_MAX"
     done
+    file=$tried/units/user/rit.service
+    sed -i "s|^ExecStart=rit |ExecStart=$root/usr/bin/rit |" "$file"
+    check "rit.service: systemd-analyze --user verify" \
+        systemd-analyze --user verify --man=no --recursive-errors=no "$file"
 }
 
-# What is left as it is: there are no manual pages, the maintainer's address is that of who calls
+# What is left as it is: rit alone has manual pages, the maintainer's address is that of who calls
 # the script, a file with an enrol code is not for everyone, and there is no bug to close.
 lintian_says_nothing() {
     lintian --fail-on error,warning --suppress-tags \
@@ -78,18 +96,28 @@ files() {
         "$root/etc/systemd/system/multi-user.target.wants/rit-server.service"
     check "the device waits for its settings" is_absent \
         "$root/etc/systemd/system/multi-user.target.wants/rit-device.service"
-    for file in usr/bin/rit-server usr/bin/rit-device "$LIBDIR/librit.so.1"; do
+    check "rit runs" "$root/usr/bin/rit" --version
+    check "rit has a page for each command" has_pages
+    check "bash completes rit" bash_completes
+    check "zsh has completions of rit" grep -q '^#compdef rit' \
+        "$root/usr/share/zsh/vendor-completions/_rit"
+    check "fish has completions of rit" grep -q 'complete -c rit' \
+        "$root/usr/share/fish/vendor_completions.d/rit.fish"
+    for file in usr/bin/rit usr/bin/rit-server usr/bin/rit-device "$LIBDIR/librit.so.1"; do
         check "$file names no path of this machine" names_no_path "$root/$file"
     done
 }
 
 removal() {
+    names="rit rit-server rit-device librit-dev librit1"
     mkdir -p "$root/var/lib/private/rit-server" "$root/var/lib/rit-device"
     : >"$root/var/lib/private/rit-server/identity"
-    check "remove" in_root --remove rit-server rit-device librit-dev librit1
+    # shellcheck disable=SC2086 # a list
+    check "remove" in_root --remove $names
     check "settings stay" test -e "$root/etc/default/rit-server"
     check "state stays" test -e "$root/var/lib/private/rit-server/identity"
-    check "purge" in_root --purge rit-server rit-device librit-dev librit1
+    # shellcheck disable=SC2086
+    check "purge" in_root --purge $names
     check "nothing is left" is_clean
 }
 

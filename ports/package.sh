@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes Debian packages out of a release build, with dpkg-deb alone:
 #
-#   sh ports/package.sh [--out FOLDER]      rit-server, rit-device, librit1, librit-dev
+#   sh ports/package.sh [--out FOLDER]      rit, rit-server, rit-device, librit1, librit-dev
 #   sh ports/package.sh --test              makes them twice, and tries them (ports/package-test.sh)
 #
 # FOLDER is target/packages unless told otherwise. Builds what is not built yet. The same commit and
@@ -45,6 +45,8 @@ build() {
     need_c_compiler && need_rust && need_command strip binutils || return 1
     # No date goes into what cargo builds; with one, ring and SQLite would be built anew.
     env -u SOURCE_DATE_EPOCH cargo build --release --locked -p rit-server
+    # It has a librit.a in it that is not quite the same; the last one built stays.
+    env -u SOURCE_DATE_EPOCH cargo build --release --locked -p rit-cli
     env -u SOURCE_DATE_EPOCH cargo build --release --locked -p rit-ffi
     mkdir -p "$TARGET/package"
     # shellcheck disable=SC2046 # a list of files
@@ -189,6 +191,31 @@ device() {
  enabled once /etc/default/rit-device names a broker."
 }
 
+# What stands beside the program, it writes itself. Its service is each user's to enable.
+command_rit() {
+    begin rit
+    program "$TARGET/release/rit" usr/bin/rit
+    put 644 ports/cli/rit.service usr/lib/systemd/user/rit.service
+    put 644 README.md usr/share/doc/rit/README.md
+    "$TARGET/release/rit" man "$tree/usr/share/man/man1"
+    chmod 644 "$tree"/usr/share/man/man1/*
+    gzip -9n "$tree"/usr/share/man/man1/*
+    completions bash usr/share/bash-completion/completions/rit
+    completions zsh usr/share/zsh/vendor-completions/_rit
+    completions fish usr/share/fish/vendor_completions.d/rit.fish
+    finish net "$(libraries)" "reaches services of devices through librit" \
+        " It makes services of one's devices, wherever they are, appear at
+ loopback addresses here, through a tunnel that only the two ends can
+ read, and it lets others use them. The user service rit keeps the
+ connections of a configuration."
+}
+
+# completions SHELL PATH
+completions() {
+    mkdir -p "$tree/$(dirname "$2")"
+    "$TARGET/release/rit" completions "$1" >"$tree/$2"
+}
+
 library() {
     begin librit1
     program "$TARGET/release/librit.so" "$LIBDIR/librit.so.1"
@@ -236,7 +263,7 @@ END
 packages() {
     out=$(mkdir -p "$1" && cd "$1" && pwd)
     work=$(mktemp -d)
-    for one in server device library development; do
+    for one in server device command_rit library development; do
         $one
     done
     rm -rf "$work"
