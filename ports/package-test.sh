@@ -76,7 +76,8 @@ units() {
     file=$tried/units/user/rit.service
     sed -i "s|^ExecStart=rit |ExecStart=$root/usr/bin/rit |" "$file"
     check "rit.service: systemd-analyze --user verify" \
-        systemd-analyze --user verify --man=no --recursive-errors=no "$file"
+        env XDG_RUNTIME_DIR="$tried" systemd-analyze --user verify --man=no \
+        --recursive-errors=no "$file"
 }
 
 # What is left as it is: rit alone has manual pages, the maintainer's address is that of who calls
