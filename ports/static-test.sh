@@ -58,15 +58,17 @@ ask() { (in_root "$@") </dev/null 2>"$tried/asked" || { cat "$tried/asked" >&2 &
 start() {
     name=$1
     shift
-    (in_root "$@") >"$tried/$name" 2>&1 </dev/null &
+    : >"$tried/$name" # now: what is said next is not to be of a process before
+    (in_root "$@") >>"$tried/$name" 2>&1 </dev/null &
     started=$!
     pids="$started $pids"
 }
 
-# said NAME PATTERN: what stands behind PATTERN on a line of NAME's output, once there is one.
+# said NAME PATTERN: what stands behind PATTERN on a line of NAME's output, once there is one, and
+# none is half written.
 said() {
     tries=600
-    until grep -q "$2" "$tried/$1"; do
+    until grep -q "$2" "$tried/$1" && [ -z "$(tail -c 1 "$tried/$1")" ]; do
         tries=$((tries - 1))
         if [ "$tries" -eq 0 ] || ! kill -0 "$started" 2>/dev/null; then
             cat "$tried/$1" >&2
@@ -126,7 +128,7 @@ offer() {
 reach() {
     start rit /rit --config /config.toml --state /me --json connect --broker "$broker" \
         --enrol "$other_code" "$device/web"
-    line=$(said rit '^{"event":"listening",')
+    line=$(said rit '^{"event":"listening",') || return
     reached=$(printf '%s\n' "$line" | sed 's/.*"address":"\([^"]*\)","port":\([0-9]*\).*/\1:\2/')
 }
 
@@ -138,7 +140,9 @@ page() {
 
 same_page() {
     page "127.0.0.1:$http" "$tried/page" && page "$reached" "$tried/through" &&
-        grep -q '<html' "$tried/page" && cmp "$tried/page" "$tried/through"
+        grep -q '<html' "$tried/page" && cmp "$tried/page" "$tried/through" && return
+    tail -n 20 "$tried/rit" "$tried/device" "$tried/server"
+    return 1
 }
 
 login() {
