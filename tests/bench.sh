@@ -1,10 +1,11 @@
 #!/bin/sh
 # Measures librit beside its peers, with what the machine has: nothing is installed.
 #
-#   sh tests/bench.sh [AREA...] [--json FILE]
+#   sh tests/bench.sh [AREA...] [--json FILE] [--trace FILE]... [--svg FILE]
 #
-# Areas: core handshake memory sessions; on simulated links: links fairness; of whole processes:
-# process latency relay broker; lwip, a device on lwIP; all of them by default. Rows go to stdout as a table for each area, and to
+# Areas: core handshake memory sessions; on simulated links: links fairness, and cellular, which takes
+# traces of mahimahi's format, or generates some, and draws a picture; of whole processes: process
+# latency relay broker; lwip, a device on lwIP; all of them by default. Rows go to stdout as a table for each area, and to
 # FILE as one JSON object a line: name, unit, ours, peer, peer_name, ratio = ours/peer (of relay the
 # median of the rounds' ratios). RIT_BENCH_MIB, RIT_BENCH_ROUNDS, RIT_BENCH_HANDSHAKES,
 # RIT_BENCH_LINKS, RIT_BENCH_RELAY_S and RIT_BENCH_NODES say how much is measured. The exit status is 2 for a wrong
@@ -14,7 +15,7 @@
 set -u
 
 # An area is a name here and a case in run_area.
-AREAS="core handshake memory sessions links fairness process latency relay broker lwip"
+AREAS="core handshake memory sessions links fairness cellular process latency relay broker lwip"
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # Of its own, so that the default build's lock file and target directory stay as they are.
@@ -31,11 +32,23 @@ die() {
 run_area() {
     case $1 in
     core | handshake | sessions | links | fairness) "$BIN/rit-bench" "$1" --json "$2" ;;
+    cellular) cellular "$2" ;;
     memory) "$BIN/memory" --json "$2" ;;
     process | latency | relay) whole_processes "$1" "$2" ;;
     broker) "$TARGET/release/examples/load" ${RIT_BENCH_NODES:+--nodes "$RIT_BENCH_NODES"} ;;
     lwip) sh "$ROOT/tests/lwip/throughput.sh" --json "$2" ;;
     esac
+}
+
+cellular() {
+    set -- cellular --json "$1"
+    [ -z "$svg" ] || set -- "$@" --svg "$svg"
+    while read -r trace; do
+        [ -z "$trace" ] || set -- "$@" --trace "$trace"
+    done <<END
+$traces
+END
+    "$BIN/rit-bench" "$@"
 }
 
 # Exit status 3: it cannot be had here, or not all of it.
@@ -69,11 +82,21 @@ missing_for_quiche() {
 
 wanted=
 json=
+svg=
+traces=
 while [ $# -gt 0 ]; do
     case $1 in
-    --json)
-        [ $# -gt 1 ] || die 2 "--json takes a file"
-        json=$2
+    --json | --svg | --trace)
+        [ $# -gt 1 ] || die 2 "$1 takes a file"
+        case $1 in
+        --json) json=$2 ;;
+        --svg) svg=$2 ;;
+        --trace)
+            [ -r "$2" ] || die 2 "cannot read $2"
+            traces="$traces$2
+"
+            ;;
+        esac
         shift
         ;;
     *)

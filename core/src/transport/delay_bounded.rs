@@ -130,7 +130,7 @@ impl DelayBounded {
     /// The queue that is aimed at: less where the buffer has no room for it, more where a round
     /// trip is so long that growth by the target alone would take forever.
     fn queue_us(&self) -> u64 {
-        self.target_us.max(self.least_us() / 4) * self.room / ROOM
+        self.target_us.max(self.least_us() / 8) * self.room / ROOM
     }
 
     /// Bytes a second that the path will deliver.
@@ -262,7 +262,7 @@ impl Controller for DelayBounded {
         let path = rate * least / 1_000_000;
         let bounded = rate * (least + self.queue_us()) / 1_000_000;
         let (wanted, floor) = match &self.mode {
-            _ if self.drain_until.is_some() => (path * 3 / 4, LEAST),
+            _ if self.drain_until.is_some() => (path * 7 / 8, LEAST),
             Mode::Start => (self.window.saturating_add(acked), FLOOR),
             // What the application leaves unused says nothing of the path.
             Mode::Bounded if !is_limited && queue <= self.queue_us() => {
@@ -281,9 +281,9 @@ impl Controller for DelayBounded {
         }
     }
 
-    /// The window is the bound; what it lets go is best gone soon.
+    /// The window is the bound; what it lets go is best gone before the link has time for it.
     fn pacing_gain(&self) -> (u64, u64) {
-        (2, 1)
+        (4, 1)
     }
 
     fn acks_per_window(&self) -> u64 {

@@ -110,6 +110,14 @@ fn rows_of(cell: &Cell) -> Vec<Row> {
             peer_name: "quinn-proto",
         },
     ];
+    let (_, bounded) = run([Who::DelayBounded, Who::Quinn]);
+    rows.push(Row {
+        name: cell.name("delay-bounded beside quinn"),
+        unit: "% of both",
+        ours: bounded * 100.0,
+        peer: (1.0 - bounded) * 100.0,
+        peer_name: "quinn-proto",
+    });
     if cell.is_late {
         let (_, late) = run([Who::Quinn, Who::Ours]);
         rows.push(Row {

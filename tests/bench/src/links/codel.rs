@@ -9,7 +9,7 @@ const MTU: u64 = 1500;
 
 /// The state of one queue (RFC 8289 §5.3).
 #[derive(Debug, Default)]
-pub struct CoDel {
+pub(super) struct CoDel {
     first_above: Option<Nanos>,
     drop_next: Nanos,
     count: u32,
@@ -20,7 +20,7 @@ pub struct CoDel {
 impl CoDel {
     /// Whether the datagram at the head, which waited for `sojourn`, is to be dropped rather than
     /// sent; `waiting`: the bytes behind it. Asked again for the next head after a drop.
-    pub fn drops(&mut self, sojourn: Nanos, waiting: u64, now: Nanos) -> bool {
+    pub(super) fn drops(&mut self, sojourn: Nanos, waiting: u64, now: Nanos) -> bool {
         let may_drop = self.is_above(sojourn, waiting, now);
         if self.is_dropping {
             if !may_drop {

@@ -2,7 +2,8 @@
 
 use super::link::{LinkConfig, Nanos};
 use super::world::{Flow, World};
-use super::{OurFlow, QuinnFlow};
+use super::{OurFlow, QuinnFlow, window};
+use rit_core::transport::{Congestion, DEFAULT_TARGET};
 
 /// A second of virtual time.
 pub const SECOND: Nanos = 1_000_000_000;
@@ -18,6 +19,8 @@ pub const MANY: usize = 64;
 pub enum Who {
     /// Ours.
     Ours,
+    /// Ours, by the controller that bounds delay.
+    DelayBounded,
     /// quinn-proto's.
     Quinn,
     /// quinn-proto's, with the transfer spread over [`MANY`] streams.
@@ -29,6 +32,10 @@ impl Who {
     pub fn flow(self, config: &LinkConfig) -> Box<dyn Flow> {
         match self {
             Who::Ours => Box::new(OurFlow::new(config)),
+            Who::DelayBounded => Box::new(OurFlow::with(
+                window(config),
+                Congestion::DelayBounded { target: DEFAULT_TARGET },
+            )),
             Who::Quinn => Box::new(QuinnFlow::new(config, 1)),
             Who::QuinnOverMany => Box::new(QuinnFlow::new(config, MANY)),
         }
@@ -73,7 +80,7 @@ mod tests {
         let rtt = SECOND / 50;
         let clean = LinkConfig { rate: 10_000_000, rtt, buffer: 50_000, loss_ppm: 0 };
         let lossy = LinkConfig { loss_ppm: 20_000, ..clean };
-        for who in [Who::Ours, Who::Quinn, Who::QuinnOverMany] {
+        for who in [Who::Ours, Who::DelayBounded, Who::Quinn, Who::QuinnOverMany] {
             let run = |config| goodput(who, config, (5 * SECOND, 1), 4, |_, _| {}).share;
             assert!(run(&clean) > 0.9 && run(&clean) < 1.0, "{who:?}");
             assert!(run(&lossy) < run(&clean), "{who:?}");
