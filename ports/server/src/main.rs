@@ -16,6 +16,7 @@ mod face;
 mod http;
 mod records;
 mod relays;
+mod renew;
 mod serve;
 mod sockets;
 mod state;

@@ -6,7 +6,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +13,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_rustls::{TlsAcceptor, rustls};
@@ -23,6 +20,7 @@ use tokio_rustls::{TlsAcceptor, rustls};
 use super::proxy::Connection;
 use super::{Face, pages};
 use crate::error::Error;
+use crate::renew::{Files, Renewed};
 
 /// Connections at once; a browser makes six to a host, and more for WebSockets.
 const CONNECTIONS_MAX: usize = 10_000;
@@ -31,22 +29,14 @@ const HEAD_LEN_MAX: usize = 64 * 1024;
 /// Where the system has no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Certificate and key of the wildcard, PEM.
-pub(crate) fn tls(cert: &PathBuf, key: &PathBuf) -> Result<Arc<ServerConfig>, Error> {
-    let failed = |path: &PathBuf, error: &dyn std::fmt::Display| {
-        Error::Start(format!("{}: {error}", path.display()))
-    };
-    let certs = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| failed(cert, &error))?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| failed(key, &error))?;
+/// TLS with the wildcard's certificate.
+pub(crate) fn tls(files: &Files) -> Result<Arc<ServerConfig>, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|error| failed(cert, &error))?
+        .map_err(|error| Error::Start(error.to_string()))?
         .with_no_client_auth()
-        .with_single_cert(certs, private)
-        .map_err(|error| failed(cert, &error))?;
+        .with_cert_resolver(Arc::new(Renewed::open(files)?));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -18,6 +18,7 @@ use super::names::Domain;
 use super::rules::Rules;
 use super::{Face, listen};
 use crate::error::Error;
+use crate::renew::Files;
 use crate::state::State;
 use crate::store::{Db, Location};
 use crate::{code, relays};
@@ -91,7 +92,7 @@ impl Running {
         else {
             return Ok(None);
         };
-        let tls = listen::tls(cert, key)?;
+        let tls = listen::tls(&Files { cert: cert.clone(), key: key.clone() })?;
         let identity = state.face_identity()?;
         let key = identity.public_key();
         let listener = std::net::TcpListener::bind(address)

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::cert::Files;
 use super::{Config, OidcConfig};
 use crate::error::Error;
+use crate::renew::Files;
 
 /// How the HTTP face listens, and what it uses.
 #[derive(Args)]

@@ -6,30 +6,22 @@
 //! Invariant: TLS 1.3 and HTTP/1.1 alone.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, DnType, KeyPair, RemoteKeyPair, SanType};
 use rit_core::crypto::Signer;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{ServerConfig, SignatureAlgorithm, SignatureScheme};
 use tokio_rustls::rustls;
 
 use crate::error::Error;
+use crate::renew::{Files, Renewed};
 use crate::state::State;
 
 /// The P-256 key of self-signed certificates.
 const KEY_FILE: &str = "http-key.pem";
-
-/// Certificate and key that the operator gives, PEM.
-#[derive(Clone, Debug)]
-pub(crate) struct Files {
-    pub(crate) cert: PathBuf,
-    pub(crate) key: PathBuf,
-}
 
 /// TLS with the operator's certificate, or with self-signed ones for `host`.
 pub(crate) fn config(
@@ -38,24 +30,21 @@ pub(crate) fn config(
     signer: &Arc<dyn Signer>,
     host: &str,
 ) -> Result<Arc<ServerConfig>, Error> {
-    let certs = match files {
-        Some(files) => {
-            let given = Arc::new(given(files)?);
-            Certs { ed25519: given.clone(), other: given }
-        }
-        None => self_signed(state, signer, host)?,
+    let certs: Arc<dyn ResolvesServerCert> = match files {
+        Some(files) => Arc::new(Renewed::open(files)?),
+        None => Arc::new(self_signed(state, signer, host)?),
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(start)?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(certs));
+        .with_cert_resolver(certs);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
-/// What those get who can check Ed25519, and the others.
+/// Self-signed: what those get who can check Ed25519, and the others.
 #[derive(Debug)]
 struct Certs {
     ed25519: Arc<CertifiedKey>,
@@ -66,27 +55,6 @@ impl ResolvesServerCert for Certs {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let knows = hello.signature_schemes().contains(&SignatureScheme::ED25519);
         Some(if knows { self.ed25519.clone() } else { self.other.clone() })
-    }
-}
-
-fn given(files: &Files) -> Result<CertifiedKey, Error> {
-    let failed = |path: &Path, reason: String| Error::Pem { path: path.to_owned(), reason };
-    let certs = CertificateDer::pem_file_iter(&files.cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| failed(&files.cert, error.to_string()))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|error| failed(&files.key, error.to_string()))?;
-    let key = rustls::crypto::ring::sign::any_supported_type(&key)
-        .map_err(|error| failed(&files.key, error.to_string()))?;
-    if certs.is_empty() {
-        return Err(failed(&files.cert, "there is no certificate in it".into()));
-    }
-    let certified = CertifiedKey::new(certs, key);
-    match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
-            Ok(certified)
-        }
-        Err(_) => Err(failed(&files.key, "the key is not the certificate's".into())),
     }
 }
 

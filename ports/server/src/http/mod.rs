@@ -47,7 +47,6 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
-use self::cert::Files;
 use self::challenge::Challenges;
 use self::client::{Client, Reach};
 use self::geo::Geo;
@@ -59,6 +58,7 @@ use self::problem::Problem;
 use crate::control::Control;
 use crate::error::Error;
 use crate::face::Face;
+use crate::renew::Files;
 use crate::state::State;
 use crate::store::{Db, Location};
 
