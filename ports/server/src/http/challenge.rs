@@ -6,7 +6,7 @@
 //! it is too old.
 
 use rit_core::base::PublicKey;
-use rit_core::crypto::{Secret, Signer, default_provider, verify};
+use rit_core::crypto::{RawKey, Secret, Signer, default_provider};
 use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
@@ -41,16 +41,17 @@ impl Challenges {
     }
 
     /// Whether `signature` is `key`'s for a nonce of ours that is not too old. That it is used once
-    /// only, the caller sees to.
+    /// only, the caller sees to. `point`: the key itself, where it is on P-256 and `key` its name.
     pub(crate) fn check(
         &self,
         key: &PublicKey,
+        point: Option<&[u8]>,
         nonce: &[u8],
         signature: &[u8],
         now_unix_s: u64,
     ) -> bool {
-        let (Ok(nonce), Ok(signature)) =
-            (<&[u8; LEN]>::try_from(nonce), <&[u8; 64]>::try_from(signature))
+        let (Some(raw), Ok(nonce), Ok(signature)) =
+            (raw_key(key, point), <&[u8; LEN]>::try_from(nonce), <&[u8; 64]>::try_from(signature))
         else {
             return false;
         };
@@ -61,13 +62,21 @@ impl Challenges {
         // Another instance's clock may be a little ahead.
         let is_new = u64::from(age_s) < VALID_S || age_s > u32::MAX - 10;
         let message = [LOGIN_LABEL, &self.broker.0, nonce].concat();
-        is_ours && is_new && verify(key, &message, signature)
+        let is_signed = raw.verify(&message, raw.scheme(), &raw.tls_signature(signature));
+        is_ours && is_new && is_signed
     }
 
     fn mac(&self, stated: &[u8]) -> [u8; LEN / 2] {
         let mac = default_provider().hmac_sha256(self.key.as_bytes(), &[stated]);
         std::array::from_fn(|i| mac[i])
     }
+}
+
+/// The key that is called so.
+fn raw_key(name: &PublicKey, point: Option<&[u8]>) -> Option<RawKey> {
+    let Some(point) = point else { return Some(RawKey::Ed25519(name.0)) };
+    let raw = RawKey::P256(point.try_into().ok()?);
+    (raw.name(default_provider()) == *name).then_some(raw)
 }
 
 /// Seconds modulo 2³², which are compared only with near ones.
@@ -98,7 +107,7 @@ mod tests {
         let nonce = ours.make(NOW).unwrap();
         let signature = signed(&node, &broker, &nonce);
         let check = |nonce: &[u8], signature: &[u8], now| {
-            ours.check(&node.public_key(), nonce, signature, now)
+            ours.check(&node.public_key(), None, nonce, signature, now)
         };
         assert!(check(&nonce, &signature, NOW) && check(&nonce, &signature, NOW + VALID_S - 1));
         assert!(check(&nonce, &signature, NOW - 9), "another instance's clock");
@@ -111,5 +120,36 @@ mod tests {
             forged[at] ^= 1;
             assert!(!check(&forged, &signed(&node, &broker, &forged), NOW), "{at}");
         }
+    }
+
+    #[test]
+    fn a_key_on_p256_is_shown_beside_its_name() {
+        use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+        let random = ring::rand::SystemRandom::new();
+        let pair = || {
+            let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
+            let kind = &ECDSA_P256_SHA256_FIXED_SIGNING;
+            EcdsaKeyPair::from_pkcs8(kind, made.unwrap().as_ref(), &random).unwrap()
+        };
+        let (node, other, broker) = (pair(), pair(), Identity::from_seed([1; 32]));
+        let ours = Challenges::new(&broker.signer()).unwrap();
+        let nonce = ours.make(NOW).unwrap();
+        let message = [LOGIN_LABEL, &broker.public_key().0, &nonce].concat();
+        let sign = |pair: &EcdsaKeyPair| pair.sign(&random, &message).unwrap().as_ref().to_vec();
+        let point = |pair: &EcdsaKeyPair| pair.public_key().as_ref().to_vec();
+        let name = |pair: &EcdsaKeyPair| {
+            RawKey::P256(point(pair).try_into().unwrap()).name(default_provider())
+        };
+        let check = |key: &PublicKey, point: Option<&[u8]>, signature: &[u8]| {
+            ours.check(key, point, &nonce, signature, NOW)
+        };
+        let (key, shown, signature) = (name(&node), point(&node), sign(&node));
+        assert!(check(&key, Some(&shown), &signature));
+        assert!(!check(&key, Some(&shown), &sign(&other)));
+        assert!(!check(&key, Some(&point(&other)), &sign(&other)), "of another name");
+        assert!(!check(&key, None, &signature) && !check(&key, Some(&shown[1..]), &signature));
+        let ed25519 = Identity::from_seed([3; 32]);
+        let signature = ed25519.signer().sign(&message).unwrap();
+        assert!(!check(&ed25519.public_key(), Some(&shown), &signature));
     }
 }

@@ -54,8 +54,10 @@ pub(crate) struct Login {
 pub(crate) struct Proof {
     key: Key,
     nonce: Bytes,
-    /// Ed25519, of "rit/1 login" ‖ the broker's key ‖ the nonce.
+    /// 64 bytes, Ed25519's or on P-256 r ‖ s, of "rit/1 login" ‖ the broker's key ‖ the nonce.
     signature: Bytes,
+    /// Of a key on P-256, of which `key` is the name: its uncompressed point, 65 bytes.
+    point: Option<Bytes>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -271,8 +273,9 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 fn check_proof(app: &App, proof: &Proof) -> Answer<()> {
-    let Proof { key, nonce, signature } = proof;
-    let is_right = app.challenges.check(&key.0, &nonce.0, &signature.0, wall_unix_s());
+    let Proof { key, nonce, signature, point } = proof;
+    let point = point.as_ref().map(|point| &point.0[..]);
+    let is_right = app.challenges.check(&key.0, point, &nonce.0, &signature.0, wall_unix_s());
     if is_right { Ok(()) } else { Err(Problem::bad_credentials()) }
 }
 
