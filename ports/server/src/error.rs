@@ -21,6 +21,9 @@ pub(crate) enum Error {
     InUse(PathBuf),
     #[error("no rit-server has used {} yet; start one with this state folder first", .0.display())]
     NoState(PathBuf),
+    #[error("no browser face has used {} yet; start one with this state folder first (--face)",
+            .0.display())]
+    NoFace(PathBuf),
     #[error("{}: {source}. Put back a copy, or remove it to become another broker, which every \
              node must then be told", path.display())]
     Identity { path: PathBuf, source: IdentityError },

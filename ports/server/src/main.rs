@@ -62,11 +62,20 @@ enum Command {
     Code(CodeArgs),
     /// Make, list and close accounts, also while the server runs.
     Account(account::AccountArgs),
+    /// What the browser face needs of others.
+    #[command(subcommand)]
+    Face(FaceCommand),
     /// Write all rows of the database to a file, also while the server runs. The file holds
     /// secrets; the identity and the relay secret are not in it.
     Backup(FileArgs),
     /// Fill an empty database, SQLite or PostgreSQL, with what a backup of either holds.
     Restore(FileArgs),
+}
+
+#[derive(Subcommand)]
+enum FaceCommand {
+    /// Print the key of the face's node, for which owners sign grants, also while the server runs.
+    Key(CommonArgs),
 }
 
 #[derive(Args)]
@@ -206,6 +215,7 @@ fn main() -> ExitCode {
         Command::Code(args) => args.common.log,
         Command::Backup(args) | Command::Restore(args) => args.common.log,
         Command::Account(args) => args.common.log,
+        Command::Face(FaceCommand::Key(args)) => args.log,
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
@@ -234,6 +244,7 @@ fn run(command: Command) -> Result<(), Error> {
             Command::Backup(args) => backup(args).await,
             Command::Restore(args) => restore(args).await,
             Command::Account(args) => account::run(args).await,
+            Command::Face(FaceCommand::Key(args)) => face_key(&args),
         }
     })
 }
@@ -300,6 +311,12 @@ async fn restore(args: FileArgs) -> Result<(), Error> {
     db.close().await;
     drop(state);
     say("rows", &rows.map_err(failed)?.to_string())
+}
+
+fn face_key(args: &CommonArgs) -> Result<(), Error> {
+    let dir = args.state_dir()?;
+    let key = state::face_key(&dir)?.ok_or(Error::NoFace(dir))?;
+    say("face-key", &text::key_to_text(&key))
 }
 
 /// The database of a server that has run.

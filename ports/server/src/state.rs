@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rit_core::base::PublicKey;
 use rit_core::crypto::{self, Secret};
 use rit_core::trust::{IDENTITY_LEN, Identity};
 use rustix::fs::FlockOperation;
@@ -20,6 +21,9 @@ use crate::error::Error;
 
 /// Bytes of the secret that a broker and its relays share.
 pub(crate) const RELAY_SECRET_LEN: usize = 32;
+
+/// Of the browser face's node.
+const FACE_IDENTITY: &str = "face-identity";
 
 /// The state folder of a running server, locked against a second one.
 pub(crate) struct State {
@@ -62,7 +66,7 @@ impl State {
 
     /// That of the browser face's node, likewise.
     pub(crate) fn face_identity(&self) -> Result<Identity, Error> {
-        self.identity_in("face-identity", None)
+        self.identity_in(FACE_IDENTITY, None)
     }
 
     fn identity_in(&self, name: &str, given: Option<&Path>) -> Result<Identity, Error> {
@@ -130,6 +134,17 @@ impl State {
             path,
             source,
         })
+    }
+}
+
+/// The key of the browser face's node in a state folder that a server may be using; none if it
+/// never had a face.
+pub(crate) fn face_key(dir: &Path) -> Result<Option<PublicKey>, Error> {
+    let path = dir.join(FACE_IDENTITY);
+    match File::open(&path) {
+        Ok(stored) => Ok(Some(read_identity(stored, &path)?.public_key())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::File { action: "read", path, source }),
     }
 }
 
@@ -228,6 +243,17 @@ mod tests {
         assert_eq!(mode(again.dir()), 0o700);
         assert_eq!(mode(&again.dir().join("identity")), 0o600);
         assert!(!again.dir().join("identity.new").exists());
+    }
+
+    #[test]
+    fn the_face_s_key_is_read_while_a_server_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = state(dir.path());
+        assert_eq!(face_key(state.dir()).unwrap(), None);
+        let key = state.face_identity().unwrap().public_key();
+        assert_eq!(face_key(state.dir()).unwrap(), Some(key));
+        fs::write(state.dir().join(FACE_IDENTITY), b"damaged").unwrap();
+        assert!(matches!(face_key(state.dir()), Err(Error::Identity { .. })));
     }
 
     #[test]
