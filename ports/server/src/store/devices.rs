@@ -104,7 +104,6 @@ pub(crate) struct EventRow {
     pub(crate) at_unix_s: u64,
     pub(crate) kind: String,
     pub(crate) device: Option<PublicKey>,
-    pub(crate) account: Option<i64>,
     /// The account's name, where it still has one.
     pub(crate) user: Option<String>,
     pub(crate) detail: String,
@@ -221,7 +220,7 @@ impl Db {
     ) -> Result<Vec<EventRow>, sqlx::Error> {
         let order = if is_newest { "DESC" } else { "ASC" };
         let sql = format!(
-            "SELECT e.id, e.at_unix_s, e.kind, e.device, e.account, a.name, e.detail FROM event e
+            "SELECT e.id, e.at_unix_s, e.kind, e.device, a.name, e.detail FROM event e
              LEFT JOIN account a ON a.id = e.account
              WHERE e.id > $4 AND ($1 = 1 OR e.account = $2 OR EXISTS (
                  SELECT 1 {FROM} WHERE n.key = e.device AND {VISIBLE}))
@@ -234,9 +233,8 @@ impl Db {
                 at_unix_s: row.uint(1)?,
                 kind: row.text(2)?,
                 device: row.key_or_null(3)?,
-                account: row.int_or_null(4)?,
-                user: row.text_or_null(5)?,
-                detail: row.text(6)?,
+                user: row.text_or_null(4)?,
+                detail: row.text(5)?,
             })
         };
         let rows = self.fetch_all(&sql, args).await?;

@@ -7,10 +7,8 @@
 //! its hash, the second factor and webhooks' secrets excepted, which must be known; the address of
 //! the database, which may hold a password, is never shown.
 
-#![allow(dead_code, unused_imports, reason = "part of it is there for the API")]
-
-mod backup;
 mod accounts;
+mod backup;
 mod codes;
 mod counts;
 mod devices;
@@ -48,11 +46,13 @@ use crate::state::lock_file;
 pub(crate) use self::accounts::{Account, AccountRole};
 pub(crate) use self::backup::BackupError;
 pub(crate) use self::devices::{DeviceRow, EventRow, SessionRow, Viewer};
-pub(crate) use self::events::{Event, NewEvent, kind};
-pub(crate) use self::nodes::{Node, NodeFilter, Presence};
+pub(crate) use self::events::{NewEvent, kind};
+#[cfg(test)]
+pub(crate) use self::nodes::Node;
+pub(crate) use self::nodes::Presence;
 pub(crate) use self::profiles::{NewProfile, Profile};
-pub(crate) use self::sessions::{NewSession, Session};
-pub(crate) use self::sql::{Arg, Row, Tx, args, values};
+pub(crate) use self::sessions::NewSession;
+pub(crate) use self::sql::{Arg, Tx, args, values};
 pub(crate) use self::trust::Trust;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");

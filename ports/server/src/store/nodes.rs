@@ -40,16 +40,6 @@ pub(crate) struct Presence {
     pub(crate) services: String,
 }
 
-/// Which nodes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct NodeFilter<'a> {
-    /// Those of this owner.
-    pub(crate) owner: Option<&'a PublicKey>,
-    /// Keys above this one.
-    pub(crate) after: Option<&'a PublicKey>,
-    pub(crate) limit: u32,
-}
-
 const COLUMNS: &str = "node.key, enrolled_unix_s, profile, name, tags, services, firmware, address,
                        is_online, seen_unix_s, instance, last_error";
 
@@ -100,38 +90,11 @@ impl Db {
         self.fetch_optional(&sql, args![key]).await?.as_ref().map(node).transpose()
     }
 
-    /// Nodes in the order of their keys.
-    pub(crate) async fn nodes(&self, filter: NodeFilter<'_>) -> Result<Vec<Node>, sqlx::Error> {
-        let after: &[u8] = filter.after.map_or(&[], |key| &key.0);
-        let rows = if let Some(owner) = filter.owner {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM node JOIN trust ON trust.device = node.key
-                 WHERE trust.owner = $1 AND node.key > $2 ORDER BY node.key LIMIT $3"
-            );
-            self.fetch_all(&sql, args![owner, after, filter.limit]).await?
-        } else {
-            let sql = format!("SELECT {COLUMNS} FROM node WHERE key > $1 ORDER BY key LIMIT $2");
-            self.fetch_all(&sql, args![after, filter.limit]).await?
-        };
-        rows.iter().map(node).collect()
-    }
-
     /// How many nodes are enrolled, and how many of them online.
     pub(crate) async fn count_nodes(&self) -> Result<(u64, u64), sqlx::Error> {
         let sql = "SELECT COUNT(*), COUNT(instance) FROM node";
         let row = self.fetch_optional(sql, args![]).await?.ok_or(sqlx::Error::RowNotFound)?;
         Ok((row.uint(0)?, row.uint(1)?))
-    }
-
-    /// Gives a node a name and tags; whether there is such a node.
-    pub(crate) async fn rename_node(
-        &self,
-        key: &PublicKey,
-        name: &str,
-        tags: &str,
-    ) -> Result<bool, sqlx::Error> {
-        let sql = "UPDATE node SET name = $1, tags = $2 WHERE key = $3";
-        Ok(self.execute(sql, args![name, tags, key]).await? > 0)
     }
 
     /// Makes a node a stranger again; whether it was known. What it was enrolled with stays used.
@@ -290,11 +253,6 @@ mod tests {
             assert_eq!(db.count_nodes().await.unwrap(), (251, 251));
             let keys: Vec<PublicKey> = (0..=255).map(key).collect();
             assert_eq!(db.lookup(&keys).await.unwrap().len(), 251);
-            let filter = NodeFilter { limit: 1000, ..NodeFilter::default() };
-            assert_eq!(db.nodes(filter).await.unwrap().len(), 251);
-            let (after, limit) = (Some(&keys[9]), 2);
-            let page = db.nodes(NodeFilter { after, limit, owner: None }).await.unwrap();
-            assert_eq!(page.iter().map(|node| node.key).collect::<Vec<_>>(), keys[10..12]);
         })
         .await;
     }
@@ -303,11 +261,8 @@ mod tests {
     async fn a_forgotten_node_is_a_stranger_and_its_code_stays_used() {
         on_both(|db| async move {
             enrol_all(&db, 1..=1).await;
-            assert!(db.rename_node(&key(1), "door", r#"["a"]"#).await.unwrap());
-            assert_eq!(db.node(&key(1)).await.unwrap().unwrap().name, "door");
             assert!(db.forget_node(&key(1)).await.unwrap());
             assert!(!db.forget_node(&key(1)).await.unwrap());
-            assert!(!db.rename_node(&key(1), "", "").await.unwrap());
             assert!(!db.enrol(&key(1), &[1; 32], NOW).await.unwrap());
         })
         .await;

@@ -78,6 +78,7 @@ impl Db {
     }
 
     /// The profile of this name.
+    #[cfg(test)]
     pub(crate) async fn profile(&self, name: &str) -> Result<Option<Profile>, sqlx::Error> {
         let sql = format!("SELECT {COLUMNS} FROM profile WHERE name = $1");
         self.fetch_optional(&sql, args![name]).await?.as_ref().map(profile).transpose()

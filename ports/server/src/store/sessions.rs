@@ -17,6 +17,7 @@ pub(crate) struct NewSession {
 }
 
 /// A stored one.
+#[cfg(test)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Session {
     pub(crate) id: i64,
@@ -25,6 +26,7 @@ pub(crate) struct Session {
     pub(crate) at_unix_s: u64,
 }
 
+#[cfg(test)]
 fn session(row: &Row) -> Result<Session, sqlx::Error> {
     Ok(Session {
         id: row.int(0)?,
@@ -34,6 +36,7 @@ fn session(row: &Row) -> Result<Session, sqlx::Error> {
     })
 }
 
+#[cfg(test)]
 impl Db {
     /// The newest sessions, of one device or all, the newest first.
     pub(crate) async fn sessions(
