@@ -3,6 +3,8 @@
 //! Owns two tasks: lookups do not wait for an enrolment to reach the disk. Each takes all that
 //! waits, up to a limit, and asks once: after a restart all nodes come back at the same time.
 
+use std::collections::HashMap;
+
 use rit_core::base::PublicKey;
 use rit_core::broker::{Answer, AskId, InstanceId, Query, TrustRow};
 use tokio::sync::mpsc;
@@ -12,7 +14,7 @@ use crate::store::Db;
 use crate::wall_unix_s;
 
 /// Questions that are asked at once.
-const AT_ONCE: usize = 100;
+const AT_ONCE: usize = 500;
 
 type Question = (AskId, Query);
 
@@ -60,54 +62,37 @@ impl Asks {
 }
 
 async fn look_up(db: &Db, own: Option<i64>, questions: &[Question]) -> Vec<News> {
-    let mut keys: Vec<PublicKey> = Vec::new();
-    let mut answers = Vec::with_capacity(questions.len());
-    for (id, query) in questions {
+    let (mut nodes, mut devices) = (Vec::new(), Vec::new());
+    for (_, query) in questions {
         match query {
-            Query::Lookup { key } => keys.push(*key),
-            Query::Trust { key } => answers.push(News::Answer(*id, trust(db, key).await)),
+            Query::Lookup { key } => nodes.push(*key),
+            Query::Trust { key } => devices.push(*key),
             Query::Enrol { .. } => {}
         }
     }
-    let found = match db.lookup(&keys).await {
-        Ok(found) => Some(found),
-        Err(error) => {
-            tracing::error!(%error, "the database failed");
-            None
-        }
-    };
-    for (id, query) in questions {
-        let Query::Lookup { key } = query else { continue };
-        let answer = match &found {
-            None => Answer::Failed,
-            Some(found) => match found.iter().find(|(known, _)| known == key) {
-                None => Answer::Enrolled(false),
-                Some((_, Some(instance))) if own.is_some_and(|own| own != *instance) => {
-                    Answer::Elsewhere(InstanceId(instance.unsigned_abs()))
-                }
-                Some(_) => Answer::Enrolled(true),
-            },
-        };
-        answers.push(News::Answer(*id, answer));
-    }
-    answers
-}
-
-async fn trust(db: &Db, device: &PublicKey) -> Answer {
-    match db.trust(device).await {
-        Ok(row) => Answer::Trust(row.map(|row| {
+    let nodes = db.lookup(&nodes).await.inspect_err(log_failure).ok();
+    let nodes: Option<HashMap<_, _>> = nodes.map(|found| found.into_iter().collect());
+    let devices = db.trust_of(&devices).await.inspect_err(log_failure).ok();
+    let answer = |query: &Query| match query {
+        Query::Lookup { key } => match nodes.as_ref()?.get(key) {
+            None => Some(Answer::Enrolled(false)),
+            Some(Some(instance)) if own.is_some_and(|own| own != *instance) => {
+                Some(Answer::Elsewhere(InstanceId(instance.unsigned_abs())))
+            }
+            Some(_) => Some(Answer::Enrolled(true)),
+        },
+        Query::Trust { key } => Some(Answer::Trust(devices.as_ref()?.get(key).map(|row| {
             Box::new(TrustRow {
                 owner: row.owner,
                 epoch: row.epoch,
                 number: row.list_number,
-                list: row.list.unwrap_or_default(),
+                list: row.list.clone().unwrap_or_default(),
             })
-        })),
-        Err(error) => {
-            tracing::error!(%error, "the database failed");
-            Answer::Failed
-        }
-    }
+        }))),
+        Query::Enrol { .. } => None,
+    };
+    let answers = questions.iter().map(|(id, query)| (*id, answer(query)));
+    answers.map(|(id, answer)| News::Answer(id, answer.unwrap_or(Answer::Failed))).collect()
 }
 
 async fn enrol(db: &Db, questions: &[Question]) -> Vec<News> {
@@ -137,6 +122,10 @@ async fn enrol(db: &Db, questions: &[Question]) -> Vec<News> {
 
 #[allow(clippy::needless_pass_by_value, reason = "it takes what failed")]
 fn failed(error: sqlx::Error) -> Answer {
-    tracing::error!(%error, "the database failed");
+    log_failure(&error);
     Answer::Failed
+}
+
+fn log_failure(error: &sqlx::Error) {
+    tracing::error!(%error, "the database failed");
 }

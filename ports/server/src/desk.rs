@@ -8,6 +8,7 @@ use std::time::Duration;
 use rit_core::base::PublicKey;
 use rit_core::broker::{Answer, AskId, BrokerEvent, InstanceId, Query};
 use rit_core::crypto::Secret;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
@@ -45,10 +46,12 @@ pub(crate) struct Desk {
     cluster: Cluster,
     db: Db,
     news: mpsc::UnboundedSender<News>,
+    tasks: Handle,
 }
 
 impl Desk {
-    /// Starts all tasks. `secret`: what all instances share.
+    /// Starts all tasks, in the runtime that the database was opened in. `secret`: what all
+    /// instances share.
     pub(crate) async fn start(
         db: &Db,
         secret: &Secret,
@@ -58,7 +61,8 @@ impl Desk {
         let own = cluster.is_shared().then_some(cluster.own());
         let asks = Asks::start(db, own, &news);
         let records = Records::start(db, cluster.mouth(), cluster.own());
-        Ok((Desk { asks, records, cluster, db: db.clone(), news }, received))
+        let tasks = Handle::current();
+        Ok((Desk { asks, records, cluster, db: db.clone(), news, tasks }, received))
     }
 
     pub(crate) fn control(&self) -> Control {
@@ -94,7 +98,7 @@ impl Desk {
     /// Looks for the instance that has a device, to take a note there.
     pub(crate) fn find_for_note(&self, device: PublicKey, note: (u32, u8, Vec<u8>)) {
         let (db, news, own) = (self.db.clone(), self.news.clone(), self.cluster.own());
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             let found = db.lookup(&[device]).await.unwrap_or_default();
             let at = found.first().and_then(|(_, at)| at.filter(|at| *at != own));
             let at = at.map(|at| InstanceId(at.unsigned_abs()));
@@ -108,7 +112,7 @@ impl Desk {
             return;
         }
         let (db, news) = (self.db.clone(), self.news.clone());
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             let Ok(found) = db.lookup(&keys).await else { return };
             let all = found.into_iter().map(|(key, at)| (key, at.is_some())).collect();
             let _ = news.send(News::Presence(all));

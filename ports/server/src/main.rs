@@ -21,6 +21,7 @@ mod serve;
 mod sockets;
 mod state;
 mod store;
+mod thread;
 mod tls;
 
 use std::fs::File;

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::cluster::{Mouth, Word};
-use crate::store::{Db, NewEvent, NewSession, Presence, args, kind};
+use crate::store::{Db, NewEvent, NewSession, Owned, Presence, args, kind};
 use crate::wall_unix_s;
 
 /// Records in one transaction.
@@ -39,7 +39,7 @@ pub(crate) enum Record {
     /// Two nodes were introduced.
     Session(NewSession),
     /// A device told whom it obeys.
-    Owner { device: PublicKey, owner: Option<PublicKey>, epoch: u32 },
+    Owner(Owned),
     /// A node of ours is seen at another instance.
     Moved(PublicKey, String),
 }
@@ -70,7 +70,7 @@ pub(crate) fn of(event: BrokerEvent) -> Option<Record> {
             Record::Session(NewSession { contact: contact.0, initiator, device })
         }
         BrokerEvent::Ownership { key: device, ownership } => {
-            Record::Owner { device, owner: ownership.owner, epoch: ownership.epoch }
+            Record::Owner(Owned { device, owner: ownership.owner, epoch: ownership.epoch })
         }
         // The store knows: it enrolled it. Notes are not kept.
         BrokerEvent::Enrolled { .. } | BrokerEvent::Note { .. } => return None,
@@ -165,8 +165,8 @@ impl Writer {
                     batch.sessions.push(session.clone());
                     continue;
                 }
-                Record::Owner { device, owner, epoch } => {
-                    batch.owners.push((*device, *owner, *epoch));
+                Record::Owner(owned) => {
+                    batch.owners.push(*owned);
                     continue;
                 }
             };
@@ -191,11 +191,8 @@ impl Writer {
         tx.execute(alive, args![self.instance, now]).await?;
         let moved = tx.set_presence(&batch.presence, self.instance, now).await?;
         let mut events = Vec::new();
-        for (device, owner, epoch) in &batch.owners {
-            let before = tx.owner(device).await?;
-            if tx.set_owner(device, owner.as_ref(), *epoch).await? {
-                events.extend(owner_event(device, before.as_ref(), owner.as_ref()));
-            }
+        for (owned, before) in tx.set_owners(&batch.owners).await? {
+            events.extend(owner_event(&owned.device, before.as_ref(), owned.owner.as_ref()));
         }
         tx.add_sessions(&batch.sessions, self.instance, now).await?;
         for session in &batch.sessions {
@@ -252,7 +249,7 @@ fn is_away(error: &sqlx::Error) -> bool {
 struct Batch {
     presence: Vec<Presence>,
     sessions: Vec<NewSession>,
-    owners: Vec<(PublicKey, Option<PublicKey>, u32)>,
+    owners: Vec<Owned>,
     duplicates: Vec<PublicKey>,
 }
 
@@ -338,7 +335,7 @@ mod tests {
             let records = Records::start(&db, Mouth::silent(), 7);
             for (owner, epoch) in [(None, 0), (Some(5), 1), (Some(5), 1), (Some(6), 2), (None, 2)] {
                 let owner = owner.map(key);
-                records.add(Record::Owner { device: key(1), owner, epoch });
+                records.add(Record::Owner(Owned { device: key(1), owner, epoch }));
             }
             records.finish().await;
             let events = db.events(0, 99).await.unwrap();

@@ -31,13 +31,15 @@ use crate::http::{self, Http};
 use crate::sockets::{Received, Run, Sockets};
 use crate::state::{State, random_seed};
 use crate::store::Db;
+use crate::thread::Thread;
 use crate::tls::Tls;
 use crate::{ServeArgs, face, relays, wall_unix_s};
 
 /// The largest datagram that is made here.
 const OUT_LEN_MAX: usize = 65_535;
-/// What one instance is planned for.
-const LINKS_MAX: usize = 100_000;
+/// The nodes that one instance is planned for, 100,000, and a quarter more: of a node that comes
+/// back the old link is there for some seconds beside the new one.
+const LINKS_MAX: usize = 125_000;
 /// Four messages of the largest size.
 const CONTROL_WINDOW: u64 = 16 * 1024;
 /// News that are taken between two looks at the sockets.
@@ -75,6 +77,8 @@ struct Broker {
     /// Devices at other instances that nodes here asked for, and whether they were told that one is
     /// online.
     elsewhere: HashMap<PublicKey, bool>,
+    /// The desk's, so that a row's way does not wait for handshakes, nor they for it.
+    _thread: Thread,
 }
 
 /// Links carry a few messages each, and there may be very many.
@@ -107,7 +111,14 @@ impl Broker {
         port: u16,
     ) -> Result<Self, Error> {
         let identity = state.identity(args.identity.as_deref())?;
-        let db = Db::open(&args.common.location()?).await?;
+        let (location, secret) = (args.common.location()?, secret.clone());
+        let thread = Thread::start("store", 1)?;
+        let opened = thread.spawn(async move {
+            let db = Db::open(&location).await?;
+            let (desk, news) = Desk::start(&db, &secret).await?;
+            Ok((db, desk, news))
+        });
+        let (db, desk, news) = opened.await.map_err(|error| Error::Start(error.to_string()))??;
         let uri = Uri { key: identity.public_key(), host: host.to_owned(), port };
         let mut node = BrokerNode::new(
             config(),
@@ -118,9 +129,8 @@ impl Broker {
         )
         .map_err(|error| Error::Start(error.to_string()))?;
         node.set_longest_silence(args.longest_silence);
-        let (desk, news) = Desk::start(&db, secret).await?;
         let (notes, elsewhere) = (Notes::new(random_seed()?), HashMap::new());
-        Ok(Broker { node, db, uri, desk, news, notes, elsewhere })
+        Ok(Broker { node, db, uri, desk, news, notes, elsewhere, _thread: thread })
     }
 
     fn take_event(&mut self, event: BrokerEvent) {

@@ -19,11 +19,11 @@ use rit_core::carrier::{Carrier, DATAGRAM_MAX};
 use rit_core::crypto::{self, Ed25519Signer};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use crate::error::Error;
 use crate::state::random_seed;
+use crate::thread::Thread;
 
 /// The port that every network lets through.
 pub(crate) const DEFAULT_PORT: u16 = 443;
@@ -110,15 +110,7 @@ pub(crate) struct Tls {
     _sender: mpsc::Sender<Arrived>,
     port: Option<u16>,
     /// The connections' thread, if there is to be one.
-    runtime: Option<Runtime>,
-}
-
-impl Drop for Tls {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
+    thread: Option<Thread>,
 }
 
 /// What all connections' tasks need.
@@ -137,19 +129,14 @@ impl Tls {
         let (sender, arrived) = mpsc::channel(ARRIVED_LEN);
         let connections = Connections::default();
         let _sender = sender.clone();
-        let mut tls = Tls { connections, arrived, _sender, port: None, runtime: None };
+        let mut tls = Tls { connections, arrived, _sender, port: None, thread: None };
         let wanted = port.unwrap_or(DEFAULT_PORT);
         if wanted == 0 {
             return Ok(tls);
         }
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("tls")
-            .enable_all()
-            .build()
-            .map_err(|error| Error::Start(error.to_string()))?;
-        let tasks = runtime.handle().clone();
-        tls.runtime = Some(runtime);
+        let thread = Thread::start("tls", 1)?;
+        let tasks = thread.clone();
+        tls.thread = Some(thread);
         let _entered = tasks.enter();
         // Nobody needs to know this key again: clients let any pass.
         let signer = Arc::new(Ed25519Signer::from_seed(&random_seed()?));

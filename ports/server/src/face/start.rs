@@ -10,7 +10,6 @@ use std::time::Duration;
 use clap::Args;
 use rit_core::node::BrokerAddress;
 use rit_core::wire::text::{self, Uri};
-use tokio::runtime::{Builder, Runtime};
 
 use super::host::Host;
 use super::logins::Logins;
@@ -21,6 +20,7 @@ use crate::error::Error;
 use crate::renew::Files;
 use crate::state::State;
 use crate::store::{Db, Location};
+use crate::thread::Thread;
 use crate::{code, relays};
 
 #[derive(Args, Clone, Debug)]
@@ -61,17 +61,6 @@ pub(crate) struct Running {
     _thread: Thread,
 }
 
-/// A runtime on a thread of its own, which may be dropped in another's task.
-struct Thread(Option<Runtime>);
-
-impl Drop for Thread {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 impl Running {
     /// Starts the face, if there is to be one.
     pub(crate) async fn start(
@@ -99,23 +88,16 @@ impl Running {
             .map_err(|source| Error::ListenTcp { address: *address, source })?;
         listener.set_nonblocking(true).map_err(start)?;
         let address = listener.local_addr().map_err(start)?;
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("face")
-            .enable_all()
-            .build()
-            .map_err(start)?;
-        let handle = runtime.handle().clone();
-        let thread = Thread(Some(runtime));
+        let thread = Thread::start("face", 1)?;
         // Connections to a database belong to the threads that made them.
         let location = location.clone();
-        let opened = handle.spawn(async move { Db::open(&location).await });
+        let opened = thread.spawn(async move { Db::open(&location).await });
         let db = opened.await.map_err(start)??;
         let code = match db.is_enrolled(&key).await.map_err(start)? {
             true => None,
             false => code::make(&db, code::VALID, 1, None).await?.pop(),
         };
-        let _inside = handle.enter();
+        let inside = thread.enter();
         let paths = relays::paths(&broker.host, broker.port).map_err(start)?;
         let broker = BrokerAddress { key: broker.key, paths };
         let idle = Duration::from_secs(u64::from(*face_idle) * 60);
@@ -132,6 +114,7 @@ impl Running {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(start)?;
         tokio::spawn(listen::serve(listener, tls, face.clone(), idle));
         tracing::info!(%address, key = %text::key_to_text(&key), "the browser face is served");
+        drop(inside);
         Ok(Some(Running { face, address, _thread: thread }))
     }
 }

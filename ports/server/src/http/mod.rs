@@ -42,7 +42,7 @@ use axum::routing::get;
 use rit_core::crypto::Signer;
 use rit_core::wire::text::Uri;
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
@@ -61,6 +61,7 @@ use crate::face::Face;
 use crate::renew::Files;
 use crate::state::State;
 use crate::store::{Db, Location};
+use crate::thread::Thread;
 
 pub(crate) use self::args::HttpArgs;
 pub(crate) use self::login::is_name;
@@ -134,15 +135,7 @@ impl Deref for App {
 pub(crate) struct Http {
     /// Where it listens, for people.
     pub(crate) urls: Vec<String>,
-    runtime: Option<Runtime>,
-}
-
-impl Drop for Http {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
+    _thread: Thread,
 }
 
 impl Http {
@@ -154,15 +147,7 @@ impl Http {
         parts: Parts,
     ) -> Result<Http, Error> {
         let failed = |error: std::io::Error| Error::Start(error.to_string());
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("http")
-            .enable_all()
-            .build()
-            .map_err(failed)?;
-        // From here on it ends in the background, as a runtime must here, also where this fails.
-        let mut http = Http { urls: Vec::new(), runtime: Some(runtime) };
-        let Some(runtime) = &http.runtime else { return Ok(http) };
+        let thread = Thread::start("http", THREADS)?;
         let tls = if config.is_plain {
             None
         } else {
@@ -172,7 +157,7 @@ impl Http {
         };
         // Connections to a database belong to the threads that made them.
         let location = location.clone();
-        let opened = runtime.spawn(async move { Db::open(&location).await });
+        let opened = thread.spawn(async move { Db::open(&location).await });
         let db = opened.await.map_err(|error| Error::Start(error.to_string()))??;
         let metrics = config.metrics;
         let (is_behind_proxy, is_plain) = (config.is_behind_proxy, config.is_plain);
@@ -180,26 +165,27 @@ impl Http {
         let (app, news) = shared(config, db, parts)?;
         let connections = app.connections.clone();
         let router = router(app.clone());
+        let mut urls = Vec::new();
         for address in listen {
-            let listener = bind(runtime, address)?;
+            let listener = bind(&thread, address)?;
             let at = listener.local_addr().map_err(failed)?;
-            http.urls.push(format!("{}://{at}", if is_plain { "http" } else { "https" }));
+            urls.push(format!("{}://{at}", if is_plain { "http" } else { "https" }));
             let (tls, router, all) = (tls.clone(), router.clone(), connections.clone());
-            runtime.spawn(listen::serve(listener, tls, router, all, is_behind_proxy));
+            thread.spawn(listen::serve(listener, tls, router, all, is_behind_proxy));
         }
         if let Some(address) = metrics {
-            let listener = bind(runtime, address)?;
+            let listener = bind(&thread, address)?;
             let router =
                 Router::new().route("/metrics", get(metrics::open)).with_state(app.clone());
-            runtime.spawn(listen::serve(listener, None, router, connections, false));
+            thread.spawn(listen::serve(listener, None, router, connections, false));
         }
-        runtime.spawn(look(app.clone(), news));
-        runtime.spawn(webhooks::run(app));
-        Ok(http)
+        thread.spawn(look(app.clone(), news));
+        thread.spawn(webhooks::run(app));
+        Ok(Http { urls, _thread: thread })
     }
 }
 
-fn bind(runtime: &Runtime, address: SocketAddr) -> Result<TcpListener, Error> {
+fn bind(runtime: &Handle, address: SocketAddr) -> Result<TcpListener, Error> {
     let _entered = runtime.enter();
     crate::tls::listen(address).map_err(|source| Error::ListenTcp { address, source })
 }

@@ -208,10 +208,10 @@ mod tests {
         enrol_all(db, 1..=200).await;
         db.add_codes(&[[250; 32]], HOUR, None, NOW).await.unwrap();
         let mut tx = db.begin().await.unwrap();
-        tx.set_owner(&key(1), Some(&key(9)), 4).await.unwrap();
         let many = vec![NewEvent::of_device(kind::NODE_ONLINE, &key(1)); 1500];
         tx.add_events(&many, NOW).await.unwrap();
         tx.commit().await.unwrap();
+        assert!(db.set_owner(&key(1), Some(&key(9)), 4).await.unwrap());
         let nul = "UPDATE node SET name = 'a\tb\nc', instance = 3, is_online = 1 WHERE key = $1";
         db.execute(nul, args![&key(2)]).await.unwrap();
         let sql = "INSERT INTO webhook (id, url, secret, created_unix_s) VALUES (1, 'u', $1, 1)";

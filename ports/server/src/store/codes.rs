@@ -1,11 +1,12 @@
 //! Enrolment: one-time codes and product keys. A code is stored only as its hash; using one up and
 //! enrolling the node are one transaction.
 
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use rit_core::base::PublicKey;
 
-use super::sql::{Tx, args};
+use super::sql::{Arg, ROWS_AT_ONCE, Tx, args, rounds, values};
 use super::{Db, NewEvent, kind, seconds};
 
 /// Expired codes are kept a while, so that a person can be told why theirs did not work.
@@ -32,21 +33,10 @@ impl Db {
         now_unix_s: u64,
     ) -> Result<Vec<bool>, sqlx::Error> {
         let mut tx = self.begin().await?;
-        let mut enrolled = Vec::with_capacity(all.len());
-        let mut events = Vec::new();
-        for (key, code_hash) in all {
-            let add = "INSERT INTO node (key, enrolled_unix_s) VALUES ($1, $2)
-                       ON CONFLICT DO NOTHING";
-            let is_new = tx.execute(add, args![key, now_unix_s]).await? > 0;
-            let is_in = !is_new
-                || use_code(&mut tx, key, code_hash, now_unix_s).await?
-                || tx.use_product_key(key, code_hash).await?;
-            if !is_in {
-                tx.execute("DELETE FROM node WHERE key = $1", args![key]).await?;
-            } else if is_new {
-                events.push(NewEvent::of_device(kind::NODE_ENROLLED, key));
-            }
-            enrolled.push(is_in);
+        let (mut enrolled, mut events) = (Vec::with_capacity(all.len()), Vec::new());
+        for some in rounds(all, ROWS_AT_ONCE, |(key, _)| key) {
+            let refused = tx.enrol_some(some, now_unix_s, &mut events).await?;
+            enrolled.extend(some.iter().map(|(key, _)| !refused.contains(key)));
         }
         tx.add_events(&events, now_unix_s).await?;
         tx.commit().await?;
@@ -76,23 +66,66 @@ impl Db {
     }
 }
 
-/// Uses a code up. That is one statement, so that of many at once one gets it.
-async fn use_code(
-    tx: &mut Tx,
-    key: &PublicKey,
-    code_hash: &[u8; 32],
-    now_unix_s: u64,
-) -> Result<bool, sqlx::Error> {
-    let take = "UPDATE enrol_code SET used_unix_s = $1, used_by = $2
-                WHERE hash = $3 AND used_unix_s IS NULL AND expires_unix_s > $1
-                RETURNING profile";
-    let Some(row) = tx.fetch_optional(take, args![now_unix_s, key, code_hash]).await? else {
-        return Ok(false);
-    };
-    if let Some(profile) = row.int_or_null(0)? {
-        tx.take_in(key, profile).await?;
+impl Tx {
+    /// Those of these nodes, each of which is in the list once, that stay out.
+    async fn enrol_some(
+        &mut self,
+        some: &[(PublicKey, [u8; 32])],
+        now_unix_s: u64,
+        events: &mut Vec<NewEvent>,
+    ) -> Result<HashSet<PublicKey>, sqlx::Error> {
+        let add = format!(
+            "INSERT INTO node (key, enrolled_unix_s) VALUES {} ON CONFLICT DO NOTHING
+             RETURNING key",
+            values(some.len(), 2)
+        );
+        let mut args = Vec::with_capacity(some.len() * 2);
+        for (key, _) in some {
+            args.extend([Arg::from(key), now_unix_s.into()]);
+        }
+        let mut new = HashSet::new();
+        for row in self.fetch_all(&add, &args).await? {
+            new.insert(row.key(0)?);
+        }
+        // Devices of one kind come with the same product key.
+        let mut by_code: BTreeMap<[u8; 32], Vec<PublicKey>> = BTreeMap::new();
+        for (key, code_hash) in some.iter().filter(|(key, _)| new.contains(key)) {
+            by_code.entry(*code_hash).or_default().push(*key);
+        }
+        let mut refused = Vec::new();
+        for (code_hash, keys) in &by_code {
+            let by_itself = usize::from(self.use_code(&keys[0], code_hash, now_unix_s).await?);
+            let others = self.use_product_key(&keys[by_itself..], code_hash).await?;
+            let (in_now, out) = keys.split_at(by_itself + others);
+            events.extend(in_now.iter().map(|key| NewEvent::of_device(kind::NODE_ENROLLED, key)));
+            refused.extend_from_slice(out);
+        }
+        if !refused.is_empty() {
+            let sql = format!("DELETE FROM node WHERE key IN {}", values(1, refused.len()));
+            let args: Vec<Arg<'_>> = refused.iter().map(Arg::from).collect();
+            self.execute(&sql, &args).await?;
+        }
+        Ok(refused.into_iter().collect())
     }
-    Ok(true)
+
+    /// Uses a code up, if it is good. That is one statement, so that of many at once one gets it.
+    async fn use_code(
+        &mut self,
+        key: &PublicKey,
+        code_hash: &[u8; 32],
+        now_unix_s: u64,
+    ) -> Result<bool, sqlx::Error> {
+        let take = "UPDATE enrol_code SET used_unix_s = $1, used_by = $2
+                    WHERE hash = $3 AND used_unix_s IS NULL AND expires_unix_s > $1
+                    RETURNING profile";
+        let Some(row) = self.fetch_optional(take, args![now_unix_s, key, code_hash]).await? else {
+            return Ok(false);
+        };
+        if let Some(profile) = row.int_or_null(0)? {
+            self.take_in(key, profile).await?;
+        }
+        Ok(true)
+    }
 }
 
 #[cfg(test)]

@@ -263,9 +263,7 @@ mod tests {
     }
 
     async fn set_owner(db: &Db, device: &PublicKey, owner: Option<&PublicKey>, epoch: u32) {
-        let mut tx = db.begin().await.unwrap();
-        assert!(tx.set_owner(device, owner, epoch).await.unwrap());
-        tx.commit().await.unwrap();
+        assert!(db.set_owner(device, owner, epoch).await.unwrap());
     }
 
     async fn seen(db: &Db, viewer: Viewer) -> Vec<PublicKey> {

@@ -4,7 +4,9 @@
 use rit_core::base::PublicKey;
 
 use super::Db;
-use super::sql::{Arg, Row, Tx, args, values};
+#[cfg(test)]
+use super::sql::Row;
+use super::sql::{Arg, ROWS_AT_ONCE, Tx, args, values};
 
 /// Kinds of events.
 pub(crate) mod kind {
@@ -21,8 +23,6 @@ pub(crate) mod kind {
     /// A device has no owner any more.
     pub(crate) const DEVICE_RESET: &str = "device.reset";
 }
-
-const ROWS_AT_ONCE: usize = 100;
 
 /// An event to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -53,7 +53,7 @@ pub(crate) use self::nodes::Presence;
 pub(crate) use self::profiles::{NewProfile, Profile};
 pub(crate) use self::sessions::NewSession;
 pub(crate) use self::sql::{Arg, Tx, args, values};
-pub(crate) use self::trust::Trust;
+pub(crate) use self::trust::{Owned, Trust};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -209,6 +209,8 @@ async fn sqlite(file: &Path) -> Result<SqlitePool, sqlx::Error> {
     SqlitePoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
         .acquire_timeout(BUSY_TIMEOUT)
+        // They go nowhere.
+        .test_before_acquire(false)
         .connect_with(options)
         .await
 }

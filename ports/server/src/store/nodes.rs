@@ -2,11 +2,8 @@
 
 use rit_core::base::PublicKey;
 
-use super::sql::{Arg, Row, Tx, args, values};
+use super::sql::{Arg, ROWS_AT_ONCE, Row, Tx, args, values};
 use super::{Db, NewEvent, kind};
-
-/// Rows that one statement writes; SQLite and PostgreSQL bear many more arguments.
-const ROWS_AT_ONCE: usize = 100;
 
 /// A node as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use rit_core::base::PublicKey;
 use rit_core::wire::text;
 
 use super::Db;
-use super::sql::{Row, Tx, args};
+use super::sql::{Arg, Row, Tx, args, values};
 
 /// A profile to be made.
 #[derive(Clone, Debug)]
@@ -91,20 +91,32 @@ impl Db {
 }
 
 impl Tx {
-    /// Takes in a node that has just been added, if the product key of this hash lets in one more.
+    /// Takes in as many of these nodes, which have just been added, as the product key of this hash
+    /// lets in: the first ones; how many.
     pub(super) async fn use_product_key(
         &mut self,
-        key: &PublicKey,
+        keys: &[PublicKey],
         key_hash: &[u8; 32],
-    ) -> Result<bool, sqlx::Error> {
-        // One statement counts and compares; PostgreSQL compares again after it waited for another.
-        let take = "UPDATE profile SET used = used + 1
-                    WHERE key_hash = $1 AND used < device_limit RETURNING id";
-        let Some(row) = self.fetch_optional(take, args![key_hash]).await? else {
-            return Ok(false);
-        };
-        self.take_in(key, row.int(0)?).await?;
-        Ok(true)
+    ) -> Result<usize, sqlx::Error> {
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        let lock = if matches!(self, Tx::Postgres(_)) { " FOR UPDATE" } else { "" };
+        let find = format!(
+            "SELECT id, used, tags, name_pattern, device_limit FROM profile
+             WHERE key_hash = $1{lock}"
+        );
+        let Some(row) = self.fetch_optional(&find, args![key_hash]).await? else { return Ok(0) };
+        let (id, used) = (row.int(0)?, row.int(1)?);
+        let room = usize::try_from(row.int(4)? - used).unwrap_or(0);
+        let taken = &keys[..keys.len().min(room)];
+        if !taken.is_empty() {
+            let count = u32::try_from(taken.len()).unwrap_or(u32::MAX);
+            let take = "UPDATE profile SET used = used + $1 WHERE id = $2";
+            self.execute(take, args![count, id]).await?;
+            self.describe(taken, id, used + 1, &row.text(2)?, &row.text(3)?).await?;
+        }
+        Ok(taken.len())
     }
 
     /// Gives a node what its profile says. A one-time code of a profile does not count against its
@@ -116,9 +128,30 @@ impl Tx {
     ) -> Result<(), sqlx::Error> {
         let sql = "SELECT used, tags, name_pattern FROM profile WHERE id = $1";
         let Some(row) = self.fetch_optional(sql, args![profile]).await? else { return Ok(()) };
-        let name = device_name(&row.text(2)?, row.int(0)?, key);
-        let set = "UPDATE node SET profile = $1, tags = $2, name = $3 WHERE key = $4";
-        self.execute(set, args![profile, &row.text(1)?, &name, key]).await?;
+        self.describe(&[*key], profile, row.int(0)?, &row.text(1)?, &row.text(2)?).await
+    }
+
+    /// Names nodes by a profile, from this number on.
+    async fn describe(
+        &mut self,
+        keys: &[PublicKey],
+        profile: i64,
+        first: i64,
+        tags: &str,
+        pattern: &str,
+    ) -> Result<(), sqlx::Error> {
+        let names: Vec<String> =
+            (first..).zip(keys).map(|(number, key)| device_name(pattern, number, key)).collect();
+        let set = format!(
+            "UPDATE node SET profile = v.column2, tags = v.column3, name = v.column4
+             FROM (VALUES {}) AS v WHERE node.key = v.column1",
+            values(keys.len(), 4)
+        );
+        let mut args = Vec::with_capacity(keys.len() * 4);
+        for (key, name) in keys.iter().zip(&names) {
+            args.extend([Arg::from(key), profile.into(), tags.into(), name.into()]);
+        }
+        self.execute(&set, &args).await?;
         Ok(())
     }
 }
@@ -166,6 +199,28 @@ mod tests {
             assert!(!db.remove_profile(id).await.unwrap());
             assert!(!db.enrol(&key(6), &KEY, NOW).await.unwrap());
             assert_eq!(db.node(&key(2)).await.unwrap().unwrap().profile, None);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn of_one_batch_the_first_come_in() {
+        on_both(|db| async move {
+            db.add_profile(&new(3), NOW).await.unwrap().unwrap();
+            db.add_codes(&[[1; 32]], HOUR, None, NOW).await.unwrap();
+            let came = |byte: u8, hash: u8| (key(byte), [hash; 32]);
+            // A used code, a wrong one, and one key that comes twice.
+            let batch = [(1, 5), (2, 1), (3, 1), (4, 9), (4, 5), (5, 5), (5, 9), (6, 5), (7, 5)];
+            let batch = batch.map(|(byte, hash)| came(byte, hash));
+            let enrolled = db.enrol_many(&batch, NOW).await.unwrap();
+            assert_eq!(enrolled, [true, true, false, false, true, true, true, false, false]);
+            for (byte, expected) in [(1, "meter-1"), (2, ""), (4, "meter-2"), (5, "meter-3")] {
+                let node = db.node(&key(byte)).await.unwrap().unwrap();
+                assert_eq!(node.name, expected, "{byte}");
+            }
+            assert_eq!(db.profile("meters").await.unwrap().unwrap().used, 3);
+            assert_eq!(db.count_nodes().await.unwrap(), (4, 0));
+            assert_eq!(db.events(0, 100).await.unwrap().len(), 4);
         })
         .await;
     }

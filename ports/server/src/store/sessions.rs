@@ -2,10 +2,9 @@
 
 use rit_core::base::PublicKey;
 
-use super::Db;
-use super::sql::{Arg, Row, Tx, args, values};
-
-const ROWS_AT_ONCE: usize = 100;
+use super::sql::{Arg, ROWS_AT_ONCE, Tx, values};
+#[cfg(test)]
+use super::{Db, sql::Row, sql::args};
 
 /// An introduction to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,8 @@
 //! both databases know. `Db` and `Tx` have the same three functions; what must be together goes
 //! through a `Tx`.
 
+use std::collections::HashSet;
+
 use rit_core::base::PublicKey;
 use sqlx::{Column, Postgres, Row as _, Sqlite, Transaction, TypeInfo, ValueRef};
 
@@ -418,6 +420,26 @@ impl Tx {
     }
 }
 
+/// Rows that one statement writes; SQLite and PostgreSQL bear many more arguments.
+pub(crate) const ROWS_AT_ONCE: usize = 100;
+
+/// The list in its order, in pieces of at most so many, each of which has no key twice: what one
+/// statement can do.
+pub(crate) fn rounds<T>(
+    all: &[T],
+    max: usize,
+    key: impl Fn(&T) -> &PublicKey,
+) -> impl Iterator<Item = &[T]> {
+    let mut rest = all;
+    std::iter::from_fn(move || {
+        let mut seen = HashSet::new();
+        let len = rest.iter().take(max).take_while(|one| seen.insert(key(one))).count();
+        let (some, more) = rest.split_at(len);
+        rest = more;
+        Some(some).filter(|some| !some.is_empty())
+    })
+}
+
 /// `(a, …), (b, …)` with argument numbers: what comes behind VALUES for many rows at once.
 pub(crate) fn values(rows: usize, columns: usize) -> String {
     let row = |row: usize| {
@@ -436,6 +458,15 @@ mod tests {
     #[test]
     fn many_rows_have_an_argument_each() {
         assert_eq!(values(2, 3), "($1, $2, $3), ($4, $5, $6)");
+    }
+
+    #[test]
+    fn a_round_has_each_key_once_and_is_not_too_long() {
+        let keys = [1, 2, 2, 1, 3, 4, 5, 5].map(|byte| PublicKey([byte; 32]));
+        let lengths = |max| rounds(&keys, max, |key| key).map(<[_]>::len).collect::<Vec<_>>();
+        assert_eq!(lengths(100), [2, 5, 1]);
+        assert_eq!(lengths(3), [2, 3, 2, 1]);
+        assert_eq!(rounds(&keys[..0], 3, |key| key).count(), 0);
     }
 
     #[tokio::test]

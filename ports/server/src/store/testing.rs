@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rit_core::base::PublicKey;
 
-use super::{Db, Location, args};
+use super::{Db, Location, Owned, args};
 
 pub(crate) use self::server::Postgres;
 
@@ -66,9 +66,10 @@ impl Db {
         epoch: u32,
     ) -> Result<bool, sqlx::Error> {
         let mut tx = self.begin().await?;
-        let is_news = tx.set_owner(device, owner, epoch).await?;
+        let owned = Owned { device: *device, owner: owner.copied(), epoch };
+        let news = tx.set_owners(&[owned]).await?;
         tx.commit().await?;
-        Ok(is_news)
+        Ok(!news.is_empty())
     }
 
     /// The same database as another process opens it.
