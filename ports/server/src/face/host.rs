@@ -38,6 +38,9 @@ const OPEN_TIME: Duration = Duration::from_secs(20);
 /// A session that carries nothing ends after this long; and how often that is looked at.
 const UNUSED_TIME: Duration = Duration::from_secs(300);
 const SWEEP_TIME: Duration = Duration::from_secs(60);
+/// A device that said that grants are good for nothing is not asked again for so long: of those
+/// that it knows to be revoked it takes no notice, and who asks would wait.
+const REFUSED_TIME: Duration = Duration::from_secs(600);
 /// The largest datagram that is made here.
 const OUT_LEN_MAX: usize = 65_535;
 
@@ -106,6 +109,8 @@ pub(super) struct Inside {
     pub(super) node: Node,
     pub(super) streams: HashMap<StreamHandle, Entry>,
     sessions: HashMap<Door, Session>,
+    /// Where a session was ended because of its grants, and when.
+    refused: HashMap<Door, Instant>,
     start: Instant,
     /// How long a stream may carry nothing.
     idle: Duration,
@@ -154,9 +159,9 @@ impl Host {
         node.set_local_paths(&[here.into()], Time::ZERO)
             .and_then(|()| node.broker_connect(broker, code, Time::ZERO))
             .map_err(|error| failed(error.to_string()))?;
-        let (streams, sessions) = (HashMap::new(), HashMap::new());
+        let (streams, sessions, refused) = (HashMap::new(), HashMap::new(), HashMap::new());
         let start = Instant::now();
-        let inside = Mutex::new(Inside { node, streams, sessions, start, idle });
+        let inside = Mutex::new(Inside { node, streams, sessions, refused, start, idle });
         let is_online = watch::Sender::new(false);
         let shared = Arc::new(Shared { inside, changed: Notify::new(), is_online });
         tokio::spawn(drive(shared.clone(), sockets));
@@ -217,6 +222,9 @@ impl Inside {
     ) -> Result<(SessionId, watch::Receiver<Progress>), OpenError> {
         if let Some(session) = self.sessions.get(door) {
             return Ok((session.id, session.progress.subscribe()));
+        }
+        if self.refused.get(door).is_some_and(|since| since.elapsed() < REFUSED_TIME) {
+            return Err(OpenError::Session(Reason::NotPermitted));
         }
         let id = self.node.session_open_with(door.device, &door.chain, self.now())?;
         let (progress, seen) = watch::channel(Progress::Opening);
@@ -293,6 +301,7 @@ impl Inside {
             entry.is_over = true;
             entry.wake();
         }
+        self.refused.retain(|_, since| since.elapsed() < REFUSED_TIME);
         let is_unused =
             |one: &Session| one.streams == 0 && one.unused_since.elapsed() >= UNUSED_TIME;
         let unused = self.sessions.iter().filter(|(_, session)| is_unused(session));
@@ -304,6 +313,9 @@ impl Inside {
     fn on_session_down(&mut self, id: SessionId, reason: Reason) {
         let Some(door) = self.sessions.iter().find(|(_, one)| one.id == id) else { return };
         let door = door.0.clone();
+        if matches!(reason, Reason::NotPermitted | Reason::Untrusted) {
+            self.refused.insert(door.clone(), Instant::now());
+        }
         if let Some(session) = self.sessions.remove(&door) {
             session.progress.send_replace(Progress::Down(reason));
         }

@@ -184,6 +184,11 @@ impl Connection {
         door: &Door,
         service: &str,
     ) -> Result<SendRequest<Incoming>, Box<Answer>> {
+        let (device, key) = (&door.device, self.face.key);
+        let refused = self.face.rules.is_refused(device, &key, &door.chain).await;
+        if refused.map_err(pages::failed)? {
+            return Err(pages::not_allowed());
+        }
         let stream = self.face.host.open(door, service).await.map_err(unreachable)?;
         let shaken = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) =

@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::App;
 use super::auth::Caller;
 use super::body::{Json, Path, Query};
-use super::grants::{bad_chain, state_of};
+use super::grants::bad_chain;
 use super::problem::{Answer, Problem};
 use super::text::{Bytes, Key};
 use crate::face::{Face, names};
@@ -126,7 +126,7 @@ pub(crate) async fn allow(
     let face = face(&app)?;
     let (device, chain, now) = (new.device.0, new.chain.0, wall_unix_s());
     let trust = app.db.trust(&device).await?.ok_or_else(bad_chain)?;
-    let state = state_of(&new.device, &trust).ok_or_else(bad_chain)?;
+    let state = trust.state(&device).ok_or_else(bad_chain)?;
     let time = WallTime { unix_s: Some(now), fresh: Some(trust.list_number) };
     let permit = authorize(default_provider(), &state, &device, &face.key(), &chain, time);
     if !permit.is_ok_and(|permit| permit.allows(&new.service)) {

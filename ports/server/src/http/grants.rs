@@ -15,8 +15,8 @@ use super::auth::Caller;
 use super::body::{Json, Path, Query};
 use super::problem::{Answer, Problem};
 use super::text::{Bytes, Key};
+use crate::store::NewEvent;
 use crate::store::grants::{GrantRow, GrantSide, NewGrant};
-use crate::store::{NewEvent, Trust};
 use crate::wall_unix_s;
 
 const NOTE_LEN_MAX: usize = 200;
@@ -99,15 +99,6 @@ pub(super) fn bad_chain() -> Problem {
     Problem::bad("chain", "the device would not take this chain")
 }
 
-/// What holds for a device, as far as is known here.
-pub(super) fn state_of(key: &Key, trust: &Trust) -> Option<TrustState> {
-    let mut state = TrustState::owned(trust.owner?, trust.epoch);
-    if let Some(list) = &trust.list {
-        state.revoke(default_provider(), &key.0, list).ok()?;
-    }
-    Some(state)
-}
-
 /// Store a chain for whom it is for. The caller must have signed its last grant, or own the device.
 #[utoipa::path(post, path = "/grants", tag = "grants", request_body = NewChain,
     responses((status = 201, body = Stored), (status = 400, body = Problem),
@@ -127,7 +118,7 @@ pub(crate) async fn add(
     let (terms, issuer) = (&last.terms, last.issuer(provider));
     let device = Key(terms.device);
     let trust = app.db.trust(&device.0).await?.ok_or_else(bad_chain)?;
-    let state = state_of(&device, &trust).ok_or_else(bad_chain)?;
+    let state = trust.state(&device.0).ok_or_else(bad_chain)?;
     let now = wall_unix_s();
     let at = terms.not_before_s.unwrap_or(0).max(now);
     let time = WallTime { unix_s: Some(at), fresh: Some(trust.list_number) };

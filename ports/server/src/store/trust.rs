@@ -4,6 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 use rit_core::base::PublicKey;
+use rit_core::crypto::default_provider;
+use rit_core::trust::TrustState;
 
 use super::Db;
 use super::sql::{Arg, ROWS_AT_ONCE, Tx, args, rounds, values};
@@ -24,6 +26,17 @@ pub(crate) struct Trust {
     /// Of the list; 0: there is none.
     pub(crate) list_number: u64,
     pub(crate) list: Option<Vec<u8>>,
+}
+
+impl Trust {
+    /// What holds for a device, as far as is known here; nothing if it has no owner.
+    pub(crate) fn state(&self, device: &PublicKey) -> Option<TrustState> {
+        let mut state = TrustState::owned(self.owner?, self.epoch);
+        if let Some(list) = &self.list {
+            state.revoke(default_provider(), device, list).ok()?;
+        }
+        Some(state)
+    }
 }
 
 impl Db {
