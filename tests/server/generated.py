@@ -3,11 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 
 import statements
+import venvs
 from api import Server, encode, key_text
-from harness import Skipped, check
+from harness import check
 
 GENERATOR = "openapi-python-client==0.24.3"
 
@@ -33,23 +33,6 @@ print("used")
 '''
 
 
-def generator(world):
-    """A virtual environment with the generator; kept, where the caller says so."""
-    kept = os.environ.get("RIT_TEST_VENV")
-    folder = kept or world.folder / "venv"
-    program = f"{folder}/bin/openapi-python-client"
-    if not os.path.exists(program):
-        made = subprocess.run([sys.executable, "-m", "venv", folder], check=False,
-                              capture_output=True, text=True)
-        if made.returncode != 0:
-            raise Skipped(f"no virtual environment can be made: {made.stderr.strip()[-200:]}")
-        got = subprocess.run([f"{folder}/bin/pip", "install", "-q", GENERATOR], check=False,
-                             capture_output=True, text=True)
-        if got.returncode != 0:
-            raise Skipped(f"{GENERATOR} is not to be had: {got.stderr.strip()[-200:]}")
-    return folder, program
-
-
 def test_a_generated_client_works(world):
     server = Server(world, tls=False)
     ada, bob = server.user("ada"), server.user("bob")
@@ -57,19 +40,20 @@ def test_a_generated_client_works(world):
     check(document["openapi"].startswith("3."), "OpenAPI 3")
     file = world.folder / "openapi.json"
     file.write_text(json.dumps(document))
-    folder, program = generator(world)
-    made = subprocess.run([program, "generate", "--path", file, "--output-path",
-                           world.folder / "client", "--meta", "none", "--fail-on-warning"],
+    python = venvs.python(world, GENERATOR)
+    folder = os.path.dirname(python)
+    made = subprocess.run([f"{folder}/openapi-python-client", "generate", "--path", file,
+                           "--output-path", world.folder / "client", "--meta", "none",
+                           "--fail-on-warning"],
                           check=False, capture_output=True, text=True,
-                          env={**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}"})
+                          env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"})
     check(made.returncode == 0, f"not generated: {made.stdout}{made.stderr}")
     (world.folder / "client").rename(world.folder / "rit_server_client")
     device = server.add_device(ada.key)
     chain = statements.chain(statements.grant(ada.seed, device, bob.key, os.urandom(16)))
     script = world.folder / "use.py"
     script.write_text(USE)
-    used = world.run(f"{folder}/bin/python", script, server.url, ada.token, key_text(device),
-                     encode(chain))
+    used = world.run(python, script, server.url, ada.token, key_text(device), encode(chain))
     check(used.stdout.strip() == "used", f"{used.stdout}{used.stderr}")
 
 
