@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 import runner  # noqa: E402
 
 MODULES = ("accounts", "authorisation", "hostile", "monitoring", "page", "provider", "generated",
-           "secrecy_http", "face")
+           "secrecy_http", "face", "duplicates")
 LIMIT_S = 180
 
 
