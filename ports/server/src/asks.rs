@@ -4,17 +4,23 @@
 //! waits, up to a limit, and asks once: after a restart all nodes come back at the same time.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use rit_core::base::PublicKey;
 use rit_core::broker::{Answer, AskId, InstanceId, Query, TrustRow};
 use tokio::sync::mpsc;
 
+use crate::batches::Batches;
 use crate::desk::News;
 use crate::store::Db;
 use crate::wall_unix_s;
 
 /// Questions that are asked at once.
 const AT_ONCE: usize = 500;
+
+/// How often, where they come all the time. An enrolment waits for the disk.
+const LOOKUP_EVERY: Duration = Duration::from_millis(5);
+const ENROL_EVERY: Duration = Duration::from_millis(20);
 
 type Question = (AskId, Query);
 
@@ -26,26 +32,24 @@ pub(crate) struct Asks {
 impl Asks {
     /// `own`: this instance, where there can be others.
     pub(crate) fn start(db: &Db, own: Option<i64>, news: &mpsc::UnboundedSender<News>) -> Self {
-        let (lookups, mut queue) = mpsc::unbounded_channel();
+        let (lookups, queue) = mpsc::unbounded_channel();
+        let mut batches = Batches::new(queue, AT_ONCE, LOOKUP_EVERY);
         let (for_lookups, sender) = (db.clone(), news.clone());
         tokio::spawn(async move {
-            let mut some: Vec<Question> = Vec::new();
-            while queue.recv_many(&mut some, AT_ONCE).await > 0 {
+            while let Some(some) = batches.next().await {
                 for answer in look_up(&for_lookups, own, &some).await {
                     let _ = sender.send(answer);
                 }
-                some.clear();
             }
         });
-        let (enrolments, mut queue) = mpsc::unbounded_channel();
+        let (enrolments, queue) = mpsc::unbounded_channel();
+        let mut batches = Batches::new(queue, AT_ONCE, ENROL_EVERY);
         let (for_enrolments, sender) = (db.clone(), news.clone());
         tokio::spawn(async move {
-            let mut some: Vec<Question> = Vec::new();
-            while queue.recv_many(&mut some, AT_ONCE).await > 0 {
+            while let Some(some) = batches.next().await {
                 for answer in enrol(&for_enrolments, &some).await {
                     let _ = sender.send(answer);
                 }
-                some.clear();
             }
         });
         Asks { lookups, enrolments }

@@ -7,6 +7,7 @@
 
 mod account;
 mod asks;
+mod batches;
 mod cluster;
 mod code;
 mod control;

@@ -16,12 +16,15 @@ use rit_core::wire::message::ServiceInfo;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::batches::Batches;
 use crate::cluster::{Mouth, Word};
 use crate::store::{Db, NewEvent, NewSession, Owned, Presence, args, kind};
 use crate::wall_unix_s;
 
 /// Records in one transaction.
 const AT_ONCE: usize = 2000;
+/// How often there is one, where they come all the time.
+const EVERY: Duration = Duration::from_millis(100);
 /// Waiting ones; of about 200 bytes each.
 const WAITING_MAX: usize = 500_000;
 /// How long to wait where the database is away.
@@ -94,16 +97,15 @@ pub(crate) struct Records {
 
 impl Records {
     pub(crate) fn start(db: &Db, mouth: Mouth, instance: i64) -> Self {
-        let (queue, mut records) = mpsc::unbounded_channel();
+        let (queue, records) = mpsc::unbounded_channel();
+        let mut batches = Batches::new(records, AT_ONCE, EVERY);
         let waiting = Arc::new(AtomicUsize::new(0));
         let mut writer = Writer { db: db.clone(), mouth, instance, places: Places::default() };
         let counter = waiting.clone();
         let task = tokio::spawn(async move {
-            let mut some = Vec::new();
-            while records.recv_many(&mut some, AT_ONCE).await > 0 {
+            while let Some(some) = batches.next().await {
                 writer.write(&some).await;
                 counter.fetch_sub(some.len(), Ordering::Relaxed);
-                some.clear();
             }
         });
         Records { queue, waiting, task }
