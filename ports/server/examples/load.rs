@@ -1,5 +1,5 @@
 //! Measures what very many nodes cost a broker: memory while they are idle, and processor time when
-//! all of them come back at once.
+//! all of them come back, many at once.
 //!
 //! `sh tests/bench.sh broker` runs it. It starts the `rit-server` beside it on SQLite in a
 //! temporary folder; the nodes are of the real core, in this process, and share the machine with
@@ -33,7 +33,7 @@ struct Args {
     #[arg(long, default_value_t = 100_000)]
     nodes: usize,
     /// How many nodes come at once, each the next when it is in.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 500)]
     at_once: usize,
     /// Seconds to watch them doing nothing.
     #[arg(long, default_value_t = 60)]
@@ -78,14 +78,18 @@ impl Server {
         kib / 1024.0
     }
 
-    /// Seconds of processor time so far.
-    fn processor(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let rest = stat.rsplit_once(')').unwrap().1;
-        let fields: Vec<&str> = rest.split_whitespace().collect();
-        let ticks: f64 = [11, 12].iter().map(|at| fields[*at].parse::<f64>().unwrap()).sum();
-        ticks / TICKS
+    /// Seconds of processor time so far, of the server and of this program.
+    fn processor(&self) -> [f64; 2] {
+        [self.child.id(), std::process::id()].map(processor_of)
     }
+}
+
+fn processor_of(process: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let rest = stat.rsplit_once(')').unwrap().1;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let ticks: f64 = [11, 12].iter().map(|at| fields[*at].parse::<f64>().unwrap()).sum();
+    ticks / TICKS
 }
 
 impl Drop for Server {
@@ -95,11 +99,15 @@ impl Drop for Server {
     }
 }
 
-/// All nodes connect, `at_once` of them at any time.
+/// All nodes connect, `at_once` of them at any time. Without a code, each loses its state before it
+/// does, and until then is idle.
 async fn connect_all(fleet: &mut Fleet, count: usize, at_once: usize, code: Option<&str>) {
     let (mut begun, mut done) = (0, 0);
     while done < count {
         while begun < count && begun - done < at_once {
+            if code.is_none() {
+                fleet.order(begun, Order::Restart);
+            }
             fleet.order(begun, Order::Connect(code.map(str::to_owned)));
             begun += 1;
         }
@@ -109,15 +117,18 @@ async fn connect_all(fleet: &mut Fleet, count: usize, at_once: usize, code: Opti
     }
 }
 
-fn told(what: &str, server: &Server, count: usize, before: (Instant, f64)) {
-    let (elapsed, processor) = (before.0.elapsed().as_secs_f64(), server.processor() - before.1);
+fn told(what: &str, server: &Server, count: usize, before: (Instant, [f64; 2])) {
+    let elapsed = before.0.elapsed().as_secs_f64();
+    let now = server.processor();
+    let [processor, own] = [0, 1].map(|at| now[at] - before.1[at]);
     println!(
         "{what}: {count} in {elapsed:.1} s ({:.0}/s); server: {processor:.1} s of processor time \
-         ({:.0} µs each, {:.0}/s on one core), {:.0} MiB resident",
+         ({:.0} µs each, {:.0}/s on one core), {:.0} MiB resident; the nodes: {:.0} µs each",
         count as f64 / elapsed,
         processor * 1e6 / count as f64,
         count as f64 / processor.max(0.01),
-        server.memory()
+        server.memory(),
+        own * 1e6 / count as f64,
     );
 }
 
@@ -141,7 +152,7 @@ async fn main() {
 
     let before = mark(&server);
     tokio::time::sleep(Duration::from_secs(idle_s)).await;
-    let used = server.processor() - before.1;
+    let used = server.processor()[0] - before.1[0];
     println!(
         "idle: {idle_s} s; server: {:.1} % of one core, {:.0} MiB resident, {:.0} bytes a node",
         used * 100.0 / idle_s.max(1) as f64,
@@ -150,7 +161,6 @@ async fn main() {
     );
 
     while fleet.try_next().is_some() {}
-    (0..nodes).for_each(|node| fleet.order(node, Order::Restart));
     let before = mark(&server);
     connect_all(&mut fleet, nodes, at_once, None).await;
     told("reconnected", &server, nodes, before);

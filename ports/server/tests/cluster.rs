@@ -21,9 +21,9 @@ const SESSIONS: usize = 120;
 /// One-time codes, each of which two nodes want.
 const CODES: usize = 20;
 
-/// Nodes of each instance; more than by default with `RIT_TEST_NODES`.
+/// Nodes of each instance; more or fewer with `RIT_TEST_NODES`.
 fn nodes_each() -> usize {
-    std::env::var("RIT_TEST_NODES").map_or(2000, |text| text.parse().unwrap())
+    std::env::var("RIT_TEST_NODES").map_or(5000, |text| text.parse().unwrap())
 }
 
 struct World {
