@@ -187,12 +187,6 @@ impl From<&Event> for rit_event {
                 code: path_kind(&path).into(),
                 ..new(RIT_EVENT_SESSION_PATH)
             },
-            #[cfg(feature = "media")]
-            Event::SessionPipe { session, is_full } => rit_event {
-                session: session.0,
-                code: is_full.into(),
-                ..new(RIT_EVENT_SESSION_PIPE)
-            },
             Event::StreamIncoming { stream, session, service } => rit_event {
                 stream: stream.0,
                 session: session.0,
@@ -237,14 +231,20 @@ impl From<&Event> for rit_event {
                 rit_event { flow: flow.0, ..new(RIT_EVENT_FLOW_CLOSED).because(reason) }
             }
             #[allow(unreachable_patterns)]
-            _ => of_owners(event),
+            _ => of_parts(event),
         }
     }
 }
 
-/// Of what the core tells only where it is built with owners.
-fn of_owners(event: &Event) -> rit_event {
+/// Of what the core tells only where it is built with the part that does.
+fn of_parts(event: &Event) -> rit_event {
     match event {
+        #[cfg(feature = "media")]
+        Event::SessionPipe { session, is_full } => rit_event {
+            session: session.0,
+            code: (*is_full).into(),
+            ..rit_event::new(RIT_EVENT_SESSION_PIPE)
+        },
         #[cfg(feature = "trust")]
         Event::Trust(event) => owner_event(event),
         // This library is built without, or it is none of those.

@@ -1,5 +1,6 @@
-//! `rit-bench [AREA...] [--json FILE] [--trace FILE]... [--svg FILE]`: measures all areas but `memory`, prints one table, and
-//! writes the same rows as one JSON object a line. `tests/bench.sh` builds and runs it.
+//! `rit-bench [AREA...] [--json FILE] [--trace FILE]... [--svg FILE]`: measures all areas but
+//! `memory`, prints one table, and writes the same rows as one JSON object a line. `tests/bench.sh`
+//! builds and runs it.
 
 use rit_bench::cli::{self, Area};
 use rit_bench::{

@@ -70,11 +70,21 @@ fn inside(chart: &Chart) -> String {
     let middle = (MARGIN + right) / 2.0;
     text(&mut out, (middle, MARGIN - 20.0), "middle", &escaped(&chart.title));
     text(&mut out, (middle, bottom + 34.0), "middle", "self-inflicted delay, 95th percentile");
-    for dot in &chart.dots {
+    // Names of neighbours stand at different heights.
+    let mut dots: Vec<&Dot> = chart.dots.iter().collect();
+    dots.sort_by(|a, b| a.x.total_cmp(&b.x));
+    for (rank, dot) in dots.into_iter().enumerate() {
         let (x, y) = (across(dot.x), down(dot.y));
         let colour = if dot.name.starts_with("ours") { "#c00" } else { "#36c" };
         let _ = write!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"/>");
-        text(&mut out, (x + 6.0, y + 12.0), "start", dot.name);
+        let below = 16.0 + (rank % 3) as f64 * 13.0;
+        let _ = write!(
+            out,
+            "<line x1=\"{x:.1}\" y1=\"{y:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" stroke=\"#999\"/>",
+            x + 4.0,
+            y + below - 8.0
+        );
+        text(&mut out, (x + 3.0, y + below), "start", dot.name);
     }
     out
 }
