@@ -69,6 +69,6 @@ mod tests {
     #[test]
     fn what_comes_late_is_no_news() {
         let arrivals = [(10, 9), (20, 5), (30, 29)].into_iter();
-        assert_eq!(spans(arrivals, 10, 40), [(1, 20), (1, 10)]);
+        assert_eq!(spans(arrivals, 10, 40), [(1, 10), (11, 10), (1, 10)]);
     }
 }
