@@ -94,10 +94,9 @@ impl VaryingQueue {
                 let taken = left.min(credit);
                 credit -= taken;
                 self.gone += taken;
-                if taken == left {
-                    if let Some(head) = self.take_head() {
-                        gone(head, at);
-                    }
+                let whole = if taken == left { self.take_head() } else { None };
+                if let Some(head) = whole {
+                    gone(head, at);
                 }
             }
         }
