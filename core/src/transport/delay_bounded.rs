@@ -16,7 +16,8 @@
 //!
 //! Windows are in bytes, times in microseconds, and all fit: see the limits.
 
-use super::congestion::{Congestion, Controller, Cubic};
+use super::controller::{Congestion, Controller};
+use super::cubic::Cubic;
 use super::delivery::{Delivery, MAX_OVER};
 use crate::base::Time;
 use alloc::boxed::Box;

@@ -3,7 +3,10 @@
 //! Owns RTT, congestion window and the loss timer. Frames of lost packets are handed to the caller.
 
 use super::acks::MAX_ACK_DELAY;
-use super::congestion::{Congestion, Controller};
+use super::controller::{Congestion, Controller};
+use super::cubic::Cubic;
+#[cfg(feature = "media")]
+use super::delay_bounded::DelayBounded;
 use super::ecn::EcnControl;
 use super::mtu::MtuDiscovery;
 use super::pacer::Pacer;
@@ -66,7 +69,7 @@ pub(super) struct Recovery {
 
 impl Recovery {
     pub(super) fn new(mss: usize, congestion: Congestion) -> Self {
-        let controller = congestion.controller(mss);
+        let controller = controller(congestion, mss);
         Recovery {
             rtt: RttEstimator::default(),
             pacer: Pacer::new(controller.pacing_gain()),
@@ -97,7 +100,7 @@ impl Recovery {
     #[cfg(feature = "media")]
     pub(super) fn set_congestion(&mut self, congestion: Congestion) {
         if congestion != self.controller.congestion() {
-            self.controller = congestion.controller(self.mtu.current());
+            self.controller = controller(congestion, self.mtu.current());
             self.pacer = Pacer::new(self.controller.pacing_gain());
         }
     }
@@ -291,6 +294,15 @@ impl Recovery {
             }
         }
         first
+    }
+}
+
+/// The controller of this kind, for packets of `mss` bytes.
+fn controller(congestion: Congestion, mss: usize) -> Box<dyn Controller> {
+    match congestion {
+        Congestion::Cubic => Box::new(Cubic::new(mss)),
+        #[cfg(feature = "media")]
+        Congestion::DelayBounded { target } => Box::new(DelayBounded::new(mss, target)),
     }
 }
 

@@ -10,11 +10,12 @@ mod ack_frequency;
 mod acks;
 mod cids;
 mod close;
-mod congestion;
 mod connection;
 mod contact_probe;
 mod control;
+mod controller;
 mod crypto_stream;
+mod cubic;
 mod datagrams;
 #[cfg(feature = "media")]
 mod delay_bounded;
@@ -50,12 +51,13 @@ mod transmit;
 mod tests;
 
 pub use cids::{CidEvent, ResetToken};
-#[cfg(feature = "media")]
-pub use congestion::DEFAULT_TARGET;
-pub use congestion::{Congestion, Controller, Cubic};
 pub use connection::{Accept, Connection, Local, Open};
 pub use contact_probe::{CONTACT_PROBE_LEN, is_contact_probe, write_contact_probe};
+#[cfg(feature = "media")]
+pub use controller::DEFAULT_TARGET;
+pub use controller::{Congestion, Controller};
 pub use crypto_stream::CryptoReceiver;
+pub use cubic::Cubic;
 pub use datagrams::DatagramError;
 pub use error::{CloseReason, StreamError, TransportCode};
 #[cfg(feature = "media")]
