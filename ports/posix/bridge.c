@@ -1,11 +1,12 @@
 /* bridge.c: TCP on one side, streams on the other.
  *
- * Owns loopback listeners (reaching side), connectors to local services (device side) and the relay
- * between a TCP connection and a stream. Does not own sessions: loop.c does. Invariants: a
- * connection holds one fixed buffer for each direction; TCP is read only while its buffer is empty
- * and the stream takes bytes, the stream only while its buffer is empty, so that a slow reader on
- * either side holds the other one up and memory stays as it is. FIN and RST mean on one side what
- * they mean on the other (RFC 9293 section 3.5): FIN is the end of one direction, RST of both.
+ * Owns what loopback listeners accept (reaching side), connectors to local services (device side)
+ * and the relay between a TCP connection and a stream. Does not own sessions (loop.c), nor where
+ * listeners are (places.c) and whom they serve (users.c). Invariants: a connection holds one fixed
+ * buffer for each direction; TCP is read only while its buffer is empty and the stream takes bytes,
+ * the stream only while its buffer is empty, so that a slow reader on either side holds the other
+ * one up and memory stays as it is. FIN and RST mean on one side what they mean on the other (RFC
+ * 9293 section 3.5): FIN is the end of one direction, RST of both.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -18,8 +19,6 @@
 
 #define ROUNDS_MAX 8             /* buffers relayed before others have their turn */
 #define ACCEPTS_MAX 64           /* and connections accepted */
-#define LISTEN_ATTEMPTS 8        /* addresses tried for one service and port */
-#define UNPRIVILEGED_OFFSET 10000
 #define CONNECT_US 10000000u     /* a service that does not answer its SYN for so long refuses */
 #define WAIT_US 3000000u         /* how long an accepted connection waits for a session */
 #define RETRY_US 10000u          /* after a limit that passes by itself */
@@ -357,37 +356,7 @@ static void on_incoming(struct rit_posix *port, const struct rit_event *event) {
     connect_next(port, conn, ritp_now_us());
 }
 
-/* ---- reaching side: listen, accept, then ask for the service */
-
-void ritp_listen(struct rit_posix *port, struct ritp_want *want, uint16_t kind,
-                 uint16_t service_port) {
-    int *fd = kind == RIT_SERVICE_TCP ? &want->fd : &want->udp_fd;
-    unsigned number = want->listen_port != 0 ? want->listen_port : service_port;
-    /* A port that was asked for is that port or none. */
-    unsigned last = want->listen_port != 0 ? number : number + UNPRIVILEGED_OFFSET;
-    const char *why = "no port";
-    uint32_t attempt;
-
-    for (; number > 0 && number <= last && number <= 65535; number += UNPRIVILEGED_OFFSET) {
-        for (attempt = 0; attempt < LISTEN_ATTEMPTS; attempt++) {
-            uint8_t address[4];
-            if (rit_loopback_address(want->peer->device, want->service, attempt, address) != 0)
-                break;
-            *fd = ritp_listen_at(address, (uint16_t)number,
-                                 kind == RIT_SERVICE_TCP ? SOCK_STREAM : SOCK_DGRAM);
-            if (*fd >= 0) {
-                ritp_tell_listening(port, want, kind, address, (uint16_t)number);
-                return;
-            }
-            why = strerror(errno);
-            if (errno != EADDRINUSE)
-                break;
-        }
-    }
-    ritp_log(port, RIT_LOG_ERROR, "cannot listen for %s: %s", want->service, why);
-    ritp_tell(port, RIT_POSIX_NOT_LISTENING, RIT_POSIX_ERR_LISTEN, want->peer->device,
-              want->service);
-}
+/* ---- reaching side: accept, then ask for the service */
 
 static void open_stream(struct rit_posix *port, struct ritp_conn *conn, uint64_t now_us) {
     struct ritp_peer *peer = conn->want->peer;
@@ -422,6 +391,12 @@ static void accept_all(struct rit_posix *port, struct ritp_want *want, uint64_t 
             if (ritp_is_short_of_room(errno))
                 port->accept_after_us = now_us + DESCRIPTORS_US;
             return;
+        }
+        if (!ritp_is_own_user(port, fd)) {
+            ritp_close_with_reset(fd);
+            ritp_tell(port, RIT_POSIX_CONNECTION, RIT_POSIX_ERR_USER, want->peer->device,
+                      want->service);
+            continue;
         }
         conn = ritp_prepare_fd(fd) == 0 ? add(port, 0) : NULL;
         if (conn == NULL) {

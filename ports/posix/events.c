@@ -94,6 +94,8 @@ const char *rit_posix_strerror(int error) {
         return "the host name does not resolve";
     case RIT_POSIX_ERR_LISTEN:
         return "no loopback address and port could be listened on";
+    case RIT_POSIX_ERR_USER:
+        return "another user's program, or one that was gone at once";
     case RIT_POSIX_ERR_SERVICE:
         return "the device does not offer this service";
     default:

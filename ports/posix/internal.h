@@ -3,9 +3,10 @@
  * system.c owns clock, entropy, files and the log; udp.c the node's UDP sockets; sockets.c those
  * that it has for a while; lan.c those that hear multicast; tcp.c its TCP connections for where UDP
  * is blocked; network.c own addresses and that they change; portmap.c what is said to the router;
- * loop.c the poll loop, sessions and events; bridge.c listeners, connectors and the relay between
- * TCP and streams; flow.c the same between UDP and flows. Invariant: every descriptor is
- * non-blocking and close-on-exec.
+ * loop.c the poll loop, sessions and events; bridge.c connectors and the relay between TCP and
+ * streams; flow.c the same between UDP and flows; places.c at which addresses services are listened
+ * for; users.c whose connections are taken. Invariant: every descriptor is non-blocking and
+ * close-on-exec.
  */
 #ifndef RIT_POSIX_INTERNAL_H
 #define RIT_POSIX_INTERNAL_H
@@ -27,6 +28,7 @@
 #define RITP_EVENTS_MAX 128    /* see rit_posix_next */
 #define RITP_BUFFER 131072     /* relayed at once in each direction of a connection */
 #define RITP_SERVICE_BUFFER (1 << 20) /* of UDP services' sockets: a burst of video waits in it */
+#define RITP_PLACES_MAX 4096   /* services whose addresses are remembered */
 #define RITP_HASH 4096         /* buckets; a power of two */
 #define RITP_SOCKETS_MAX 512   /* numbers of sockets beside the node's own */
 #define RITP_LANS_MAX 16       /* interfaces that are listened on, counted once for each family */
@@ -151,6 +153,7 @@ struct ritp_portmap {
 };
 
 struct ritp_conn; /* bridge.c */
+struct ritp_place; /* places.c */
 struct ritp_flow; /* flow.c */
 
 struct rit_posix {
@@ -228,6 +231,15 @@ struct rit_posix {
     size_t conn_count, conn_room;
     uint64_t accept_after_us; /* out of descriptors until then */
 
+    /* places.c */
+    struct ritp_place *places; /* in the order in which they were chosen */
+    size_t place_count;
+    int places_have_changed;
+
+    /* users.c */
+    int users_fd; /* -1: everybody is served */
+    uint32_t users_seq;
+
     /* flow.c */
     struct ritp_flow *flows; /* compact, in no order */
     size_t flow_count;
@@ -240,6 +252,9 @@ int ritp_system_open(struct rit_posix *port, const struct rit_posix_config *conf
 void ritp_system_close(struct rit_posix *port);
 void ritp_system_io(struct rit_posix *port, struct rit_io *io);
 uint64_t ritp_now_us(void);
+/* A file of the state folder: its length, 0: there is none; replaces it. -1: logged. */
+int32_t ritp_load(struct rit_posix *port, const char *file, uint8_t *buf, size_t cap);
+int ritp_store(struct rit_posix *port, const char *file, const uint8_t *buf, size_t len);
 int ritp_random(uint8_t *out, size_t len);
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
@@ -369,11 +384,25 @@ int ritp_is_fatal(int error);
 /* A place in the poll array, or -1. */
 int ritp_poll_add(struct rit_posix *port, int fd, short events);
 
-/* ---- bridge.c */
+/* ---- places.c */
 
 /* Starts to listen for a service that the device offers at this port; tells so, or why not. */
 void ritp_listen(struct rit_posix *port, struct ritp_want *want, uint16_t kind,
                  uint16_t service_port);
+void ritp_places_open(struct rit_posix *port);
+/* Keeps what was chosen since the last time. */
+void ritp_places_save(struct rit_posix *port);
+void ritp_places_close(struct rit_posix *port);
+
+/* ---- users.c */
+
+void ritp_users_open(struct rit_posix *port, int own_user_only);
+/* Whether an accepted connection is one's own user's or root's, or everybody is served. */
+int ritp_is_own_user(struct rit_posix *port, int fd);
+void ritp_users_close(struct rit_posix *port);
+
+/* ---- bridge.c */
+
 void ritp_bridge_event(struct rit_posix *port, const struct rit_event *event);
 void ritp_bridge_session_down(struct rit_posix *port, rit_session session);
 /* Ends the connections through it, and listens no more. */

@@ -49,6 +49,7 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
         port->attest_ctx = config->attest_ctx;
         port->log_level = config->log_level != 0 ? config->log_level : RIT_LOG_WARN;
         port->udp[0] = port->udp[1] = port->news_fd = port->router_fd = -1;
+        port->users_fd = -1;
         ritp_tcp_open(port, config->tls_port);
         failed = ritp_system_open(port, config);
         if (failed == 0)
@@ -67,6 +68,8 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
             port = NULL;
         } else {
             ritp_network_open(port, config->port_mapping != 0);
+            ritp_places_open(port);
+            ritp_users_open(port, config->own_user_only != 0);
         }
     }
     if (err != NULL)
@@ -106,6 +109,8 @@ void rit_posix_free(rit_posix *port) {
         port->offers = next;
     }
     free_sessions(port);
+    ritp_places_close(port);
+    ritp_users_close(port);
     ritp_network_close(port);
     while (port->peers != NULL) {
         struct ritp_peer *next = port->peers->next;
@@ -396,6 +401,7 @@ static void listen_for_wants(struct rit_posix *port, struct ritp_peer *peer) {
              (info.kind == RIT_SERVICE_UDP && want->udp_fd < 0)))
             ritp_listen(port, want, info.kind, info.port);
     }
+    ritp_places_save(port);
     for (want = port->wants; want != NULL; want = want->next) {
         uint32_t count = i;
         if (want->peer != peer || want->fd >= 0 || want->udp_fd >= 0 || want->service[0] == '\0')

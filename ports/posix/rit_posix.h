@@ -51,7 +51,9 @@ enum {
     /* No loopback address and port could be listened on for a service: see the log. */
     RIT_POSIX_ERR_LISTEN = -1003,
     /* The device does not offer this service, or it is not reached. */
-    RIT_POSIX_ERR_SERVICE = -1004
+    RIT_POSIX_ERR_SERVICE = -1004,
+    /* A connection was another user's: own_user_only. */
+    RIT_POSIX_ERR_USER = -1005
 };
 
 typedef struct rit_posix rit_posix;
@@ -88,6 +90,12 @@ struct rit_posix_config {
     int32_t (*check_attestation)(void *attest_ctx, const uint8_t *peer, const uint8_t *challenge,
                                  const uint8_t *statement, size_t len);
     void *attest_ctx;
+    /* Not 0: TCP connections to the services that are reached are taken from this user's programs
+     * and root's only, also none that its program has closed before it is accepted: the system
+     * tells nothing of those. Linux (sock_diag(7)); where the system does not tell, a warning is
+     * logged and all are taken. Of UDP nothing is told: datagrams are taken from everybody on this
+     * machine, who can be kept out by a network namespace of one's own (unshare(1)). */
+    int32_t own_user_only;
 };
 
 /* Locks the state folder, opens the sockets and makes the node; the first time, its identity too.
@@ -120,10 +128,11 @@ int rit_posix_offer_udp(rit_posix *port, const char *name, const char *host,
 
 /* Reaches a service of a device, TCP, UDP, or both of that name: opens a session to it, again
  * whenever that ends (after 1 s, then longer, to 30 s), and listens for the service at its own
- * loopback address, which is the same in every run. service NULL: every service that the device
- * offers. listen_port 0: the service's own port, or 10000 above it where that one needs privilege.
- * Where it listens is told by RIT_POSIX_LISTENING. A connection that comes while there is no
- * session waits 3 s for one and is then reset, as is one that the device's service refuses. */
+ * loopback address, which is the same in every run (the state folder keeps those of the last 4096)
+ * and no other service's. service NULL: every service that the device offers. listen_port 0: the
+ * service's own port, or 10000 above it where that one needs privilege. Where it listens is told by
+ * RIT_POSIX_LISTENING. A connection that comes while there is no session waits 3 s for one and is
+ * then reset, as is one that the device's service refuses. */
 int rit_posix_reach(rit_posix *port, const uint8_t device[RIT_KEY_LEN], const char *service,
                     uint16_t listen_port);
 

@@ -143,16 +143,11 @@ static const char *slot_file(uint32_t slot) {
     }
 }
 
-static int32_t on_load(void *ctx, uint32_t slot, uint8_t *buf, size_t cap) {
-    struct rit_posix *port = ctx;
-    const char *file = slot_file(slot);
+int32_t ritp_load(struct rit_posix *port, const char *file, uint8_t *buf, size_t cap) {
     size_t len = 0;
     ssize_t got = 1;
-    int fd;
+    int fd = openat(port->dir_fd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-    if (file == NULL)
-        return 0;
-    fd = openat(port->dir_fd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 && errno == ENOENT)
         return 0;
     if (fd < 0) {
@@ -178,6 +173,12 @@ static int32_t on_load(void *ctx, uint32_t slot, uint8_t *buf, size_t cap) {
     return (int32_t)len;
 }
 
+static int32_t on_load(void *ctx, uint32_t slot, uint8_t *buf, size_t cap) {
+    const char *file = slot_file(slot);
+
+    return file != NULL ? ritp_load(ctx, file, buf, cap) : 0;
+}
+
 static int write_all(int fd, const uint8_t *buf, size_t len) {
     while (len > 0) {
         ssize_t put = write(fd, buf, len);
@@ -192,14 +193,10 @@ static int write_all(int fd, const uint8_t *buf, size_t len) {
 }
 
 /* Under another name first: whatever happens, the file is the old one or the new one. */
-static int32_t on_store(void *ctx, uint32_t slot, const uint8_t *buf, size_t len) {
-    struct rit_posix *port = ctx;
-    const char *file = slot_file(slot);
+int ritp_store(struct rit_posix *port, const char *file, const uint8_t *buf, size_t len) {
     char temporary[16];
     int fd, failed;
 
-    if (file == NULL)
-        return -1;
     (void)snprintf(temporary, sizeof temporary, "%s.new", file);
     (void)unlinkat(port->dir_fd, temporary, 0);
     fd = openat(port->dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -224,6 +221,12 @@ static int32_t on_store(void *ctx, uint32_t slot, const uint8_t *buf, size_t len
     }
     (void)fsync(port->dir_fd);
     return 0;
+}
+
+static int32_t on_store(void *ctx, uint32_t slot, const uint8_t *buf, size_t len) {
+    const char *file = slot_file(slot);
+
+    return file != NULL ? ritp_store(ctx, file, buf, len) : -1;
 }
 
 /* ---- addresses */

@@ -291,6 +291,28 @@ int32_t rit_loopback_address(const uint8_t device[RIT_KEY_LEN], const char *serv
     return RIT_OK;
 }
 
+/* Two letters for each octet, as many as there is room for: the last ones are to be equal. */
+int32_t rit_key_to_text(const uint8_t key[RIT_KEY_LEN], char out[RIT_KEY_TEXT_LEN]) {
+    size_t i;
+
+    for (i = 0; i < RIT_KEY_TEXT_LEN - 1; i++)
+        out[i] = (char)('a' + (i % 2 == 0 ? key[i / 2] >> 4 : key[i / 2] & 15));
+    out[i] = '\0';
+    return RIT_OK;
+}
+
+int32_t rit_key_from_text(const char *text, uint8_t out[RIT_KEY_LEN]) {
+    size_t i, len = strlen(text);
+
+    if (len != RIT_KEY_TEXT_LEN - 1 || strspn(text, "abcdefghijklmnop") != len)
+        return RIT_ERR_ARG;
+    memset(out, 0, RIT_KEY_LEN);
+    for (i = 0; i < len; i++)
+        out[i / 2] = (uint8_t)(out[i / 2] << 4 | (text[i] - 'a'));
+    memset(out + len / 2, out[len / 2 - 1], RIT_KEY_LEN - len / 2);
+    return RIT_OK;
+}
+
 /* ---- services and sessions */
 
 int32_t rit_service_add(rit_node *node, const struct rit_service *service, rit_service_id *out) {
