@@ -3,6 +3,7 @@
 //!
 //! Owns words and options. Does not own what they do.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
@@ -71,6 +72,13 @@ pub(crate) enum Command {
         #[arg(value_name = "DEVICE[/SERVICE]")]
         target: String,
     },
+    /// Print names for what is reached as lines of /etc/hosts, or write them there.
+    ///
+    /// SERVICE.DEVICE.rit is a service, DEVICE.rit all services of a device. A device is called as
+    /// the configuration calls it, or by the server's name, with hyphens for what is no letter or
+    /// digit; or by its key. Addresses stay the same, so the lines need to be written once, and
+    /// again when services are added. See also --resolver of `rit up`.
+    Hosts(Hosts),
     /// Keep the connections of the configuration; for a user service (also `rit daemon`).
     #[command(alias = "daemon")]
     Up(Up),
@@ -154,12 +162,54 @@ pub(crate) struct Connect {
     pub(crate) grant: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) broker: Broker,
+    #[command(flatten)]
+    pub(crate) local: Local,
 }
 
 #[derive(Args)]
 pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) broker: Broker,
+    #[command(flatten)]
+    pub(crate) local: Local,
+}
+
+/// Who is served on this machine.
+#[derive(Args)]
+pub(crate) struct Local {
+    /// Answer the names SERVICE.DEVICE.rit and DEVICE.rit there by DNS (port 53 if none is given).
+    ///
+    /// Only for names that end with `rit`, by UDP, at a loopback address. Have the system ask it
+    /// for them: with systemd-resolved by a file /etc/systemd/resolved.conf.d/rit.conf of
+    /// `[Resolve]`, `DNS=127.0.0.153` and `Domains=~rit`; with dnsmasq by
+    /// `server=/rit/127.0.0.153`. A port other than 53 is written 127.0.0.153:5353 there, for
+    /// dnsmasq 127.0.0.153#5353. /etc/resolv.conf alone cannot tell names apart: use `rit hosts`.
+    /// Ports below 1024 need root or CAP_NET_BIND_SERVICE. Other users can ask it too.
+    #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = crate::resolver::address)]
+    pub(crate) resolver: Option<SocketAddr>,
+    /// Serve programs of every user of this machine, not only your own and root's.
+    ///
+    /// Without it, on Linux, other users' TCP connections to your loopback addresses are reset; so
+    /// is one whose program closed it at once, as nobody can tell whose it was. UDP does not tell
+    /// whose a datagram is: every user can send to a UDP service; where that matters, run `rit` and
+    /// its users in a network namespace of their own.
+    #[arg(long)]
+    pub(crate) share_with_all_users: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Hosts {
+    /// Write the lines into this file, as a block that is marked; all else in it stays as it is
+    /// [default: /etc/hosts].
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "/etc/hosts")]
+    pub(crate) write: Option<PathBuf>,
+    /// Take the block out of this file [default: /etc/hosts].
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "/etc/hosts",
+          conflicts_with = "write")]
+    pub(crate) remove: Option<PathBuf>,
+    /// Take the lines from standard input: rit hosts | sudo rit hosts --write --stdin.
+    #[arg(long, requires = "write")]
+    pub(crate) stdin: bool,
 }
 
 #[derive(Args)]
@@ -352,6 +402,9 @@ mod tests {
         assert!(!parse("rit share garage --to bob --all --for ever"));
         assert!(!parse("rit revoke --key bob") && !parse("rit revoke"));
         assert!(parse("rit disconnect garage/web") && !parse("rit disconnect"));
+        assert!(parse("rit hosts --write --stdin") && parse("rit hosts --remove /f"));
+        assert!(!parse("rit hosts --stdin") && !parse("rit hosts --write --remove"));
+        assert!(parse("rit up --resolver 127.0.0.153") && !parse("rit up --resolver 1.1.1.1"));
         assert!(!parse("rit connect") && !parse("rit claim"));
     }
 }

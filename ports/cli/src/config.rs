@@ -2,6 +2,8 @@
 //!
 //! ```toml
 //! broker = "rit://KEY@HOST"        # instead of the one that was logged in to
+//! resolver = "127.0.0.153:53"     # answers SERVICE.DEVICE.rit there
+//! share_with_all_users = true      # of this machine; else only one's own programs are served
 //! [names]
 //! bob = "KEY"                      # people and devices
 //! [[connections]]                  # kept by `rit up`
@@ -12,6 +14,7 @@
 //! Owns its form. Unknown fields are errors: a mistyped word must not be ignored.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use rit_core::base::PublicKey;
@@ -29,6 +32,11 @@ pub(crate) struct Config {
     /// TCP port of the broker where UDP is blocked; 0: the usual one.
     #[serde(default)]
     pub(crate) tls_port: u16,
+    /// Where names of what is reached are answered.
+    resolver: Option<String>,
+    /// Whether every user of this machine may use what is reached.
+    #[serde(default)]
+    pub(crate) share_with_all_users: bool,
     #[serde(default)]
     names: BTreeMap<String, String>,
     #[serde(default)]
@@ -59,7 +67,19 @@ impl Config {
         for (name, key) in &config.names {
             key_from_text(key).map_err(|error| format!("names.{name}: {error}"))?;
         }
+        config.resolver()?;
         Ok(config)
+    }
+
+    /// Where names of what is reached are answered, if anywhere.
+    pub(crate) fn resolver(&self) -> Result<Option<SocketAddr>, String> {
+        let wrong = |error| format!("resolver: {error}");
+        self.resolver.as_deref().map(crate::resolver::address).transpose().map_err(wrong)
+    }
+
+    /// Names and keys' texts.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.names.iter().map(|(name, key)| (name.as_str(), key.as_str()))
     }
 
     /// Whom the person calls so.
@@ -92,7 +112,9 @@ mod tests {
         assert_eq!(config.key_of("eve"), None);
         assert_eq!((config.tls_port, config.connections.len()), (4433, 1));
         assert!(Config::parse("").unwrap().broker.is_none());
-        for wrong in ["[names]\nbob = \"x\"", "brokr = \"rit://\"", "broker = 1"] {
+        for wrong in
+            ["[names]\nbob = \"x\"", "brokr = \"rit://\"", "broker = 1", "resolver = \"192.0.2.1\""]
+        {
             assert!(Config::parse(wrong).is_err(), "{wrong}");
         }
     }

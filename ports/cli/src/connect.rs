@@ -4,7 +4,7 @@
 //! one that has it, which is asked. If that one ends, this one takes over. Does not own the node
 //! (`live`) or the socket (`control`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -23,7 +23,8 @@ use crate::control::{self, Ended, Server};
 use crate::error::{Error, Exit, other};
 use crate::live::{Line, Live, Want};
 use crate::renew::Renewal;
-use crate::{chain, files, names, text};
+use crate::resolver::Resolver;
+use crate::{chain, files, hostnames, names, text};
 
 /// Requests at the control socket wait for so long at most.
 const STEP: Duration = Duration::from_millis(250);
@@ -46,7 +47,7 @@ pub(crate) fn connect(app: &App, args: &args::Connect) -> Result<(), Error> {
     }
     wants.check_grants(app)?;
     let broker = broker(app, &args.broker)?;
-    carry(app, wants, &broker, args.broker.enrol.as_deref(), Role::Guest)
+    carry(app, wants, &broker, (&args.broker, &args.local), Role::Guest)
 }
 
 /// `rit disconnect`.
@@ -87,7 +88,7 @@ pub(crate) fn up(app: &App, args: &args::Up) -> Result<(), Error> {
         }
     }
     let broker = broker(app, &args.broker)?;
-    carry(app, wants, &broker, args.broker.enrol.as_deref(), Role::Daemon)
+    carry(app, wants, &broker, (&args.broker, &args.local), Role::Daemon)
 }
 
 /// The address that was given, or the configuration's, or the login's.
@@ -213,7 +214,7 @@ fn carry(
     app: &App,
     mut wants: Wants,
     broker: &str,
-    code: Option<&str>,
+    (given, local): (&args::Broker, &args::Local),
     role: Role,
 ) -> Result<(), Error> {
     // A locked folder must not be made by its lock alone: the identity comes first.
@@ -222,14 +223,20 @@ fn carry(
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, is_over.clone()).map_err(other)?;
     }
+    let is_shared = local.share_with_all_users || app.config.share_with_all_users;
     let mut alone_since = Instant::now();
     loop {
-        if let Some(live) = Live::open(app, broker, code)? {
-            return run(app, live, &mut wants, role, &is_over);
+        if let Some(live) = Live::open(app, broker, given.enrol.as_deref(), is_shared)? {
+            let names = Names::open(app, local)?;
+            return run(app, live, &mut wants, (role, names), &is_over);
         }
         if role == Role::Daemon {
             return Err(Error::new(Exit::Busy, "another rit has the state folder")
                 .advice("End it first, or use another folder: --state DIR."));
+        }
+        if local.resolver.is_some() || local.share_with_all_users {
+            return Err(Error::new(Exit::Busy, "another rit has the state folder")
+                .advice("Give --resolver and --share-with-all-users to that one."));
         }
         let mut was_heard = false;
         let asked = wants.wants.clone();
@@ -260,17 +267,50 @@ fn carry(
     }
 }
 
+/// The names of what is reached, where they are to be answered.
+struct Names {
+    resolver: Resolver,
+    told: BTreeSet<String>,
+}
+
+impl Names {
+    fn open(app: &App, local: &args::Local) -> Result<Option<Names>, Error> {
+        let at = local.resolver.map_or_else(|| app.config.resolver(), |at| Ok(Some(at)));
+        let open = |at| Ok(Names { resolver: Resolver::open(at)?, told: BTreeSet::new() });
+        at.map_err(Error::usage)?.map(open).transpose()
+    }
+
+    /// Says once what has no name.
+    fn look(&mut self, app: &App, lines: &[Line]) {
+        match hostnames::table(app, lines) {
+            Ok((table, complaints)) => {
+                self.resolver.set(table);
+                for complaint in complaints {
+                    if self.told.insert(complaint.clone()) {
+                        eprintln!("rit: {complaint}");
+                    }
+                }
+            }
+            // The names that there were go on.
+            Err(error) => eprintln!("rit: {error}"),
+        }
+    }
+}
+
 fn run(
     app: &App,
     mut live: Live,
     wants: &mut Wants,
-    role: Role,
+    (role, mut names): (Role, Option<Names>),
     is_over: &AtomicBool,
 ) -> Result<(), Error> {
     let mut server = Server::open(app)?;
     let mut renewal = Renewal::begin(app);
     for want in &wants.wants {
         live.add(want)?;
+    }
+    if let Some(names) = &names {
+        live.tell(Line::Resolver { address: names.resolver.address().to_string() });
     }
     if role == Role::Daemon {
         notify("READY=1");
@@ -289,6 +329,11 @@ fn run(
         }
         server.run(&mut live, &lines);
         renewal.run(&mut live, &lines);
+        if let Some(names) = &mut names
+            && (live.was_asked() || !lines.is_empty())
+        {
+            names.look(app, live.standing());
+        }
         // Whoever else is carried goes on by itself.
         if lines.iter().any(|line| !wants.leave(line)) && role == Role::Guest {
             break;

@@ -76,7 +76,7 @@ fn node(app: &App, code: &str, address: &str) -> Result<(), Error> {
         address.parse().map_err(|error| Error::usage(format!("'{address}': {error}")))?;
     app.state.identity()?;
     let address = uri.to_string();
-    let mut live = Live::open(app, &address, Some(code))?.ok_or_else(|| {
+    let mut live = Live::open(app, &address, Some(code), false)?.ok_or_else(|| {
         Error::new(Exit::Busy, "another rit has the state folder").advice("End it first.")
     })?;
     let end = Instant::now() + PATIENCE;

@@ -67,6 +67,10 @@ pub(crate) enum Line {
         service: Option<String>,
     },
     NetworkChanged,
+    /// Names are answered there.
+    Resolver {
+        address: String,
+    },
     /// Of the control socket: the request came to nothing.
     Failed {
         reason: String,
@@ -117,6 +121,7 @@ impl Line {
                 format!("{name}: {what} is not reached any more")
             }
             Line::NetworkChanged => "the network changed".to_owned(),
+            Line::Resolver { address } => format!("names below rit are answered at {address}"),
             Line::Failed { reason } => reason.clone(),
             Line::End => String::new(),
         }
@@ -151,19 +156,27 @@ pub(crate) struct Live {
     standing: Vec<Line>,
     /// To be told with the next step.
     left: Vec<Line>,
+    /// More was asked for since it was looked at.
+    was_asked: bool,
 }
 
 impl Live {
     /// Makes the node and calls the broker. `Ok(None)`: another process has the state folder.
-    pub(crate) fn open(app: &App, broker: &str, code: Option<&str>) -> Result<Option<Live>, Error> {
-        let port = match Port::open(&app.state.node_dir(), app.config.tls_port) {
+    pub(crate) fn open(
+        app: &App,
+        broker: &str,
+        code: Option<&str>,
+        is_shared: bool,
+    ) -> Result<Option<Live>, Error> {
+        let port = match Port::open(&app.state.node_dir(), app.config.tls_port, is_shared) {
             Err(error) if error.is_in_use() => return Ok(None),
             port => port.map_err(crate::error::other)?,
         };
         let looked = Instant::now();
         let (devices, ways, chosen) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let (standing, left) = (Vec::new(), Vec::new());
-        let mut live = Live { port, looked, devices, chosen, ways, standing, left };
+        let mut live =
+            Live { port, looked, devices, chosen, ways, standing, left, was_asked: false };
         live.port.broker(broker, code).map_err(|error| {
             Error::new(Exit::Unreachable, format!("{broker}: {error}"))
                 .advice("Is the address right? rit://KEY@HOST[:PORT] is what rit-server prints.")
@@ -173,6 +186,7 @@ impl Live {
 
     /// Reaches more. What is reached already stays as it is.
     pub(crate) fn add(&mut self, want: &Want) -> Result<(), Error> {
+        self.was_asked = true;
         let device = key_from_text(&want.device).map_err(crate::error::other)?;
         if let Some(chain) = &want.chain {
             let chain = text::from_base64(chain, "the grant")?;
@@ -238,6 +252,16 @@ impl Live {
     /// What is reached by grants that nobody chose.
     pub(crate) fn renewable(&self) -> Vec<PublicKey> {
         self.devices.keys().filter(|device| !self.chosen.contains(device)).copied().collect()
+    }
+
+    /// Tells this with the next step.
+    pub(crate) fn tell(&mut self, line: Line) {
+        self.left.push(line);
+    }
+
+    /// Whether more was asked for since the last call.
+    pub(crate) fn was_asked(&mut self) -> bool {
+        std::mem::take(&mut self.was_asked)
     }
 
     /// What holds now.

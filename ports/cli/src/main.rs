@@ -17,6 +17,8 @@ mod devices;
 mod enrol;
 mod error;
 mod files;
+mod hostnames;
+mod hosts;
 mod live;
 mod log;
 mod manual;
@@ -25,6 +27,7 @@ mod owned;
 mod port;
 mod prompt;
 mod renew;
+mod resolver;
 mod revoke;
 mod secret;
 mod share;
@@ -91,6 +94,11 @@ fn run(cli: Cli) -> Result<(), Error> {
         Command::Completions { shell } => return manual::completions(*shell),
         Command::Man { dir } => return manual::pages(dir),
         Command::Secret(command) => return secret::run(command, cli.common.json),
+        Command::Hosts(args) => {
+            if let Some(done) = hosts::without_folders(args) {
+                return done;
+            }
+        }
         _ => {}
     }
     dispatch(&App::open(&cli.common)?, &cli.command)
@@ -103,6 +111,7 @@ fn dispatch(app: &App, command: &Command) -> Result<(), Error> {
         Command::Status => connect::status(app),
         Command::Devices(args) => devices::list(app, args),
         Command::Services { device } => devices::services(app, device),
+        Command::Hosts(args) => hosts::hosts(app, args),
         Command::Connect(args) => connect::connect(app, args),
         Command::Disconnect { target } => connect::disconnect(app, target),
         Command::Up(args) => connect::up(app, args),

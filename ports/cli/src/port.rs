@@ -41,6 +41,7 @@ struct RawConfig {
     attest: *const c_void,
     check_attestation: *const c_void,
     attest_ctx: *mut c_void,
+    own_user_only: i32,
 }
 
 #[repr(C)]
@@ -132,7 +133,12 @@ pub(crate) struct Port(NonNull<RawPort>);
 
 impl Port {
     /// Locks the state folder and makes the node, with an identity if there is none.
-    pub(crate) fn open(state_dir: &Path, tls_port: u16) -> Result<Port, PortError> {
+    /// Programs of other users are served only if `is_shared`.
+    pub(crate) fn open(
+        state_dir: &Path,
+        tls_port: u16,
+        is_shared: bool,
+    ) -> Result<Port, PortError> {
         let dir = CString::new(state_dir.as_os_str().as_bytes())
             .map_err(|_nul| PortError(rit_ffi::error::RIT_ERR_ARG))?;
         let config = RawConfig {
@@ -148,6 +154,7 @@ impl Port {
             attest: ptr::null(),
             check_attestation: ptr::null(),
             attest_ctx: ptr::null_mut(),
+            own_user_only: i32::from(!is_shared),
         };
         let mut error = 0;
         // SAFETY: the config is as the header has it, and nothing of it is kept.
@@ -325,8 +332,8 @@ mod tests {
     fn one_process_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("node");
-        let mut port = Port::open(&state, 0).unwrap();
-        assert!(Port::open(&state, 0).err().unwrap().is_in_use());
+        let mut port = Port::open(&state, 0, false).unwrap();
+        assert!(Port::open(&state, 0, false).err().unwrap().is_in_use());
         let device = PublicKey([7; 32]);
         assert_eq!(port.reach(&device, Some("web"), 0), Ok(()));
         assert_eq!(port.reach(&device, Some("web"), 0).unwrap_err().0, -10);
@@ -338,6 +345,6 @@ mod tests {
         assert_eq!(port.way(&device), None);
         assert_eq!(port.next(), None);
         drop(port);
-        assert!(Port::open(&state, 0).is_ok());
+        assert!(Port::open(&state, 0, false).is_ok());
     }
 }

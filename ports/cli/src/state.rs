@@ -198,7 +198,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = State::open(dir.path().join("rit")).unwrap();
         let key = state.identity().unwrap().public_key();
-        let port = Port::open(&state.node_dir(), 0).unwrap();
+        let port = Port::open(&state.node_dir(), 0, false).unwrap();
         // While the node runs it can be read.
         assert_eq!(state.identity().unwrap().public_key(), key);
         drop(port);
