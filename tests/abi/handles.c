@@ -16,6 +16,7 @@ static void try_all(rit_node *node, uint64_t handle) {
     SIZED(session_info);
     SIZED(service_info);
     SIZED(path_info);
+    SIZED(pipe_state);
     session_info.is_up = 77;
     ANSWERS(RIT_ERR_HANDLE, rit_service_remove(node, handle));
     ANSWERS(RIT_ERR_HANDLE, rit_session_close(node, handle, 0));
