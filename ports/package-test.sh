@@ -91,6 +91,7 @@ lintian_says_nothing() {
 files() {
     check "rit-server runs" "$root/usr/bin/rit-server" --version
     check "rit-device runs" sh -c "'$root/usr/bin/rit-device' 2>&1 | grep -q usage"
+    check "rit-cloak shows its rules" sh -c "'$root/usr/sbin/rit-cloak' | grep -q 'policy drop'"
     check "a program links" links_program
     check "the device's settings are not for everyone" has_mode "$root/etc/default/rit-device" 640
     check "the server starts at boot" test -L \

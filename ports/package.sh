@@ -182,6 +182,7 @@ device() {
     put 644 ports/posix/rit-device.service usr/lib/systemd/system/rit-device.service
     # An enrol code may be in it.
     put 640 ports/posix/rit-device.default etc/default/rit-device
+    put 755 ports/posix/cloak.sh usr/sbin/rit-cloak
     put 644 README.md usr/share/doc/rit-device/README.md
     scripts rit-device no
     finish net "$(libraries)" "offers local services through librit" \

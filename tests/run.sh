@@ -4,13 +4,13 @@
 #
 #   sh tests/run.sh                  all areas
 #   sh tests/run.sh AREA...          some of: unit sim trust abi e2e programs server nat
-#                                    firmware fuzz-seeds
+#                                    cloak firmware fuzz-seeds
 #
 # The summary at the end counts passed, failed and skipped, and gives each skip's reason. The exit
 # status is 0 only if nothing failed, and 2 for a wrong call.
 set -u
 
-AREAS="unit sim trust abi e2e programs server nat firmware fuzz-seeds"
+AREAS="unit sim trust abi e2e programs server nat cloak firmware fuzz-seeds"
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # shellcheck source=tests/setup.sh
@@ -333,6 +333,30 @@ lab_runner() {
 
 kernel_lab() {
     $lab_as unshare --net python3 -B tests/nat/run.py --bin "$TARGET/e2e" \
+        --server "$TARGET/release/rit-server" --nginx "$NGINX"
+}
+
+# What scanners learn of a device, and the nftables profile.
+cloak() {
+    PATH=$PATH:/usr/sbin:/sbin
+    set_up need_c_compiler || return
+    set_up need_command curl curl || return
+    set_up need_command ip iproute2 || return
+    set_up need_command nft nftables || return
+    set_up need_command python3 python3 || return
+    set_up need_command tcpdump tcpdump || return
+    set_up need_packages nmap hping3 python3-scapy || return
+    set_up need_web_server || return
+    build_programs || return
+    lab_runner || {
+        skip "scanners" "no network namespace with nftables can be made here"
+        return
+    }
+    step "scanners" scanners
+}
+
+scanners() {
+    $lab_as unshare --net python3 -B tests/cloak/run.py --bin "$TARGET/e2e" \
         --server "$TARGET/release/rit-server" --nginx "$NGINX"
 }
 

@@ -106,10 +106,16 @@ def crowded(site):
 def test_neighbours_untold(world):
     """The same, and neither is told an address that leads to the other: by the relay at first, and
     then by multicast."""
+    neighbours_untold(world)
+
+
+def neighbours_untold(world, prepare=lambda device: None):
+    """`prepare` is called with the device's host before anything is started there."""
     for ability in ("relay", "neighbours"):
         expected(ability)
     cast = Cast(world, device=("ei-apd",), big=1_000_000, relays=1)
     device, cast.user.hosts[0] = crowded(cast.home), crowded(cast.home)
+    prepare(device)
     with device:
         files = {"big.bin": (cast.web.root / "big.bin").read_bytes()}
         cast.web, cast.echo = world.web(files, name="there"), world.peer("echo", name="echo-there")
