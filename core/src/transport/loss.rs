@@ -107,7 +107,14 @@ impl Recovery {
 
     /// Whether the window has room for another full packet.
     pub(super) fn has_room(&self) -> bool {
-        self.in_flight < self.controller.window()
+        self.room() > 0
+    }
+
+    /// Bytes that the window lets go. A path MTU probe takes none of it: one larger than a small
+    /// window would hold up all else, and only what is sent after it tells that it was lost.
+    pub(super) fn room(&self) -> u64 {
+        let counted = self.in_flight.saturating_sub(self.mtu.probe_size());
+        self.controller.window().saturating_sub(counted)
     }
 
     /// Full packets that one ACK may cover.

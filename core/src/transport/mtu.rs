@@ -107,6 +107,11 @@ impl MtuDiscovery {
         Some(size)
     }
 
+    /// Bytes of the probe under way.
+    pub(super) fn probe_size(&self) -> u64 {
+        self.probe.map_or(0, |(_, size)| size as u64)
+    }
+
     pub(super) fn on_probe_sent(&mut self, pn: u64, size: usize) {
         self.probe = Some((pn, size));
         self.is_wanted = false;

@@ -53,3 +53,25 @@ fn a_round_trip_is_that_of_the_largest_acknowledged() {
     assert_eq!(pair.a.rtt().smoothed(), before);
     assert!(!pair.a.spaces.data.sent.has_ack_eliciting());
 }
+
+#[test]
+fn a_path_mtu_probe_larger_than_the_window_holds_up_nothing() {
+    let mut pair = Pair::connected(Config { max_datagram: MAX_DATAGRAM, ..Config::default() });
+    pair.path_mtu = 1452;
+    let id = pair.a.stream_open().unwrap();
+    transfer(&mut pair, id, 100_000);
+    pair.run_until(|p| p.wire.is_empty() && p.a.stats().buffered_bytes == 0);
+    // As after an outage: two packets may be in flight, and the size is searched for anew.
+    pair.a.recovery.controller.on_persistent_congestion();
+    pair.a.recovery.mtu.restart();
+    assert!(pair.a.congestion_window() < MAX_DATAGRAM as u64);
+    let (start, mut sizes) = (pair.now, pair.a.recovery.mtu.probe_size());
+    pair.a.stream_write(id, &[7; 30_000]).unwrap();
+    pair.run_until(|p| {
+        sizes = sizes.max(p.a.recovery.mtu.probe_size());
+        p.a.recovery.in_flight < 100 && p.a.stats().buffered_bytes == 0
+    });
+    assert_eq!(sizes, MAX_DATAGRAM as u64, "it was sent");
+    // Six round trips or so, and the probes' loss is noticed by what follows them.
+    assert!(pair.now.since(start) < Duration::from_millis(300), "{:?}", pair.now.since(start));
+}
