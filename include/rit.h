@@ -2031,8 +2031,10 @@ struct rit_path_info {
  * How full the pipe to a session's peer is.
  *
  * A sender that makes its own bytes, as a camera does, asks before it makes the next ones: it has
- * room for about forecast_bytes - queued_bytes in the next 100 ms. A rate to aim at is somewhat
- * below drain_rate while delay_us is small, and half of it where it is not.
+ * room for about forecast_bytes - queued_bytes in the next 100 ms. While delay_us is large,
+ * drain_rate is what the path carries, and a rate to aim at is somewhat below it. While it is
+ * small, drain_rate is no more than what was sent: go on as before, and try a little more from
+ * time to time. examples-c/camera.c does so.
  */
 struct rit_pipe {
     /**
@@ -2053,7 +2055,7 @@ struct rit_pipe {
     uint64_t in_flight_bytes;
     /**
      * Bytes a second, with headers, that arrived at the peer in the last 200 ms; 0 before it is
-     * known.
+     * known. A path that is not full would carry more.
      */
     uint64_t drain_rate;
     /**
@@ -2062,12 +2064,14 @@ struct rit_pipe {
     uint64_t queueing_delay_us;
     /**
      * Microseconds that a byte written now waits, here and on the way, beyond what an empty path
-     * takes; no more than a minute.
+     * takes; no more than a minute. What may leave at once by the congestion controller does not
+     * count as waiting here.
      */
     uint64_t delay_us;
     /**
      * Bytes, with headers, that will be delivered within the next 100 ms with a probability of
-     * about 95 %, by how the path varied lately; 0 before it is known.
+     * about 95 %, by how the path varied lately; 0 before it is known. As with drain_rate, a path
+     * that is not full would deliver more.
      */
     uint64_t forecast_bytes;
     /**

@@ -16,6 +16,8 @@ pub const FORECAST: Duration = Duration::from_millis(100);
 pub struct Pipe {
     /// Bytes of streams and datagrams that wait here.
     pub queued: u64,
+    /// How many of them the congestion window lets go without anything being acknowledged first.
+    pub open: u64,
     /// Bytes sent, with headers, of which nothing is known yet.
     pub in_flight: u64,
     /// Bytes a second, with headers, that the peer acknowledged in the last 200 ms; 0 before it is
@@ -31,13 +33,14 @@ pub struct Pipe {
 
 impl Pipe {
     /// How long a byte written now waits, here and on the way, beyond what an empty path takes; no
-    /// more than a minute is told.
+    /// more than a minute is told. What the window lets go does not wait for anything that the path
+    /// delivers: of a sender that leaves the path half empty, the rate is its own.
     pub fn delay(&self) -> Duration {
         const MOST: Duration = Duration::from_secs(60);
-        let here = match (self.queued, self.rate) {
+        let here = match (self.queued.saturating_sub(self.open), self.rate) {
             (0, _) => Duration::ZERO,
             (_, 0) => MOST,
-            (queued, rate) => Duration::from_micros(queued.saturating_mul(1_000_000) / rate),
+            (waits, rate) => Duration::from_micros(waits.saturating_mul(1_000_000) / rate),
         };
         here.saturating_add(self.queueing_delay).min(MOST)
     }
@@ -56,8 +59,9 @@ impl Connection {
         let rtt = &self.recovery.rtt;
         let queueing_delay = rtt.latest().saturating_sub(rtt.min());
         let in_flight = self.recovery.in_flight;
+        let open = queued.min(self.recovery.room());
         let delivery = self.recovery.controller.delivery();
         let (rate, forecast) = (delivery.rate(RATE_OVER, now), delivery.forecast(FORECAST, now));
-        Pipe { queued, in_flight, rate, queueing_delay, forecast }
+        Pipe { queued, open, in_flight, rate, queueing_delay, forecast }
     }
 }

@@ -69,6 +69,10 @@ fn a_delay_is_what_waits_by_how_fast_it_goes() {
     assert_eq!(pipe.delay(), Duration::from_millis(100));
     let queueing_delay = Duration::from_millis(7);
     assert_eq!(Pipe { queueing_delay, ..pipe }.delay(), Duration::from_millis(107));
+    // What the window lets go waits for nothing, however slow the last bytes went.
+    assert_eq!(Pipe { open: 999, ..pipe }.delay(), Duration::from_micros(100));
+    assert_eq!(Pipe { open: 1000, rate: 0, ..pipe }.delay(), Duration::ZERO);
+    assert_eq!(Pipe { open: 999, rate: 0, ..pipe }.delay(), Duration::from_secs(60));
     assert_eq!(Pipe { rate: 0, ..pipe }.delay(), Duration::from_secs(60));
     assert_eq!(Pipe { rate: 1, queued: u64::MAX, ..pipe }.delay(), Duration::from_secs(60));
 }
