@@ -164,6 +164,8 @@ struct rit_posix {
     int32_t (*attest)(void *, const uint8_t *, uint8_t *, size_t);
     int32_t (*check_attestation)(void *, const uint8_t *, const uint8_t *, const uint8_t *, size_t);
     void *attest_ctx;
+    int (*take_event)(void *, const struct rit_event *);
+    void *event_ctx;
 
     /* system.c */
     char *state_dir;

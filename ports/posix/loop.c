@@ -47,6 +47,8 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
         port->attest = config->attest;
         port->check_attestation = config->check_attestation;
         port->attest_ctx = config->attest_ctx;
+        port->take_event = config->take_event;
+        port->event_ctx = config->event_ctx;
         port->log_level = config->log_level != 0 ? config->log_level : RIT_LOG_WARN;
         port->udp[0] = port->udp[1] = port->news_fd = port->router_fd = -1;
         port->users_fd = -1;
@@ -484,6 +486,8 @@ static int take_events(struct rit_posix *port) {
         failed = rit_node_next_event(port->node, &event);
         if (failed != RIT_OK)
             return failed == RIT_ERR_AGAIN ? 0 : failed;
+        if (port->take_event != NULL && port->take_event(port->event_ctx, &event))
+            continue;
         if (event.type >= RIT_EVENT_BROKER_ONLINE && event.type <= RIT_EVENT_ENROL_REFUSED)
             on_broker(port, &event);
         else if (event.type == RIT_EVENT_SESSION_UP)

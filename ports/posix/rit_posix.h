@@ -96,6 +96,12 @@ struct rit_posix_config {
      * logged and all are taken. Of UDP nothing is told: datagrams are taken from everybody on this
      * machine, who can be kept out by a network namespace of one's own (unshare(1)). */
     int32_t own_user_only;
+    /* For a program that talks on sessions, streams and flows itself instead of through sockets:
+     * shown each of the node's events (rit.h) in rit_posix_step, before the port acts on it. Not 0:
+     * it is the program's, and the port leaves it alone; 0 for all others, those of sessions among
+     * them. It may call the node (rit_posix_node), not the port. See examples-c/camera.c. */
+    int (*take_event)(void *event_ctx, const struct rit_event *event);
+    void *event_ctx;
 };
 
 /* Locks the state folder, opens the sockets and makes the node; the first time, its identity too.
@@ -106,8 +112,8 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err);
 void rit_posix_free(rit_posix *port);
 
 /* The node, for rit_node_public_key, rit_peer_allow, rit_trust_start, rit_device_claim and the
- * like. It lives as long as the port. Its events and its streams are the port's: do not fetch them.
- * */
+ * like, and for services, sessions and streams of the program's own (take_event). It lives as long
+ * as the port, which fetches its events: do not fetch them. */
 rit_node *rit_posix_node(rit_posix *port);
 
 /* Connects to the broker at a rit:// address, and stays connected. The enrol code is needed once;

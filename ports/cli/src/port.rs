@@ -42,6 +42,8 @@ struct RawConfig {
     check_attestation: *const c_void,
     attest_ctx: *mut c_void,
     own_user_only: i32,
+    take_event: *const c_void,
+    event_ctx: *mut c_void,
 }
 
 #[repr(C)]
@@ -155,6 +157,8 @@ impl Port {
             check_attestation: ptr::null(),
             attest_ctx: ptr::null_mut(),
             own_user_only: i32::from(!is_shared),
+            take_event: ptr::null(),
+            event_ctx: ptr::null_mut(),
         };
         let mut error = 0;
         // SAFETY: the config is as the header has it, and nothing of it is kept.
