@@ -29,6 +29,7 @@ MODULES = (
     "netchange_paths",
     "netchange_portmap",
     "sessions",
+    "camera",
 )
 LIMIT_S = 150
 OUTCOMES = ("passed", "failed", "skipped")
