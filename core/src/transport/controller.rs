@@ -1,4 +1,5 @@
-//! What loss recovery tells, and asks of, a congestion controller (RFC 9002 §7), and which there are.
+//! What loss recovery tells, and asks of, a congestion controller (RFC 9002 §7), and which there
+//! are.
 
 #[cfg(feature = "media")]
 use super::delivery::Delivery;
