@@ -3,15 +3,15 @@
 #
 #   sh tests/bench.sh [AREA...] [--json FILE] [--trace FILE]... [--svg FILE]
 #
-# Areas: core handshake memory sessions; on simulated links: links fairness, and cellular, which takes
-# traces of mahimahi's format, or generates some, and draws a picture; of whole processes: process
-# latency relay broker; lwip, a device on lwIP; all of them by default. Rows go to stdout as a table for each area, and to
-# FILE as one JSON object a line: name, unit, ours, peer, peer_name, ratio = ours/peer (of relay the
-# median of the rounds' ratios). RIT_BENCH_MIB, RIT_BENCH_ROUNDS, RIT_BENCH_HANDSHAKES,
-# RIT_BENCH_LINKS, RIT_BENCH_RELAY_S and RIT_BENCH_NODES say how much is measured. The exit status is 2 for a wrong
-# call, 1 if an area failed, 3 if all that is missing cannot be had on this machine, which is said,
-# with the reason. A peer that is not here is left out, with a word. core/PERFORMANCE.md says what
-# the figures are.
+# Areas: core handshake memory sessions; on simulated links: links fairness, and cellular, which
+# takes traces of mahimahi's format (.gz or not), or generates some, and draws a picture; of whole
+# processes: process latency relay broker; lwip, a device on lwIP; all of them by default. Rows go to
+# stdout as a table for each area, and to FILE as one JSON object a line: name, unit, ours, peer,
+# peer_name, ratio = ours/peer (of relay the median of the rounds' ratios). RIT_BENCH_MIB,
+# RIT_BENCH_ROUNDS, RIT_BENCH_HANDSHAKES, RIT_BENCH_LINKS, RIT_BENCH_RELAY_S and RIT_BENCH_NODES say
+# how much is measured. The exit status is 2 for a wrong call, 1 if an area failed, 3 if all that is
+# missing cannot be had on this machine, which is said, with the reason. A peer that is not here is
+# left out, with a word. core/PERFORMANCE.md says what the figures are.
 set -u
 
 # An area is a name here and a case in run_area.
@@ -44,7 +44,16 @@ cellular() {
     set -- cellular --json "$1"
     [ -z "$svg" ] || set -- "$@" --svg "$svg"
     while read -r trace; do
-        [ -z "$trace" ] || set -- "$@" --trace "$trace"
+        case $trace in
+        "") continue ;;
+        *.gz)
+            mkdir -p "$rows/traces"
+            plain=$rows/traces/$(basename "$trace" .gz)
+            gzip -dc "$trace" >"$plain" || return 1
+            trace=$plain
+            ;;
+        esac
+        set -- "$@" --trace "$trace"
     done <<END
 $traces
 END
