@@ -5,8 +5,8 @@
 #
 # Areas: core handshake memory sessions; on simulated links: links fairness, and cellular, which
 # takes traces of mahimahi's format (.gz or not), or generates some, and draws a picture; of whole
-# processes: process latency relay broker; lwip, a device on lwIP; all of them by default. Rows go to
-# stdout as a table for each area, and to FILE as one JSON object a line: name, unit, ours, peer,
+# processes: process latency relay broker; lwip, a device on lwIP; all of them by default. Rows go
+# to stdout as a table for each area, and to FILE as one JSON object a line: name, unit, ours, peer,
 # peer_name, ratio = ours/peer (of relay the median of the rounds' ratios). RIT_BENCH_MIB,
 # RIT_BENCH_ROUNDS, RIT_BENCH_HANDSHAKES, RIT_BENCH_LINKS, RIT_BENCH_RELAY_S and RIT_BENCH_NODES say
 # how much is measured. The exit status is 2 for a wrong call, 1 if an area failed, 3 if all that is
