@@ -352,7 +352,24 @@ impl Search {
         // What it costs is not known before it is asked too.
         let current = current.and_then(Candidate::cost)?;
         let (cost, path) = self.cheapest_but(active, Time::ZERO)?;
-        (cost + cost / 8 + MIN_GAIN < current).then_some(path)
+        if cost + cost / 8 + MIN_GAIN < current {
+            return Some(path);
+        }
+        if active.via != 0 {
+            self.measure_direct(now);
+        }
+        None
+    }
+
+    /// A relay is not used for long because the first round trip past it was long by chance, or
+    /// because the way there had to be found: some more are taken.
+    fn measure_direct(&mut self, now: Time) {
+        let is_new = |c: &&mut Candidate| {
+            c.path.via == 0 && c.is_kept && c.rtts.len < SAMPLES && c.misses == 0
+        };
+        for candidate in self.candidates.iter_mut().filter(is_new) {
+            candidate.ask_at = candidate.ask_at.min(Some(now + FIRST_WAIT));
+        }
     }
 
     /// The cheapest of the other paths, of those proven by what was asked since then.
@@ -459,6 +476,30 @@ mod tests {
         assert_eq!(search.choose(path(4), 0, at(0)), Some(relay(5)));
         let mut search = Search { side: Side::Responder, ..search };
         assert_eq!(search.choose(path(4), 0, at(0)), None, "not the responder's to say");
+    }
+
+    #[test]
+    fn a_first_round_trip_that_is_long_by_chance_does_not_keep_a_relay() {
+        let mut search = Search::new(Side::Initiator);
+        search.on_answered(relay(1), RTT, at(0));
+        search.on_answered(path(2), RTT * 2, at(0));
+        for (n, now) in [100, 200, 300].map(at).into_iter().enumerate() {
+            assert_eq!(search.choose(relay(1), 0, now), None);
+            assert_eq!(search.poll_timeout(), Some(now + FIRST_WAIT));
+            assert_eq!(asked(&mut search, now + FIRST_WAIT), [path(2)]);
+            search.on_answered(path(2), RTT * 2, now + FIRST_WAIT);
+            assert_eq!(search.find(path(2)).map(|c| c.rtts.len), Some(n + 2));
+        }
+        // It is as far as it seemed.
+        assert_eq!(search.choose(relay(1), 0, at(400)), None);
+        assert_eq!(asked(&mut search, at(20_399)), []);
+        // Or it is not.
+        let mut search = Search::new(Side::Initiator);
+        search.on_answered(relay(1), RTT, at(0));
+        search.on_answered(path(2), RTT * 2, at(0));
+        assert_eq!(search.choose(relay(1), 0, at(0)), None);
+        search.on_answered(path(2), RTT, at(140));
+        assert_eq!(search.choose(relay(1), 0, at(140)), Some(path(2)));
     }
 
     #[test]
