@@ -100,7 +100,7 @@ joined() { # TARGET NAME HEAP
 }
 
 need_peers() {
-    need_command qemu-system-arm qemu-system-arm
+    need_qemu_arm
     need_rust
     cargo build --quiet --locked -p rit-tests --example footprint
     peers=$TARGET/debug/examples/footprint

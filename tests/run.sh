@@ -368,7 +368,7 @@ firmware() {
     set_up need_command curl curl || return
     set_up need_command ip iproute2 || return
     set_up need_command python3 python3 || return
-    set_up need_command qemu-system-arm qemu-system-arm || return
+    set_up need_qemu_arm || return
     # What differs there is the order of bytes; 32 bits have the boards below. All of it, on both
     # machines, is tests/foreign.sh without a word behind it, and takes half an hour.
     step "vectors, fuzz inputs and the C interface on s390x" sh tests/foreign.sh --quick s390x

@@ -195,9 +195,10 @@ need_postgres() {
     return "$installed"
 }
 
-# need_unpacked PACKAGE PROGRAM: the package's files under $TARGET/setup/PACKAGE, the program among
-# them, and what it depends on installed. For packages whose installation would start a service, now
-# and at every boot.
+# need_unpacked PACKAGE PROGRAM [SIBLINGS]: the package's files under $TARGET/setup/PACKAGE, the
+# program among them, and what it depends on installed, but for packages whose names begin with
+# SIBLINGS. For packages whose installation would start a service, now and at every boot, or that
+# cannot be beside what is installed.
 need_unpacked() {
     if [ -x "$TARGET/setup/$1/$2" ] && ! ldd "$TARGET/setup/$1/$2" | grep -q 'not found'; then
         return 0
@@ -208,20 +209,29 @@ need_unpacked() {
     (
         cd "$TARGET/setup" && rm -rf "$1" "$1"_*.deb &&
             apt-get -qq download "$1" 2>/dev/null &&
-            need_dependencies "$1"_*.deb && dpkg -x "$1"_*.deb "$1"
+            need_dependencies "$1"_*.deb "${3:-}" && dpkg -x "$1"_*.deb "$1"
     )
 }
 
-# need_dependencies FILE: installs what a package's file depends on.
+# need_dependencies FILE SIBLINGS: installs what a package's file depends on, but for those.
 need_dependencies() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
         -o DPkg::Lock::Timeout=600 --no-remove -o Dpkg::Use-Pty=0 \
         satisfy "$(dpkg-deb -f "$1" Pre-Depends Depends | sed 's/^[A-Z][A-Za-z-]*: //' |
-            paste -sd , -)" </dev/null >"$(apt_log)" 2>&1 || {
+            tr , '\n' | grep -v "^ *${2:-nothing at all}" | paste -sd , -)" </dev/null >"$(apt_log)" 2>&1 || {
         cat "$(apt_log)" >&2
         printf '%s\n' "error: could not install what $1 depends on" >&2
         return 1
     }
+}
+
+# QEMU for Cortex-M boards. Beside the qemu-utils of a later release it cannot be installed; the
+# boards need nothing of what it comes with.
+need_qemu_arm() {
+    PATH=$PATH:$TARGET/setup/qemu-system-arm/usr/bin
+    have qemu-system-arm && return
+    need_packages qemu-system-arm 2>/dev/null ||
+        need_unpacked qemu-system-arm usr/bin/qemu-system-arm qemu-system-
 }
 
 # A router's port mapping daemon, only unpacked: as a service it would open this machine's ports.

