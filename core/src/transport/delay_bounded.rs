@@ -75,6 +75,8 @@ pub(super) struct DelayBounded {
     epoch_since: Time,
     /// The queue was seen to be empty in this epoch.
     was_empty: bool,
+    /// The window held sending back in this epoch.
+    was_limited: bool,
     /// The window is kept below the path's until then.
     drain_until: Option<Time>,
     /// When the queue was last no longer than twice the target, or what is said next.
@@ -112,6 +114,7 @@ impl DelayBounded {
             least: [u64::MAX; EPOCHS],
             epoch_since: Time::ZERO,
             was_empty: false,
+            was_limited: false,
             drain_until: None,
             short_at: Time::ZERO,
             suspicion: None,
@@ -145,6 +148,10 @@ impl DelayBounded {
     fn next_epoch(&mut self, latest: u64, now: Time) {
         self.epoch_since = now;
         self.least = [latest, self.least[0], self.least[1]];
+        if !core::mem::take(&mut self.was_limited) {
+            // What the path carried that long ago it may not carry now (RFC 7661 §4.4.1).
+            self.window /= 2;
+        }
         let has_queue = !core::mem::take(&mut self.was_empty);
         if has_queue || matches!(self.mode, Mode::Competing { .. }) {
             self.drain(latest, now);
@@ -254,6 +261,7 @@ impl Controller for DelayBounded {
         self.was_empty |= queue <= self.queue_us() / 8;
         let acked = core::mem::take(&mut self.pending);
         let is_limited = core::mem::take(&mut self.is_limited);
+        self.was_limited |= is_limited;
         if self.drain_until.is_some_and(|until| now >= until || self.was_empty) {
             self.drain_until = None;
         }
@@ -264,8 +272,9 @@ impl Controller for DelayBounded {
         let bounded = rate * (least + self.queue_us()) / 1_000_000;
         let (wanted, floor) = match &self.mode {
             _ if self.drain_until.is_some() => (path * 7 / 8, LEAST),
-            Mode::Start => (self.window.saturating_add(acked), FLOOR),
+            Mode::Start if is_limited => (self.window.saturating_add(acked), FLOOR),
             // What the application leaves unused says nothing of the path.
+            Mode::Start => (self.window, FLOOR),
             Mode::Bounded if !is_limited && queue <= self.queue_us() => {
                 (bounded.max(self.window), FLOOR)
             }

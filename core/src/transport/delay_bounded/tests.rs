@@ -178,6 +178,34 @@ fn what_the_application_leaves_unused_does_not_shrink_the_window() {
     assert!(controller.window() >= window);
 }
 
+/// A second's worth of acknowledgements of a sender that sends 120 kB/s on an empty path.
+fn leave_unused(controller: &mut DelayBounded, seconds: u64, now: &mut Time) {
+    for _ in 0..seconds * 100 {
+        *now = *now + Duration::from_millis(10);
+        controller.on_ack(MSS, *now, RTT, false, *now);
+        controller.on_rtt(RTT, *now);
+    }
+}
+
+#[test]
+fn a_sender_that_was_never_held_back_has_its_first_window_for_ever() {
+    let (mut controller, mut now) = (DelayBounded::new(MSS as usize, TARGET), Time::ZERO);
+    leave_unused(&mut controller, 600, &mut now);
+    assert!(controller.window() <= 10 * MSS + 12_000, "{}", controller.window());
+}
+
+#[test]
+fn what_was_not_used_for_minutes_is_forgotten() {
+    let mut line = Line::new(20_000_000);
+    line.run(3);
+    let (mut controller, mut now) = (line.controller, line.now);
+    assert!(controller.window() > 1_000_000);
+    leave_unused(&mut controller, 9, &mut now);
+    assert!(controller.window() > 500_000);
+    leave_unused(&mut controller, 120, &mut now);
+    assert!(controller.window() < 30_000, "{}", controller.window());
+}
+
 #[test]
 fn after_everything_was_lost_it_starts_again() {
     let mut line = Line::new(2_000_000);
