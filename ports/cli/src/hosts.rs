@@ -43,7 +43,8 @@ pub(crate) fn hosts(app: &App, args: &args::Hosts) -> Result<(), Error> {
     }
     let names = by_address(&table);
     if let Some(file) = &args.write {
-        return edit(file, &text(&names));
+        // Whoever answers as rit may be another user's program, and this one run by root.
+        return edit(file, &check(&text(&names).join("\n"))?);
     }
     if app.json {
         let lines = names.iter().map(|(ip, names)| json!({"address": ip, "names": names}));
@@ -178,7 +179,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mode = match fs::metadata(path) {
             Ok(old) => {
                 fchown(&new, Some(old.uid()), Some(old.gid()))?;
-                old.mode() & 0o7777
+                old.mode() & 0o777
             }
             Err(_there_is_none) => 0o644,
         };
