@@ -13,7 +13,7 @@ for name in test_bridge test_flow test_system test_sockets test_network test_por
         -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
         -Wl,--wrap=clock_gettime,--wrap=sendmsg,--wrap=sendmmsg,--wrap=recvmmsg \
         -I"$root/include" -I"$root/ports/posix" \
-        "$root/tests/posix/$name.c" "$root/tests/posix/fake_rit.c" $port -o "$out/$name"
+        "$root/tests/posix/$name.c" "$root"/tests/posix/fake_*.c $port -o "$out/$name"
     state=$(mktemp -d "$out/state.XXXXXX")
     "$out/$name" "$state/dir"
     rm -rf "$state"
