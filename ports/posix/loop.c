@@ -138,6 +138,22 @@ int rit_posix_broker(rit_posix *port, const char *uri, const char *enrol_code) {
     return rit_broker_connect(port->node, &broker);
 }
 
+int rit_posix_prioritise(rit_posix *port, const char *name, uint32_t urgency, uint32_t weight) {
+    const struct ritp_offer *offer;
+    int failed = RIT_POSIX_ERR_SERVICE;
+
+    if (port == NULL || name == NULL)
+        return RIT_ERR_NULL;
+    for (offer = port->offers; offer != NULL; offer = offer->next) {
+        if (strcmp(offer->name, name) != 0)
+            continue;
+        failed = rit_service_set_priority(port->node, offer->id, urgency, weight);
+        if (failed != RIT_OK)
+            break;
+    }
+    return failed;
+}
+
 static int add_offer(struct rit_posix *port, uint16_t kind, const char *name, const char *host,
                      uint16_t service_port) {
     int type = kind == RIT_SERVICE_TCP ? SOCK_STREAM : SOCK_DGRAM;

@@ -323,6 +323,13 @@ int32_t rit_service_add(rit_node *node, const struct rit_service *service, rit_s
     return RIT_OK;
 }
 
+int32_t rit_service_set_priority(rit_node *node, rit_service_id service, uint32_t urgency,
+                                 uint32_t weight) {
+    (void)node, (void)urgency;
+    CHECK(service != 0 && service <= fake.offered);
+    return weight == 0 ? RIT_ERR_ARG : RIT_OK;
+}
+
 int32_t rit_session_open(rit_node *node, const struct rit_target *target, rit_session *out) {
     (void)node;
     CHECK(target->struct_size == sizeof *target);
