@@ -29,6 +29,8 @@
 #define RITP_BUFFER 131072     /* relayed at once in each direction of a connection */
 #define RITP_SERVICE_BUFFER (1 << 20) /* of UDP services' sockets: a burst of video waits in it */
 #define RITP_PLACES_MAX 4096   /* services whose addresses are remembered */
+#define RITP_PLACES_OF_DEVICE_MAX 256
+#define RITP_AUTO_MAX 64       /* services of a device listened for because it offers them */
 #define RITP_HASH 4096         /* buckets; a power of two */
 #define RITP_SOCKETS_MAX 512   /* numbers of sockets beside the node's own */
 #define RITP_LANS_MAX 16       /* interfaces that are listened on, counted once for each family */
@@ -65,7 +67,9 @@ struct ritp_want {
     uint16_t listen_port;
     int fd;                           /* -1: not listening */
     int poll;                         /* its place in the poll array; -1: none */
+    int is_auto;                      /* by one for all that the device offers */
     uint64_t paused_until_us;         /* no connection is accepted before */
+    uint64_t refused_again_us;        /* another user's connection is not told before */
     int udp_fd, udp_poll;             /* the same for UDP */
     uint64_t udp_paused_until_us;
 };

@@ -203,6 +203,44 @@ static struct ritp_peer *peer_of(struct rit_posix *port, rit_session session) {
     return peer;
 }
 
+static int is_offered(const struct rit_posix *port, rit_session session, const char *service) {
+    struct rit_service_info info;
+    uint32_t i;
+
+    memset(&info, 0, sizeof info);
+    info.struct_size = (uint32_t)sizeof info;
+    for (i = 0; rit_session_service(port->node, session, i, &info) == RIT_OK; i++) {
+        if (strcmp(info.name, service) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* Another service of a device all of which is wanted. One whose services are others each time does
+ * not have more and more listened for: those it has no longer make room. */
+static struct ritp_want *add_auto(struct rit_posix *port, struct ritp_peer *peer,
+                                  const char *service) {
+    struct ritp_want **place, **stale = NULL;
+    int count = 0;
+
+    for (place = &port->wants; *place != NULL; place = &(*place)->next) {
+        if ((*place)->peer != peer || !(*place)->is_auto)
+            continue;
+        count++;
+        if (!is_offered(port, peer->session, (*place)->service))
+            stale = place; /* the list begins with the newest */
+    }
+    if (count >= RITP_AUTO_MAX) {
+        if (stale == NULL)
+            return NULL;
+        drop_want(port, stale);
+    }
+    if (add_want(port, peer, service, 0) != 0)
+        return NULL;
+    port->wants->is_auto = 1;
+    return port->wants;
+}
+
 /* Listens for what is wanted of the device and offered by it. */
 static void listen_for_wants(struct rit_posix *port, struct ritp_peer *peer) {
     int wants_all = find_want(port, peer, "") != NULL;
@@ -214,8 +252,8 @@ static void listen_for_wants(struct rit_posix *port, struct ritp_peer *peer) {
     info.struct_size = (uint32_t)sizeof info;
     for (i = 0; rit_session_service(port->node, peer->session, i, &info) == RIT_OK; i++) {
         want = find_want(port, peer, info.name);
-        if (want == NULL && wants_all && add_want(port, peer, info.name, 0) == 0)
-            want = find_want(port, peer, info.name);
+        if (want == NULL && wants_all)
+            want = add_auto(port, peer, info.name);
         if (want != NULL && want->service[0] != '\0' &&
             ((info.kind == RIT_SERVICE_TCP && want->fd < 0) ||
              (info.kind == RIT_SERVICE_UDP && want->udp_fd < 0)))
@@ -223,15 +261,9 @@ static void listen_for_wants(struct rit_posix *port, struct ritp_peer *peer) {
     }
     ritp_places_save(port);
     for (want = port->wants; want != NULL; want = want->next) {
-        uint32_t count = i;
         if (want->peer != peer || want->fd >= 0 || want->udp_fd >= 0 || want->service[0] == '\0')
             continue;
-        while (count-- > 0) {
-            if (rit_session_service(port->node, peer->session, count, &info) == RIT_OK &&
-                strcmp(info.name, want->service) == 0)
-                break;
-        }
-        if (count == UINT32_MAX)
+        if (!is_offered(port, peer->session, want->service))
             ritp_tell(port, RIT_POSIX_NOT_LISTENING, RIT_POSIX_ERR_SERVICE, peer->device,
                       want->service);
     }
