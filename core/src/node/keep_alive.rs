@@ -345,6 +345,21 @@ mod tests {
         assert_eq!(keep.poll_timeout(), Some(Time::ZERO + Duration::from_millis(500)));
     }
 
+    #[cfg(feature = "gateway")]
+    #[test]
+    fn who_is_watchful_asks_each_time_and_tests_nothing() {
+        let mut keep = KeepAlive::new(None, SOCKET);
+        keep.start(at(0));
+        keep.settle(LONG, at(1));
+        keep.set_watchful(true);
+        let short = Say { silence_s: 29, ask_back_s: None };
+        assert_eq!(keep.on_forgotten(at(10)), Some(short));
+        let sent = run(&mut keep, at(10 + 7 * 3600));
+        assert_eq!(sent[0], (10, Ok(Due::Ask)));
+        assert!(sent.iter().all(|(_, due)| *due == Ok(Due::Ask)), "no test, and none that shows");
+        assert!(sent.windows(2).all(|pair| pair[1].0 - pair[0].0 <= 29));
+    }
+
     #[test]
     fn what_is_fixed_is_left_to_the_connection() {
         let mut keep = KeepAlive::new(Some(Duration::from_secs(5)), SOCKET);

@@ -1,4 +1,5 @@
-//! A node's side of a link to a broker, or a gateway that is one: connect, greet, enrol, stay, come back.
+//! A node's side of a link to a broker, or to a gateway that is one: connect, greet, enrol, stay,
+//! come back.
 //!
 //! Owns the connection and the control stream. What the broker says about sessions is handed on as
 //! [`ToNode`]s; the link itself understands the rest.
