@@ -2422,9 +2422,8 @@ int32_t rit_broker_connect(struct rit_node *node, const struct rit_broker *broke
  * and grants that are to be fresh) is refused while only the gateway is online.
  *
  * gateway: copied with all it points to, as of rit_broker_connect; enrol_code: of the gateway.
- * Errors: NULL, ARG (as there, or the key is this node's own), SIZE, LIMIT (more than 8 paths),
- * STATE (the library is built without `gateway`), REENTRY, INTERNAL. Not in a callback, not in an
- * ISR.
+ * Errors: NULL, ARG (as there), SIZE, LIMIT (more than 8 paths), STATE (the library is built
+ * without `gateway`), REENTRY, INTERNAL. Not in a callback, not in an ISR.
  */
 int32_t rit_gateway_connect(struct rit_node *node, const struct rit_broker *gateway);
 

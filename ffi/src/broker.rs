@@ -73,9 +73,8 @@ pub unsafe extern "C" fn rit_broker_connect(node: *mut rit_node, broker: *const 
 /// and grants that are to be fresh) is refused while only the gateway is online.
 ///
 /// gateway: copied with all it points to, as of rit_broker_connect; enrol_code: of the gateway.
-/// Errors: NULL, ARG (as there, or the key is this node's own), SIZE, LIMIT (more than 8 paths),
-/// STATE (the library is built without `gateway`), REENTRY, INTERNAL. Not in a callback, not in an
-/// ISR.
+/// Errors: NULL, ARG (as there), SIZE, LIMIT (more than 8 paths), STATE (the library is built
+/// without `gateway`), REENTRY, INTERNAL. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_gateway_connect(
     node: *mut rit_node,

@@ -292,6 +292,16 @@ fn a_restart_is_noticed_at_the_first_packet() {
 }
 
 #[test]
+fn a_node_may_be_a_member_of_the_broker_that_has_its_key() {
+    let mut world = World::new(1);
+    let signer = Arc::new(Ed25519Signer::from_seed(&[200; 32]));
+    let provider = crypto::default_provider();
+    world.nodes[0] = Node::new(Config::default(), provider, signer, [9; 32], world.now).unwrap();
+    world.connect(0, "CODE-1");
+    world.until(0, |e| *e == Event::BrokerOnline);
+}
+
+#[test]
 fn a_node_that_moves_keeps_its_session_and_is_found_again() {
     let (mut world, session) = World::session_up();
     let (user, device) = world.stream(session);

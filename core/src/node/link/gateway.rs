@@ -3,7 +3,7 @@
 
 use super::super::endpoint::Endpoint;
 use super::super::{BrokerAddress, Event, Owner, Reason, Which};
-use super::{Link, MAX_BACKOFF, Phase};
+use super::{Link, MAX_BACKOFF, MIN_BACKOFF, Phase};
 use crate::base::{PublicKey, Time};
 use crate::wire::message::EnrolCode;
 use alloc::collections::VecDeque;
@@ -54,9 +54,19 @@ impl Link {
     }
 
     /// Where to call the next time, and with which code.
-    pub(in super::super) fn set_address(&mut self, address: BrokerAddress, code: Option<&str>) {
+    pub(in super::super) fn set_address(
+        &mut self,
+        address: BrokerAddress,
+        code: Option<&str>,
+        now: Time,
+    ) {
         if self.address.as_ref() != Some(&address) {
             self.address = Some(address);
+            let is_refused = self.is_refused();
+            if let Phase::Waiting(at) = &mut self.phase {
+                // It was called where it is not any more.
+                *at = if is_refused { *at } else { (*at).min(now + MIN_BACKOFF) };
+            }
         }
         if !self.is_online() {
             self.code = code.map(EnrolCode::from);

@@ -101,7 +101,7 @@ impl Node {
     /// is called [`FALLBACK_AFTER`] without the broker, and left [`RETURN_AFTER`] with it. To be
     /// called again whenever other paths are known; they are used from the next attempt on. Another
     /// key takes the place of the one before. `enrol_code`: for a gateway that does not know this
-    /// node yet. `Argument`: no path, or this node's own key.
+    /// node yet. `Argument`: no path.
     pub fn gateway_connect(
         &mut self,
         address: BrokerAddress,
@@ -109,14 +109,13 @@ impl Node {
         now: Time,
     ) -> Result<(), NodeError> {
         let address = self.reachable(address);
-        let has_path = address.paths.iter().any(|path| path.port != 0);
-        if !has_path || address.key == self.public_key() {
+        if address.paths.iter().all(|path| path.port == 0) {
             return Err(NodeError::Argument);
         }
         if self.links.gateway.link.key().is_some_and(|key| key != address.key) {
             self.gateway_forget(now);
         }
-        self.links.gateway.link.set_address(address, enrol_code);
+        self.links.gateway.link.set_address(address, enrol_code, now);
         self.links.broker.set_watchful(true, now);
         self.process_link(Which::Broker, now);
         Ok(())
