@@ -120,7 +120,7 @@ fn who_has_not_noticed_yet_is_helped_too() {
         unaware += u32::from(lan.estate.world.host(user).events.is_empty());
         // Or it is just turning to the gateway, and knows that it cannot ask.
         let key = lan.estate.world.key(device);
-        let mut ask = |world: &mut World| {
+        let ask = |world: &mut World| {
             let open = |node: &mut Node, now| node.session_open_with(key, &chain, now);
             world.with(user, |node, _, now| open(node, now))
         };
