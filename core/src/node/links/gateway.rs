@@ -48,7 +48,6 @@ impl Gateway {
 
 impl Links {
     /// Whether a gateway is known.
-    #[cfg_attr(not(feature = "initiator"), expect(dead_code))]
     pub(in super::super) fn has_gateway(&self) -> bool {
         self.gateway.link.is_known()
     }
