@@ -41,6 +41,8 @@ static void node_is_null(void) {
     ANSWERS(RIT_ERR_NULL, rit_node_network_changed(NULL));
     ANSWERS(RIT_ERR_NULL, rit_node_stats(NULL, &stats));
     ANSWERS(RIT_ERR_NULL, rit_broker_connect(NULL, &broker));
+    ANSWERS(RIT_ERR_NULL, rit_gateway_connect(NULL, &broker));
+    ANSWERS(RIT_ERR_NULL, rit_gateway_forget(NULL));
     ANSWERS(RIT_ERR_NULL, rit_peer_allow(NULL, key));
     ANSWERS(RIT_ERR_NULL, rit_peer_forbid(NULL, key));
     ANSWERS(RIT_ERR_NULL, rit_service_add(NULL, &service, &handle));
@@ -117,6 +119,8 @@ static void argument_is_null(rit_node *node) {
     ANSWERS(RIT_ERR_NULL, rit_node_transmit(node, &path, bytes, 4, NULL));
     ANSWERS(RIT_ERR_NULL, rit_broker_connect(node, NULL));
     ANSWERS(RIT_ERR_NULL, rit_broker_connect(node, &broker));
+    ANSWERS(RIT_ERR_NULL, rit_gateway_connect(node, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_gateway_connect(node, &broker));
     ANSWERS(RIT_ERR_NULL, rit_peer_allow(node, NULL));
     ANSWERS(RIT_ERR_NULL, rit_peer_forbid(node, NULL));
     ANSWERS(RIT_ERR_NULL, rit_service_add(node, NULL, &handle));

@@ -42,6 +42,8 @@ static void all_answer(int32_t wanted, rit_node *node) {
     ANSWERS(wanted, rit_node_network_changed(node));
     ANSWERS(wanted, rit_node_stats(node, &stats));
     ANSWERS(wanted, rit_broker_connect(node, &broker));
+    ANSWERS(wanted, rit_gateway_connect(node, &broker));
+    ANSWERS(wanted, rit_gateway_forget(node));
     ANSWERS(wanted, rit_peer_allow(node, key));
     ANSWERS(wanted, rit_peer_forbid(node, key));
     ANSWERS(wanted, rit_service_add(node, &service, &handle));

@@ -96,7 +96,7 @@ impl Estate {
         estate
     }
 
-    fn cast(mut world: World, broker: HostId) -> Self {
+    pub(super) fn cast(mut world: World, broker: HostId) -> Self {
         let [device, owner, user, other] = [(); 4].map(|()| world.add_node(Config::default()));
         let (web, shell) = obey(&mut world, device, TrustState::new());
         Estate { world, broker, device, owner, user, other, web, shell, grants: 0 }
@@ -115,7 +115,7 @@ impl Estate {
         });
     }
 
-    fn all_online(&mut self) {
+    pub(super) fn all_online(&mut self) {
         for host in self.nodes() {
             self.expect(host, "to be online", is_online);
         }
@@ -123,6 +123,13 @@ impl Estate {
 
     /// Puts a fresh process in the device's place, with what was stored.
     pub fn restart_device(&mut self) {
+        self.restart_device_alone();
+        self.connect(self.device, None);
+        self.expect(self.device, "to be online", is_online);
+    }
+
+    /// The same, and it calls nobody yet.
+    pub fn restart_device_alone(&mut self) {
         let provider = crypto::default_provider();
         let stored = self.world.host(self.device).stored.clone();
         let state = stored.map_or_else(TrustState::new, |stored| {
@@ -130,8 +137,6 @@ impl Estate {
         });
         self.world.restart_node(self.device, Config::default());
         (self.web, self.shell) = obey(&mut self.world, self.device, state);
-        self.connect(self.device, None);
-        self.expect(self.device, "to be online", is_online);
     }
 
     /// Waits for an event at a host; panics with all events if it does not come.
