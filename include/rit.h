@@ -324,7 +324,8 @@ typedef struct rit_selftest rit_selftest;
 /**
  * UDP port at which a device is asked who it is, while its owner lets it be found
  * (RIT_EVENT_CLOAK). A port that has a socket to spare opens it for that time, and hands in what
- * comes there with rit_path.socket RIT_SOCKET_IDENTIFY; without, the node answers at its own ports.
+ * comes there with rit_path.socket RIT_SOCKET_IDENTIFY; without, the node answers at its own
+ * ports.
  */
 #define RIT_IDENTIFY_PORT 7485
 
@@ -2535,8 +2536,8 @@ int32_t rit_cloak_sign(struct rit_node *node,
  * From now on the node obeys an owner, and lets in whom the owner granted it, beside the peers of
  * rit_peer_allow. Loads RIT_SLOT_TRUST: without an owner there, whoever proves to know the claim
  * secret, or a code that rit_claim_code_show made, becomes it. To be called once, before
- * rit_broker_connect. Events: CLAIMED, OWNER_CHANGED, REVOKED, CLOAK; each comes once it is stored.
- * Loads RIT_SLOT_CLOAK, too; what is wrong there only keeps this owner from uncloaking it.
+ * rit_broker_connect. Events: CLAIMED, OWNER_CHANGED, REVOKED, CLOAK; each comes once it is
+ * stored. Loads RIT_SLOT_CLOAK, too; what is wrong there only keeps this owner from uncloaking it.
  *
  * claim_secret: the RIT_CLAIM_SECRET_LEN bytes that this device was made with, and that its label
  * shows; copied. null: it can be claimed by a shown code alone.

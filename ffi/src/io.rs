@@ -56,7 +56,8 @@ pub const RIT_LAN_GROUP: u32 = 0xefff_7274;
 
 /// UDP port at which a device is asked who it is, while its owner lets it be found
 /// (RIT_EVENT_CLOAK). A port that has a socket to spare opens it for that time, and hands in what
-/// comes there with rit_path.socket RIT_SOCKET_IDENTIFY; without, the node answers at its own ports.
+/// comes there with rit_path.socket RIT_SOCKET_IDENTIFY; without, the node answers at its own
+/// ports.
 pub const RIT_IDENTIFY_PORT: u16 = 7485;
 
 #[cfg(feature = "trust")]

@@ -1,5 +1,6 @@
-//! What owners sign: grants, what is taken back, transfers, that a device may be found. It is made here and needs no network;
-//! `rit_session_open` takes grants to the device, `rit_owner_tell` the rest.
+//! What owners sign: grants, what is taken back, transfers, that a device may be found. It is made
+//! here and needs no network; `rit_session_open` takes grants to the device, `rit_owner_tell` the
+//! rest.
 
 use crate::RIT_KEY_LEN;
 use crate::args::{self, Versioned};

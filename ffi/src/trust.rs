@@ -123,8 +123,8 @@ impl Inner {
         }
     }
 
-    /// What the cloak slot holds. A device whose storage has no such slot, or whose slot is damaged,
-    /// goes on without.
+    /// What the cloak slot holds. A device whose storage has no such slot, or whose slot is
+    /// damaged, goes on without.
     fn load_cloak(&self, epoch: u32) -> CloakState {
         let mut slot = [0; RIT_SLOT_MAX];
         let loaded = self.io.load(RIT_SLOT_CLOAK, &mut slot).and_then(|len| match len {
@@ -169,8 +169,8 @@ fn secret_of_text(inner: &Inner, text: &str) -> Result<ClaimSecret, Error> {
 /// From now on the node obeys an owner, and lets in whom the owner granted it, beside the peers of
 /// rit_peer_allow. Loads RIT_SLOT_TRUST: without an owner there, whoever proves to know the claim
 /// secret, or a code that rit_claim_code_show made, becomes it. To be called once, before
-/// rit_broker_connect. Events: CLAIMED, OWNER_CHANGED, REVOKED, CLOAK; each comes once it is stored.
-/// Loads RIT_SLOT_CLOAK, too; what is wrong there only keeps this owner from uncloaking it.
+/// rit_broker_connect. Events: CLAIMED, OWNER_CHANGED, REVOKED, CLOAK; each comes once it is
+/// stored. Loads RIT_SLOT_CLOAK, too; what is wrong there only keeps this owner from uncloaking it.
 ///
 /// claim_secret: the RIT_CLAIM_SECRET_LEN bytes that this device was made with, and that its label
 /// shows; copied. null: it can be claimed by a shown code alone.

@@ -5,7 +5,8 @@
 //!                    signature: bstr .size 64])
 //! header    = {1: -8, 4: bstr .size 32, 16: kind}        ; EdDSA by an Ed25519 key
 //!           / {1: -7, 4: bstr .size 65, 16: kind}        ; ES256 by an uncompressed point
-//! kind      = "rit-grant" / "rit-revoked" / "rit-transfer" / "rit-claim" / "rit-time" / "rit-cloak"
+//! kind      = "rit-grant" / "rit-revoked" / "rit-transfer" / "rit-claim" / "rit-time"
+//!           / "rit-cloak"
 //! ```
 //!
 //! The key ID is the key, so that whoever knows a name can check who signed. The type (RFC 9596)

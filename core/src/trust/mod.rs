@@ -2,9 +2,9 @@
 //! may use a relay; and, of a device, its owner and what the owner grants.
 //!
 //! Owns the identity's stored form, the list, and with the feature `trust` all that an owner signs:
-//! claims, grants, revocation, transfer, cloaking, and a device's decision by them (PROTOCOL.md, section 11).
-//! Does not own storage itself, signing (`crypto`), or the check during the handshake
-//! (`handshake`).
+//! claims, grants, revocation, transfer, cloaking, and a device's decision by them (PROTOCOL.md,
+//! sections 11 and 12). Does not own storage itself, signing (`crypto`), or the check during the
+//! handshake (`handshake`).
 
 mod allow_list;
 #[cfg(feature = "trust")]

@@ -1,4 +1,5 @@
-//! Fuzz bodies over what owners sign (grants, lists, claims, transfers, cloaking) and what is stored of it.
+//! Fuzz bodies over what owners sign (grants, lists, claims, transfers, cloaking) and what is
+//! stored of it.
 //!
 //! Arbitrary bytes seldom have a right signature, so each body looks at the input twice: as it is,
 //! and as the payload of statements that are signed here. Checked: no panic; what is accepted has

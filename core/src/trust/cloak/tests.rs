@@ -162,7 +162,12 @@ fn the_longest_fits() {
 
 proptest! {
     #[test]
-    fn what_is_stored_is_read_again(epoch: u32, number: u64, at in 0..CLOAK_STATE_LEN, bit in 0..8) {
+    fn what_is_stored_is_read_again(
+        epoch: u32,
+        number: u64,
+        at in 0..CLOAK_STATE_LEN,
+        bit in 0..8,
+    ) {
         let p = default_provider();
         let state = CloakState { epoch, number };
         let stored = state.encode(p);
