@@ -568,9 +568,9 @@ typedef struct rit_selftest rit_selftest;
  * What came of rit_device_claim or rit_owner_tell. request; peer: the device, where it answered;
  * error: RIT_OK (code: of a claim the epoch); from the device, with its own number as code: STATE
  * (it obeys no owner, has none yet, or shows no code), EXISTS (it is another's), DENIED (wrong
- * secret, not its owner, or wrong too often), GRANT (of another device or ownership, or an older
- * list), AGAIN (busy), STORAGE (it cannot store), TIMEOUT (its time is over by the device's clock,
- * or has not come); from elsewhere: OFFLINE, UNKNOWN, TIMEOUT, LIMIT, CRYPTO, PEER.
+ * secret, not its owner, or wrong too often), GRANT (of another device or ownership, an older
+ * number, or its time is over by the device's clock or has not come), AGAIN (busy), STORAGE (it
+ * cannot store); from elsewhere: OFFLINE, UNKNOWN, TIMEOUT, LIMIT, CRYPTO, PEER.
  */
 #define RIT_EVENT_OWNER_ANSWERED 24
 

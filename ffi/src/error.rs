@@ -261,10 +261,13 @@ pub(crate) fn note_code(error: NoteError) -> i32 {
         NoteError::NoOwners | NoteError::Unclaimed | NoteError::Closed => RIT_ERR_STATE,
         NoteError::Claimed => RIT_ERR_EXISTS,
         NoteError::NotOwner | NoteError::Proof | NoteError::Locked => RIT_ERR_DENIED,
-        NoteError::Device | NoteError::Epoch | NoteError::Older | NoteError::Nonce => RIT_ERR_GRANT,
+        NoteError::Device
+        | NoteError::Epoch
+        | NoteError::Older
+        | NoteError::Nonce
+        | NoteError::Time => RIT_ERR_GRANT,
         NoteError::Busy => RIT_ERR_AGAIN,
         NoteError::Store => RIT_ERR_STORAGE,
-        NoteError::Time => RIT_ERR_TIMEOUT,
         NoteError::Malformed | NoteError::Other(_) => RIT_ERR_PEER,
     }
 }
