@@ -65,7 +65,9 @@ void ritp_tell_mapped(struct rit_posix *port) {
 void ritp_tell_owner(struct rit_posix *port, const struct rit_event *from) {
     static const enum rit_posix_event_type TYPES[] = {RIT_POSIX_CLAIMED, RIT_POSIX_OWNER_CHANGED,
         RIT_POSIX_REVOKED, RIT_POSIX_OWNER_ANSWERED};
-    struct rit_posix_event *event = push(port, TYPES[from->type - RIT_EVENT_CLAIMED]);
+    struct rit_posix_event *event =
+        push(port, from->type == RIT_EVENT_CLOAK ? RIT_POSIX_CLOAK
+                                                 : TYPES[from->type - RIT_EVENT_CLAIMED]);
 
     if (event == NULL)
         return;

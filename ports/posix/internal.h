@@ -211,6 +211,7 @@ struct rit_posix {
     /* sockets.c */
     struct ritp_socket *sockets; /* compact, in no order; NULL: there is none */
     size_t socket_count;
+    struct ritp_socket identify[2]; /* IPv4, IPv6; fd -1: not open */
 
     /* lan.c */
     int has_multicast;
@@ -311,6 +312,8 @@ void ritp_sockets_look(struct rit_posix *port);
 /* Gives the node what arrived, up to a limit for each; answers as the node does. */
 int ritp_sockets_receive(struct rit_posix *port);
 void ritp_sockets_close(struct rit_posix *port);
+/* The device may be found, or no more: RIT_IDENTIFY_PORT is opened or closed, and it is told. */
+void ritp_cloak_event(struct rit_posix *port, const struct rit_event *event);
 
 /* ---- lan.c */
 

@@ -49,7 +49,7 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
         port->event_ctx = config->event_ctx;
         port->log_level = config->log_level != 0 ? config->log_level : RIT_LOG_WARN;
         port->udp[0] = port->udp[1] = port->news_fd = port->router_fd = -1;
-        port->users_fd = -1;
+        port->users_fd = port->identify[0].fd = port->identify[1].fd = -1;
         ritp_tcp_open(port, config->tls_port);
         failed = ritp_system_open(port, config);
         if (failed == 0)
@@ -235,6 +235,8 @@ static int take_events(struct rit_posix *port) {
             ritp_flow_event(port, &event);
         else if (event.type >= RIT_EVENT_CLAIMED && event.type <= RIT_EVENT_OWNER_ANSWERED)
             ritp_tell_owner(port, &event);
+        else if (event.type == RIT_EVENT_CLOAK)
+            ritp_cloak_event(port, &event);
         else
             ritp_bridge_event(port, &event);
     }

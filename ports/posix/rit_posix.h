@@ -17,9 +17,11 @@
  * One rit_posix belongs to one thread at a time; several in one process are independent. All of it
  * runs inside rit_posix_step, which never waits but in its one poll(). It notices by itself that
  * addresses or routes change (at once on Linux, else within 30 s) and that the system was suspended
- * (when the step ends: give it a timeout), and has the node look for its peers anew. Functions that
- * can fail return 0 (RIT_OK) or a negative number: one of RIT_ERR_* (rit.h) or of RIT_POSIX_ERR_*;
- * rit_posix_strerror names both, and the log has the detail (which file, which address).
+ * (when the step ends: give it a timeout), and has the node look for its peers anew. While a device's
+ * owner lets it be found (RIT_EVENT_CLOAK), it has one UDP port more, RIT_IDENTIFY_PORT. Functions
+ * that can fail return 0 (RIT_OK) or a negative number: one of RIT_ERR_* (rit.h) or of
+ * RIT_POSIX_ERR_*; rit_posix_strerror names both, and the log has the detail (which file, which
+ * address).
  */
 #ifndef RIT_POSIX_H
 #define RIT_POSIX_H
@@ -186,7 +188,8 @@ enum rit_posix_event_type {
     RIT_POSIX_CLAIMED = 12,       /* peer: this device's owner from now on; number: the epoch */
     RIT_POSIX_OWNER_CHANGED = 13, /* the same, of another owner; peer of zeros: none any more */
     RIT_POSIX_REVOKED = 14,       /* the owner took grants back; number: the list's */
-    RIT_POSIX_OWNER_ANSWERED = 15 /* request, error, peer, number: RIT_EVENT_OWNER_ANSWERED */
+    RIT_POSIX_OWNER_ANSWERED = 15, /* request, error, peer, number: RIT_EVENT_OWNER_ANSWERED */
+    RIT_POSIX_CLOAK = 16          /* number: for so many seconds it may be found; 0: no more */
 };
 
 struct rit_posix_event {

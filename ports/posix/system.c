@@ -138,6 +138,8 @@ static const char *slot_file(uint32_t slot) {
         return "broker";
     case RIT_SLOT_TRUST:
         return "trust";
+    case RIT_SLOT_CLOAK:
+        return "cloak";
     default:
         return NULL;
     }

@@ -92,6 +92,14 @@ pub(crate) enum Command {
     Transfer(Transfer),
     /// Become the owner of a device.
     Claim(Claim),
+    /// Let a device of yours be found by a scan for a while, or no more.
+    ///
+    /// A device answers nobody but those who may use it. For an inventory its owner can let it
+    /// answer identification probes: a datagram of a known form (core/PROTOCOL.md, section 12) to
+    /// UDP port 7485 of the device, which answers with its key. It cloaks itself again when the
+    /// time is over, when it restarts and when its owner changes.
+    #[command(subcommand)]
+    Cloak(Cloak),
     /// A maker's tool: claim secrets for devices to be made.
     #[command(subcommand)]
     Secret(Secret),
@@ -300,6 +308,23 @@ pub(crate) struct Claim {
 }
 
 #[derive(Subcommand)]
+pub(crate) enum Cloak {
+    /// Let it answer identification probes.
+    Off {
+        /// Key or name.
+        device: String,
+        /// For how long, a day at most: 10m, 2h, 90s.
+        #[arg(long = "for", value_name = "TIME", value_parser = crate::cloak::for_s)]
+        for_s: u32,
+    },
+    /// End that at once.
+    On {
+        /// Key or name.
+        device: String,
+    },
+}
+
+#[derive(Subcommand)]
 pub(crate) enum Secret {
     /// Make a new secret.
     New {
@@ -406,5 +431,7 @@ mod tests {
         assert!(!parse("rit hosts --stdin") && !parse("rit hosts --write --remove"));
         assert!(parse("rit up --resolver 127.0.0.153") && !parse("rit up --resolver 1.1.1.1"));
         assert!(!parse("rit connect") && !parse("rit claim"));
+        assert!(parse("rit cloak off garage --for 10m") && parse("rit cloak on garage"));
+        assert!(!parse("rit cloak off garage") && !parse("rit cloak off garage --for 25h"));
     }
 }

@@ -10,6 +10,7 @@ mod api;
 mod args;
 mod chain;
 mod claim;
+mod cloak;
 mod config;
 mod connect;
 mod control;
@@ -120,6 +121,7 @@ fn dispatch(app: &App, command: &Command) -> Result<(), Error> {
         Command::Revoke(args) => revoke::revoke(app, args),
         Command::Transfer(args) => revoke::transfer(app, args),
         Command::Claim(args) => claim::claim(app, args),
+        Command::Cloak(command) => cloak::cloak(app, command),
         Command::Enrol(command) => enrol::run(app, command),
         Command::Log(args) => log::show(app, args),
         Command::Rename { device, name } => devices::rename(app, device, name),
