@@ -96,6 +96,8 @@ const char *rit_posix_strerror(int error) {
         return "no loopback address and port could be listened on";
     case RIT_POSIX_ERR_USER:
         return "another user's program, or one that was gone at once";
+    case RIT_POSIX_ERR_NOT_ALLOWED:
+        return "no rule allows this address and port, or none may";
     case RIT_POSIX_ERR_SERVICE:
         return "the device does not offer this service";
     default:

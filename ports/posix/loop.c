@@ -105,11 +105,7 @@ void rit_posix_free(rit_posix *port) {
         drop_want(port, &port->wants);
     ritp_flow_free(port);
     ritp_bridge_free(port);
-    while (port->offers != NULL) {
-        struct ritp_offer *next = port->offers->next;
-        free(port->offers);
-        port->offers = next;
-    }
+    ritp_offers_free(port);
     free_sessions(port);
     ritp_places_close(port);
     ritp_users_close(port);
@@ -163,50 +159,6 @@ int rit_posix_broker(rit_posix *port, const char *uri, const char *enrol_code) {
     broker.path_count = ritp_tcp_paths(port, paths, count);
     broker.enrol_code = enrol_code;
     return rit_broker_connect(port->node, &broker);
-}
-
-static int add_offer(struct rit_posix *port, uint16_t kind, const char *name, const char *host,
-                     uint16_t service_port) {
-    int type = kind == RIT_SERVICE_TCP ? SOCK_STREAM : SOCK_DGRAM;
-    struct rit_service service;
-    struct ritp_offer *offer;
-    int failed;
-
-    if (port == NULL || name == NULL || host == NULL)
-        return RIT_ERR_NULL;
-    if (service_port == 0)
-        return RIT_ERR_ARG;
-    if (strlen(name) >= RIT_POSIX_NAME_LEN)
-        return RIT_ERR_NAME;
-    offer = calloc(1, sizeof *offer);
-    if (offer == NULL)
-        return RIT_ERR_NOMEM;
-    (void)snprintf(offer->name, sizeof offer->name, "%s", name);
-    memset(&service, 0, sizeof service);
-    service.struct_size = (uint32_t)sizeof service;
-    service.kind = kind;
-    service.port = service_port;
-    service.name = name;
-    failed = ritp_resolve(port, host, service_port, type, offer->addresses,
-                          RITP_ADDRESSES_MAX, &offer->address_count);
-    if (failed == 0)
-        failed = rit_service_add(port->node, &service, &offer->id);
-    if (failed != 0) {
-        free(offer);
-        return failed;
-    }
-    offer->next = port->offers;
-    port->offers = offer;
-    return 0;
-}
-
-int rit_posix_offer(rit_posix *port, const char *name, const char *host, uint16_t service_port) {
-    return add_offer(port, RIT_SERVICE_TCP, name, host, service_port);
-}
-
-int rit_posix_offer_udp(rit_posix *port, const char *name, const char *host,
-                        uint16_t service_port) {
-    return add_offer(port, RIT_SERVICE_UDP, name, host, service_port);
 }
 
 static struct ritp_peer *find_peer(const struct rit_posix *port,
@@ -569,6 +521,7 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
     deadline_us = ritp_bridge_prepare(port, now_us);
     ritp_flow_prepare(port);
+    ritp_offers_prepare(port);
     ritp_tcp_prepare(port);
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
     deadline_us = ritp_network_prepare(port);
@@ -591,6 +544,7 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
     if (failed == 0) {
         ritp_bridge_run(port, ritp_now_us());
         ritp_flow_run(port);
+        ritp_offers_run(port);
         failed = take_events(port);
     }
     return failed;

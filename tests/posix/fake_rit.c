@@ -323,6 +323,12 @@ int32_t rit_service_add(rit_node *node, const struct rit_service *service, rit_s
     return RIT_OK;
 }
 
+int32_t rit_service_remove(rit_node *node, rit_service_id service) {
+    CHECK(node != NULL && service != 0);
+    fake.withdrawn++;
+    return RIT_OK;
+}
+
 int32_t rit_session_open(rit_node *node, const struct rit_target *target, rit_session *out) {
     (void)node;
     CHECK(target->struct_size == sizeof *target);
@@ -334,9 +340,7 @@ int32_t rit_session_open(rit_node *node, const struct rit_target *target, rit_se
 }
 
 int32_t rit_session_close(rit_node *node, rit_session session, uint64_t code) {
-    (void)node;
-    (void)session;
-    (void)code;
+    (void)node, (void)session, (void)code;
     return RIT_OK;
 }
 
