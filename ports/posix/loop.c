@@ -27,6 +27,7 @@
 static void set_limits(struct rit_config *limits) {
     rit_config_init(limits);
     limits->max_datagram = 9000;
+    limits->max_services = 32; /* the most that there can be */
     limits->stream_window = limits->stream_send_buffer = 1 << 20;
     limits->session_window = 32 << 20;
 }
