@@ -10,11 +10,21 @@
 
 #include "rit_posix.h"
 
+static void print_key(rit_posix *port) {
+    uint8_t key[RIT_KEY_LEN];
+    char text[RIT_KEY_TEXT_LEN];
+
+    rit_node_public_key(rit_posix_node(port), key);
+    rit_key_to_text(key, text);
+    printf("key %s\n", text);
+}
+
 static int run(rit_posix *port, char **argv) {
     struct rit_posix_event event;
     uint8_t user[RIT_KEY_LEN];
     int error = rit_key_from_text(argv[4], user);
 
+    print_key(port);
     if (error == 0)
         error = rit_peer_allow(rit_posix_node(port), user);
     if (error == 0)

@@ -108,6 +108,25 @@ static int is_at(const struct sockaddr *at, const uint8_t ip[16]) {
     return memcmp(path.ip, ip, sizeof path.ip) == 0;
 }
 
+/* Whether it is the broadcast of an interface's network, the one of all ones or, as it once was, of
+ * all zeros (RFC 1122 section 3.2.1.3), whatever the interface was told. */
+static int is_broadcast(const struct ifaddrs *at, const uint8_t ip[16]) {
+    struct sockaddr_in own, mask;
+    uint32_t address, hosts;
+
+    if (!is_v4(ip) || at->ifa_addr == NULL || at->ifa_netmask == NULL ||
+        at->ifa_addr->sa_family != AF_INET)
+        return 0;
+    memcpy(&own, at->ifa_addr, sizeof own);
+    memcpy(&mask, at->ifa_netmask, sizeof mask);
+    memcpy(&address, ip + sizeof MAPPED, sizeof address);
+    hosts = ~ntohl(mask.sin_addr.s_addr);
+    address = ntohl(address);
+    if (hosts <= 1 || ((address ^ ntohl(own.sin_addr.s_addr)) & ~hosts) != 0)
+        return 0;
+    return (address & hosts) == hosts || (address & hosts) == 0;
+}
+
 /* An address of an interface here, or a network's broadcast. Not known counts as yes. */
 static int is_of_an_interface(const uint8_t ip[16]) {
     struct ifaddrs *found = NULL, *each;
@@ -116,7 +135,7 @@ static int is_of_an_interface(const uint8_t ip[16]) {
     if (getifaddrs(&found) != 0)
         return 1;
     for (each = found; each != NULL && !is_own; each = each->ifa_next) {
-        is_own = is_at(each->ifa_addr, ip);
+        is_own = is_at(each->ifa_addr, ip) || is_broadcast(each, ip);
         if (!is_own && (each->ifa_flags & IFF_BROADCAST) != 0)
             is_own = is_at(each->ifa_broadaddr, ip);
     }

@@ -24,14 +24,14 @@ Person, listening = cli_people.Person, cli_people.listening
 
 NEIGHBOUR = HERE.parent / "gateway" / "neighbour.py"
 WATCH = """table inet watch {{
+    counter heard {{ }}
+    counter others {{ }}
     set published {{ type inet_proto . inet_service; }}
     chain arriving {{ type filter hook input priority -10
-        ip saddr {gate} ip daddr {own} meta l4proto {{ tcp, udp }} counter name all
+        ip saddr {gate} ip daddr {own} meta l4proto {{ tcp, udp }} counter name heard
         ip saddr {gate} ip daddr {own} meta l4proto . th dport @published accept
         ip saddr {gate} ip daddr {own} meta l4proto {{ tcp, udp }} counter name others
     }}
-    counter all {{ }}
-    counter others {{ }}
 }}
 """
 

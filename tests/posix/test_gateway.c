@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdatomic.h>
@@ -217,6 +218,24 @@ static void prefixes_and_ports_at_their_edges(void) {
     CHECK(offered(HOST, 65535) && !offered(HOST, 65534));
 }
 
+/* All ones and all zeros of an interface's network. */
+static void no_broadcasts(const struct ifaddrs *at) {
+    uint32_t address, mask;
+    char text[INET_ADDRSTRLEN];
+    struct in_addr in;
+
+    memcpy(&in, (const char *)at->ifa_addr + offsetof(struct sockaddr_in, sin_addr), sizeof in);
+    address = in.s_addr;
+    memcpy(&in, (const char *)at->ifa_netmask + offsetof(struct sockaddr_in, sin_addr), sizeof in);
+    mask = in.s_addr;
+    if (ntohl(~mask) <= 1)
+        return;
+    in.s_addr = address | ~mask;
+    CHECK(!offered(inet_ntop(AF_INET, &in, text, sizeof text), 80));
+    in.s_addr = address & mask;
+    CHECK(!offered(inet_ntop(AF_INET, &in, text, sizeof text), 80));
+}
+
 static void never_whatever_the_rules(void) {
     static const char *const NEVER[] = {"0.0.0.0", "0.255.255.255", "127.0.0.1", "127.255.255.255",
         "169.254.0.0", "169.254.169.254", "169.254.255.255", "100.100.100.200", "168.63.129.16",
@@ -247,6 +266,8 @@ static void never_whatever_the_rules(void) {
                                                           : sizeof(struct sockaddr_in6),
                         text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0)
             CHECK(!offered(text, 80));
+        if (family == AF_INET && (each->ifa_flags & IFF_BROADCAST) != 0)
+            no_broadcasts(each);
     }
     freeifaddrs(found);
     /* What IPv6 as a whole allows is not IPv4's. */
