@@ -29,25 +29,12 @@
 
 /* ---- ends of a connection */
 
-/* Of a service offered here. */
-static void tell_offered(struct rit_posix *port, rit_session session, const char *name,
-                         int error) {
-    static const uint8_t NOBODY[RIT_KEY_LEN];
-    struct rit_session_info info;
-
-    memset(&info, 0, sizeof info);
-    info.struct_size = (uint32_t)sizeof info;
-    if (rit_session_info(port->node, session, &info) != RIT_OK)
-        memcpy(info.peer, NOBODY, sizeof NOBODY);
-    ritp_tell(port, RIT_POSIX_CONNECTION, error, info.peer, name);
-}
-
 static void tell_connection(struct rit_posix *port, const struct ritp_conn *conn, int error) {
     if (conn->want != NULL)
         ritp_tell(port, RIT_POSIX_CONNECTION, error, conn->want->peer->device,
                   conn->want->service);
     else
-        tell_offered(port, conn->session, conn->offer->name, error);
+        ritp_tell_offered(port, conn->session, conn->offer->name, error);
 }
 
 /* Both directions end at once: RST to TCP, reset and stop to the stream. */
@@ -281,7 +268,7 @@ static void on_incoming(struct rit_posix *port, const struct rit_event *event) {
         int32_t why = offer == NULL ? RIT_REFUSED_UNKNOWN : RIT_REFUSED_LIMIT;
         (void)rit_stream_refuse(port->node, event->stream, why);
         if (offer != NULL)
-            tell_offered(port, event->session, offer->name, RIT_ERR_LIMIT);
+            ritp_tell_offered(port, event->session, offer->name, RIT_ERR_LIMIT);
         return;
     }
     conn->offer = offer;

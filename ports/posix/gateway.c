@@ -310,17 +310,18 @@ int rit_posix_gateway_limits(rit_posix *port, uint32_t connections, uint32_t per
     return RIT_OK;
 }
 
+int ritp_is_full(const struct rit_posix *port, size_t open) {
+    uint32_t most = port->neighbour_connections;
+
+    return open >= (most != 0 ? most : RIT_POSIX_NEIGHBOUR_CONNECTIONS);
+}
+
 int ritp_may_begin(const struct rit_posix *port, struct ritp_offer *offer, size_t open,
                    uint64_t now_us) {
-    uint32_t most = port->neighbour_connections, rate = port->neighbour_rate;
-    uint64_t cost_us;
+    uint32_t rate = port->neighbour_rate;
+    uint64_t cost_us = SECOND_US / (rate != 0 ? rate : RIT_POSIX_NEIGHBOUR_RATE);
 
-    if (most == 0)
-        most = RIT_POSIX_NEIGHBOUR_CONNECTIONS;
-    if (rate == 0)
-        rate = RIT_POSIX_NEIGHBOUR_RATE;
-    cost_us = SECOND_US / rate;
-    if (open >= most)
+    if (ritp_is_full(port, open))
         return 0;
     /* A bucket of a second's connections, as the time at which it would be full again. */
     if (offer->full_us < now_us)

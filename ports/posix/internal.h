@@ -418,6 +418,9 @@ size_t ritp_portmap_release(struct ritp_portmap *map, uint8_t out[RITP_PORTMAP_L
 
 void ritp_tell(struct rit_posix *port, enum rit_posix_event_type type, int error,
                const uint8_t *peer, const char *service);
+/* RIT_POSIX_CONNECTION of a peer's to a service that is offered here. */
+void ritp_tell_offered(struct rit_posix *port, rit_session session, const char *service,
+                       int error);
 void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want, uint16_t kind,
                          const uint8_t address[4], uint16_t number);
 void ritp_tell_mapped(struct rit_posix *port);
@@ -496,6 +499,8 @@ void ritp_offers_free(struct rit_posix *port);
 int ritp_is_neighbour(const struct ritp_address *to);
 /* And a rule allows it with its port. */
 int ritp_is_allowed(const struct rit_posix *port, const struct ritp_address *to);
+/* Whether so many open connections (flows) to a neighbour's service are all that there may be. */
+int ritp_is_full(const struct rit_posix *port, size_t open);
 /* Whether one more connection (flow) to a neighbour's service may begin, where so many are open; it
  * is counted then. */
 int ritp_may_begin(const struct rit_posix *port, struct ritp_offer *offer, size_t open,

@@ -73,7 +73,8 @@ def records(address):
         (stream, PTR): [record(stream, PTR, name(odd))],
         (first, SRV): [record(first, SRV, place(80, "cam/local"))],
         (odd, SRV): [record(odd, SRV, place(8554, "cam/local"))],
-        ("cam/local", A): [own, record("cam/local", A, socket.inet_aton("127.0.0.1"))],
+        ("cam/local", A): [own, *(record("cam/local", A, socket.inet_aton(lie))
+                                  for lie in ("127.0.0.1", "203.0.113.9"))],
     }
 
 

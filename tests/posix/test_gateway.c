@@ -525,6 +525,19 @@ static void a_udp_neighbour(void) {
     i = (int)fake_flow_incoming(fake.last_session, offer->id);
     steps(2);
     CHECK(fake_flow((rit_flow)i)->refusal == RIT_REFUSED_LIMIT);
+    /* One that was not used for a while makes room. */
+    fake.now_us += 5 * SECOND_US - 1;
+    fake_message(flow, "ask", 3);
+    steps(2);
+    CHECK(recv(serving, bytes, sizeof bytes, 0) == 3);
+    i = (int)fake_flow_incoming(fake.last_session, offer->id);
+    steps(2);
+    CHECK(fake_flow((rit_flow)i)->refusal == RIT_REFUSED_LIMIT);
+    fake.now_us += 1;
+    i = (int)fake_flow_incoming(fake.last_session, offer->id);
+    steps(2);
+    CHECK(fake_flow((rit_flow)i)->is_accepted);
+    CHECK(fake_flow(flow - 1)->is_closed && !fake_flow(flow)->is_closed);
     fake_message(flow, "ask", 3);
     steps(2);
     CHECK(recv(serving, bytes, sizeof bytes, 0) == 3);

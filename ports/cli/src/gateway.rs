@@ -105,9 +105,10 @@ impl Offering {
             .map(|(service, is_published)| (service.clone(), is_published))
             .collect();
         let before = std::mem::take(&mut self.status.services);
+        let (refused, before): (Vec<Entry>, Vec<Entry>) =
+            before.into_iter().partition(|entry| entry.reason.is_some());
         let (kept, gone): (Vec<Entry>, Vec<Entry>) = before
             .into_iter()
-            .filter(|entry| entry.reason.is_none())
             .partition(|entry| wanted.contains(&(entry.service.clone(), entry.is_published)));
         for Entry { service, .. } in gone {
             let _ = self.port.withdraw(&service.name, service.is_udp);
@@ -115,9 +116,18 @@ impl Offering {
         }
         self.set_rules(self.given.rules_with(published));
         for (service, is_published) in wanted {
-            let is_kept =
-                kept.iter().any(|it| it.service == service && it.is_published == is_published);
-            let reason = if is_kept { None } else { self.offer(&service, &mut lines) };
+            let is_it = |it: &&Entry| it.service == service && it.is_published == is_published;
+            let mut reason = None;
+            if !kept.iter().any(|it| is_it(&it)) {
+                reason = self.offer(&service);
+                match &reason {
+                    None => lines.push(Line::offered(&service)),
+                    // What is tried again is told once.
+                    Some(_) if refused.iter().find(is_it).is_some_and(|it| it.reason == reason) => {
+                    }
+                    Some(reason) => lines.push(Line::not_offered(&service, reason)),
+                }
+            }
             self.status.services.push(Entry { service, is_published, reason });
         }
         self.status.change = published.change;
@@ -136,15 +146,10 @@ impl Offering {
     }
 
     /// Why not.
-    fn offer(&mut self, service: &Service, lines: &mut Vec<Line>) -> Option<String> {
-        let done =
-            self.port.offer_neighbour(&service.name, service.is_udp, &service.host, service.port);
-        let reason = done.err().map(|error| error.to_string());
-        lines.push(match &reason {
-            None => Line::offered(service),
-            Some(reason) => Line::not_offered(service, reason),
-        });
-        reason
+    fn offer(&mut self, service: &Service) -> Option<String> {
+        let Service { name, is_udp, host, port } = service;
+        let done = self.port.offer_neighbour(name, *is_udp, host, *port);
+        done.err().map(|error| error.to_string())
     }
 
     fn is_to_be_tried_again(&self) -> bool {

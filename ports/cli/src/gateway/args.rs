@@ -19,8 +19,8 @@ The configuration may have the same, and is read at the start:
 What is never a neighbour, whatever is allowed: this host's own addresses, loopback, multicast, \
 broadcast and IPv4 link-local addresses, and those at which clouds answer their machines.
 
-A gateway that is to run always is one command for the service manager, such as a systemd unit with \
-ExecStart=rit gateway and Restart=on-failure. It needs no privileges. Its state folder is its own, \
+A gateway that is to run always is one command for the service manager, such as a systemd unit \
+with ExecStart=rit gateway and Restart=on-failure. It needs no privileges. Its state folder is its own, \
 so it runs beside `rit up`.";
 
 /// What is run or, with a word behind it, asked.
@@ -93,11 +93,30 @@ pub(crate) struct Scan {
     /// Addresses and ports that may be connected to, beside those of the configuration.
     #[arg(long, value_name = "ADDRESS[/BITS][:PORTS]")]
     pub(crate) allow: Vec<String>,
-    /// Connect to each allowed address first, to learn which hosts are there; of networks with up to
-    /// 256 addresses.
+    /// Connect to each allowed address first, to learn which hosts are there; of networks with up
+    /// to 256 addresses.
     #[arg(long)]
     pub(crate) sweep: bool,
     /// Send nothing by mDNS.
     #[arg(long)]
     pub(crate) no_mdns: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    #[test]
+    fn what_is_run_and_what_is_asked() {
+        let parse = |line: &str| crate::args::Cli::try_parse_from(line.split(' ')).is_ok();
+        assert!(parse("rit gateway") && parse("rit gateway --allow 192.168.1.20:80=web.hvac"));
+        assert!(parse("rit gateway --offer web=h:80 --owner code --connections 4096 --rate 1"));
+        assert!(parse("rit --json gateway list") && parse("rit gateway list --json"));
+        assert!(parse("rit gateway scan --allow 192.168.1.0/24 --sweep --no-mdns"));
+        assert!(parse("rit gateway publish 192.168.1.20:80=web.hvac"));
+        assert!(!parse("rit gateway publish") && !parse("rit gateway unpublish"));
+        assert!(!parse("rit gateway unpublish --all") && !parse("rit gateway publish a=b c=d"));
+        assert!(!parse("rit gateway --rate 0") && !parse("rit gateway --connections 4097"));
+        assert!(!parse("rit gateway --owner code list"));
+    }
 }

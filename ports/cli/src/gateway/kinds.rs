@@ -1,7 +1,8 @@
 //! What a service likely is, and what it could be called.
 //!
-//! Owns the table of well-known ports, of DNS-SD's types and of what services say first. Invariants:
-//! a guess says why; a suggested name is a service's name, whatever the neighbour calls itself.
+//! Owns the table of well-known ports, of DNS-SD's types and of what services say first.
+//! Invariants: a guess says why; a suggested name is a service's name, whatever the neighbour calls
+//! itself.
 
 use std::collections::BTreeSet;
 

@@ -68,7 +68,11 @@ pub(crate) fn scan(app: &App, args: &Scan) -> Result<(), Error> {
         say("asking by mDNS");
         heard = mdns::ask(&networks(&own));
     }
-    let (advertised, names) = heard.into_services();
+    let (mut advertised, mut names) = heard.into_services();
+    // Whoever is told to be elsewhere is no neighbour.
+    let is_here = |address: &IpAddr| own.iter().any(|net| net.contains(address));
+    names.retain(|address, _| is_here(address));
+    advertised.iter_mut().for_each(|it| it.addresses.retain(is_here));
     if args.sweep {
         let targets = sweep(&rules, &own);
         say(&format!("looking for hosts at {} addresses", targets.len()));
