@@ -156,8 +156,8 @@ int rit_posix_gateway_disallow(rit_posix *port, const char *addresses, uint16_t 
                                uint16_t last_port);
 
 /* Limits of each neighbour's service: connections (flows, for UDP) at once, and new ones in a
- * second; 0: as usual. Beyond them peers are refused at once, but that a flow which was not used for
- * 5 s makes room. RIT_ERR_ARG: more than RIT_POSIX_CONNECTIONS_MAX. */
+ * second; 0: as usual. Beyond them peers are refused at once, but that a flow which was not used
+ * for 5 s makes room. RIT_ERR_ARG: more than RIT_POSIX_CONNECTIONS_MAX. */
 int rit_posix_gateway_limits(rit_posix *port, uint32_t connections, uint32_t per_second);
 
 /* Offers a neighbour's service, RIT_SERVICE_TCP or RIT_SERVICE_UDP, as rit_posix_offer offers one

@@ -1,4 +1,4 @@
-"""A host without librit: neighbour.py http PORT TEXT | say PORT TEXT | udp-echo PORT | mdns ADDRESS
+"""A host without librit: neighbour.py MODE PORT|ADDRESS [TEXT]
 
   http      a page /index.html with TEXT; answers any number of connections
   say       sends TEXT at once, and waits for the end

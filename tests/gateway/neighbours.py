@@ -144,7 +144,8 @@ def test_silence_looks_the_same(world):
     scene.cam.ns.nft("add rule inet watch arriving tcp dport 81 drop\n")
     nobody = "192.168.1.200"
     gateway = scene.start_gateway(
-        "--allow", f"{scene.hvac.address}:81=refused", "--allow", f"{scene.cam.address}:81=filtered",
+        "--allow", f"{scene.hvac.address}:81=refused",
+        "--allow", f"{scene.cam.address}:81=filtered",
         "--allow", f"{nobody}:81=gone", "--allow-key", scene.user.key())
     reached = scene.connect(gateway.key, "refused", "filtered", "gone")
     took = {}
@@ -165,7 +166,8 @@ def test_what_is_never_offered(world):
     gateway = scene.start_gateway(
         "--allow", "0.0.0.0/0", "--allow", f"{own}:80=own", "--allow", "127.0.0.1:80=loop",
         "--offer", "meta=169.254.169.254:80", "--offer", "cast=192.168.1.255:80",
-        "--offer", "zero=192.168.1.0:80", "--offer", "name=localhost:80", "--offer", f"fine={scene.hvac.address}:80",
+        "--offer", "zero=192.168.1.0:80", "--offer", "name=localhost:80",
+        "--offer", f"fine={scene.hvac.address}:80",
         "--allow-key", scene.user.key())
     gateway.wait_line(r'"event":"offered","service":"fine"')
     for name in ("own", "loop", "meta", "cast", "zero", "name"):

@@ -20,8 +20,8 @@ What is never a neighbour, whatever is allowed: this host's own addresses, loopb
 broadcast and IPv4 link-local addresses, and those at which clouds answer their machines.
 
 A gateway that is to run always is one command for the service manager, such as a systemd unit \
-with ExecStart=rit gateway and Restart=on-failure. It needs no privileges. Its state folder is its own, \
-so it runs beside `rit up`.";
+with ExecStart=rit gateway and Restart=on-failure. It needs no privileges. Its state folder is its \
+own, so it runs beside `rit up`.";
 
 /// What is run or, with a word behind it, asked.
 #[derive(Args)]

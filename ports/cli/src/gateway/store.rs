@@ -2,8 +2,8 @@
 //!
 //! Owns `gateway.json`, which `rit gateway publish` and `unpublish` change under a lock and the
 //! gateway that runs looks at, and `gateway-status.json`, by which that one answers: to which
-//! change it came, and what it offers. Invariants: a file is the old one or the new one; each change
-//! counts one up, so an answer says to which it is.
+//! change it came, and what it offers. Invariants: a file is the old one or the new one; each
+//! change counts one up, so an answer says to which it is.
 
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
