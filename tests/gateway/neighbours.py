@@ -159,21 +159,23 @@ def test_silence_looks_the_same(world):
 
 
 def test_what_is_never_offered(world):
-    """The gateway's own addresses, loopback and metadata, whatever is allowed; and addresses that
-    no rule has."""
+    """The gateway's own addresses, loopback and metadata, whatever is allowed, and what a route makes
+    its own; and addresses that no rule has."""
     scene = Scene(world)
     own = scene.home.host.address
+    scene.home.host.ip("route add local 203.0.113.0/24 dev lo")
     gateway = scene.start_gateway(
         "--allow", "0.0.0.0/0", "--allow", f"{own}:80=own", "--allow", "127.0.0.1:80=loop",
         "--offer", "meta=169.254.169.254:80", "--offer", "cast=192.168.1.255:80",
         "--offer", "zero=192.168.1.0:80", "--offer", "name=localhost:80",
+        "--offer", "route=203.0.113.5:80",
         "--offer", f"fine={scene.hvac.address}:80",
         "--allow-key", scene.user.key())
     gateway.wait_line(r'"event":"offered","service":"fine"')
-    for name in ("own", "loop", "meta", "cast", "zero", "name"):
+    for name in ("own", "loop", "meta", "cast", "zero", "name", "route"):
         gateway.wait_line(rf'"event":"not-offered","service":"{name}",.*no rule allows')
     listed = {entry["name"]: entry["reason"] for entry in scene.ask_gateway("list")["services"]}
-    check(listed.pop("fine") is None and len(listed) == 6 and all(listed.values()), f"{listed}")
+    check(listed.pop("fine") is None and len(listed) == 7 and all(listed.values()), f"{listed}")
     gateway.stop()
     bounded = scene.start_gateway("--allow", f"{scene.hvac.address}:80",
                                   "--offer", f"web.third={scene.third.address}:80",
