@@ -6,7 +6,7 @@
  * loop.c the poll loop, sessions and events; bridge.c connectors and the relay between TCP and
  * streams, conns.c their table; flow.c the same between UDP and flows; places.c at which addresses
  * services are listened for; users.c whose connections are taken; offers.c what is offered here;
- * gateway.c which neighbours may be. Invariant: every descriptor is non-blocking and close-on-exec.
+ * neighbours.c which neighbours may. Invariant: every descriptor is non-blocking and close-on-exec.
  */
 #ifndef RIT_POSIX_INTERNAL_H
 #define RIT_POSIX_INTERNAL_H
@@ -196,7 +196,7 @@ struct ritp_conn {
 
 struct ritp_place; /* places.c */
 struct ritp_flow; /* flow.c */
-struct ritp_rule; /* gateway.c */
+struct ritp_rule; /* neighbours.c */
 
 struct rit_posix {
     rit_node *node;
@@ -268,7 +268,7 @@ struct rit_posix {
     struct pollfd *polls;
     size_t poll_count, poll_room;
 
-    /* offers.c, gateway.c */
+    /* offers.c, neighbours.c */
     struct ritp_offer *offers;
     struct ritp_rule *rules;
     uint32_t neighbour_connections, neighbour_rate; /* 0: as usual */
@@ -493,7 +493,7 @@ void ritp_offers_run(struct rit_posix *port);
 /* With the rules. */
 void ritp_offers_free(struct rit_posix *port);
 
-/* ---- gateway.c */
+/* ---- neighbours.c */
 
 /* Whether an address may be a neighbour's, by whatever rule. */
 int ritp_is_neighbour(const struct ritp_address *to);

@@ -1,7 +1,7 @@
 /* offers.c: the services that are offered here, this host's own and its neighbours'.
  *
  * Owns their names, where each leads to, and looking a neighbour's name up again. Does not own
- * which addresses are allowed (gateway.c) nor the connections (bridge.c, flow.c). Invariants: who
+ * which addresses are allowed (neighbours.c) nor the connections (bridge.c, flow.c). Invariants: who
  * asks for a service never says an address; a neighbour's service is connected to at addresses that
  * are allowed at that moment, or not at all. Looking up again has a thread of its own, which shares
  * no memory with the port and answers by a socket: the loop does not wait for a name server.

@@ -49,7 +49,7 @@ def test_scan_lists_what_is_there(world):
           == ("rtsp", False, False), f"{cam}")
     check(hosts[scene.third.address]["services"] == [], "it was looked at")
     check(scene.third.counter("heard") == before["third"], "the third was connected to")
-    check(scene.cam.counter("heard") > 0 and scene.hvac.counter("heard") > before["hvac"], "counters")
+    check(scene.hvac.counter("heard") > before["hvac"], "nothing is counted")
     check(scene.hvac.counter("others") == before["hvac"], "other ports were connected to")
     check(scene.cam.counter("others") == 0, "other ports were connected to")
     check(scene.ask_gateway("list") == {"is_running": False, "services": []}, "published")

@@ -159,8 +159,8 @@ def test_silence_looks_the_same(world):
 
 
 def test_what_is_never_offered(world):
-    """The gateway's own addresses, loopback and metadata, whatever is allowed, and what a route makes
-    its own; and addresses that no rule has."""
+    """The gateway's own addresses, loopback and metadata, whatever is allowed, and what a route
+    makes its own; and addresses that no rule has."""
     scene = Scene(world)
     own = scene.home.host.address
     scene.home.host.ip("route add local 203.0.113.0/24 dev lo")

@@ -1,4 +1,4 @@
-/* test_gateway.c: which neighbours are connected to and how often, with a fake librit.
+/* test_neighbours.c: which neighbours are connected to and how often, with a fake librit.
  *
  * Rules and what no rule allows, at their edges; limits, at and over them; neighbours that do not
  * answer; names that lead elsewhere. A neighbour's address is no host's here: connect() is the
@@ -574,6 +574,6 @@ int main(int argc, char **argv) {
         end();
         net.is_held = 0;
     }
-    printf("test_gateway: %u tests passed\n", (unsigned)i);
+    printf("test_neighbours: %u tests passed\n", (unsigned)i);
     return 0;
 }

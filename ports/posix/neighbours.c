@@ -1,4 +1,4 @@
-/* gateway.c: which neighbours may be connected to, and how often.
+/* neighbours.c: which neighbours may be connected to, and how often.
  *
  * Owns the rules (address prefixes and ports), what no rule can allow, and the limits of each
  * neighbour's service. Does not own the services (offers.c) nor the connections (bridge.c, flow.c).
