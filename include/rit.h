@@ -2687,6 +2687,40 @@ int32_t rit_session_set_congestion(struct rit_node *node,
                                    uint32_t target_us);
 
 /**
+ * Makes the stream one of those that have a share together, and gives that share a weight. While
+ * streams of an urgency wait that take turns (rit_stream_set_priority, is_incremental 1), each
+ * share has of what this end sends as much as its weight is of all their weights, whichever of its
+ * streams have it; a stream without a share counts as one of weight 16. What a share does not use
+ * goes to the others. Messages of flows are not in it: at most each second packet begins with them
+ * while streams wait.
+ *
+ * share: 0 to 31, a number of your choice within the session. weight: 1 to 256; the last one set
+ * is that of the share.
+ * Errors: NULL, ARG (share, weight), HANDLE, STATE (as for other functions, or the library is
+ * built without `media`), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_stream_set_share(struct rit_node *node,
+                             rit_stream stream,
+                             uint32_t share,
+                             uint32_t weight);
+
+/**
+ * How streams of a service offered here begin, those that come from now on: with this urgency,
+ * incremental, and, all of a session together, with a share of this weight (see
+ * rit_stream_set_share, whose numbers are others'). So a bundle of services has its parts without
+ * a look at each stream. It concerns what this end sends.
+ *
+ * urgency: 0, first, to 7, last; 3 is that of all others. weight: 1 to 256; 16 is that of a stream
+ * without a share.
+ * Errors: NULL, ARG (urgency, weight), HANDLE, STATE (the library is built without `media`),
+ * REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_service_set_priority(struct rit_node *node,
+                                 rit_service_id service,
+                                 uint32_t urgency,
+                                 uint32_t weight);
+
+/**
  * Opens a stream to a service of the device at the other end of a session that is up. Bytes may be
  * written at once. STREAM_OPENED or STREAM_REFUSED follows.
  *

@@ -161,6 +161,22 @@ int rit_posix_withdraw(rit_posix *port, uint16_t kind, const char *name) {
     return RIT_OK;
 }
 
+int rit_posix_prioritise(rit_posix *port, const char *name, uint32_t urgency, uint32_t weight) {
+    const struct ritp_offer *offer;
+    int failed = RIT_POSIX_ERR_SERVICE;
+
+    if (port == NULL || name == NULL)
+        return RIT_ERR_NULL;
+    for (offer = port->offers; offer != NULL; offer = offer->next) {
+        if (strcmp(offer->name, name) != 0)
+            continue;
+        failed = rit_service_set_priority(port->node, offer->id, urgency, weight);
+        if (failed != RIT_OK)
+            break;
+    }
+    return failed;
+}
+
 void ritp_offers_free(struct rit_posix *port) {
     while (port->offers != NULL) {
         struct ritp_offer *next = port->offers->next;

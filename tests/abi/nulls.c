@@ -51,6 +51,8 @@ static void node_is_null(void) {
     ANSWERS(RIT_ERR_NULL, rit_session_service(NULL, 1, 0, &service_info));
     ANSWERS(RIT_ERR_NULL, rit_session_path(NULL, 1, 0, &path_info));
     ANSWERS(RIT_ERR_NULL, rit_session_pipe(NULL, 1, &pipe_state));
+    ANSWERS(RIT_ERR_NULL, rit_stream_set_share(NULL, 1, 0, 16));
+    ANSWERS(RIT_ERR_NULL, rit_service_set_priority(NULL, 1, 3, 16));
     ANSWERS(RIT_ERR_NULL, rit_session_watch(NULL, 1, 1, 2));
     ANSWERS(RIT_ERR_NULL, rit_session_set_congestion(NULL, 1, RIT_CONGESTION_CUBIC, 0));
     ANSWERS(RIT_ERR_NULL, rit_node_explain(NULL, 1, text, sizeof(text)));

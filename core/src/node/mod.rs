@@ -122,6 +122,9 @@ struct Offered {
     info: ServiceInfo,
     /// Its flows end after so long without a message.
     flow_idle: Duration,
+    /// How its streams begin.
+    #[cfg(feature = "media")]
+    quality: Option<pipe::Quality>,
     /// A permit for it must have been fresh.
     #[cfg(feature = "trust")]
     must_be_fresh: bool,
