@@ -39,6 +39,17 @@ void ritp_tell(struct rit_posix *port, enum rit_posix_event_type type, int error
         (void)snprintf(event->service, sizeof event->service, "%s", service);
 }
 
+void ritp_tell_offered(struct rit_posix *port, rit_session session, const char *service,
+                       int error) {
+    struct rit_session_info info;
+
+    memset(&info, 0, sizeof info);
+    info.struct_size = (uint32_t)sizeof info;
+    if (rit_session_info(port->node, session, &info) != RIT_OK)
+        memset(info.peer, 0, sizeof info.peer);
+    ritp_tell(port, RIT_POSIX_CONNECTION, error, info.peer, service);
+}
+
 void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want, uint16_t kind,
                          const uint8_t address[4], uint16_t number) {
     struct rit_posix_event *event;
@@ -98,6 +109,8 @@ const char *rit_posix_strerror(int error) {
         return "no loopback address and port could be listened on";
     case RIT_POSIX_ERR_USER:
         return "another user's program, or one that was gone at once";
+    case RIT_POSIX_ERR_NOT_ALLOWED:
+        return "no rule allows this address and port, or none may";
     case RIT_POSIX_ERR_SERVICE:
         return "the device does not offer this service";
     default:

@@ -323,6 +323,12 @@ int32_t rit_service_add(rit_node *node, const struct rit_service *service, rit_s
     return RIT_OK;
 }
 
+int32_t rit_service_remove(rit_node *node, rit_service_id service) {
+    CHECK(node != NULL && service != 0);
+    fake.withdrawn++;
+    return RIT_OK;
+}
+
 int32_t rit_service_set_priority(rit_node *node, rit_service_id service, uint32_t urgency,
                                  uint32_t weight) {
     (void)node, (void)urgency;
@@ -341,9 +347,7 @@ int32_t rit_session_open(rit_node *node, const struct rit_target *target, rit_se
 }
 
 int32_t rit_session_close(rit_node *node, rit_session session, uint64_t code) {
-    (void)node;
-    (void)session;
-    (void)code;
+    (void)node, (void)session, (void)code;
     return RIT_OK;
 }
 

@@ -82,6 +82,13 @@ pub(crate) enum Command {
     /// Keep the connections of the configuration; for a user service (also `rit daemon`).
     #[command(alias = "daemon")]
     Up(Up),
+    /// Offer services of hosts of this network that have no librit, each under a name of its own.
+    ///
+    /// Each is granted as a device's service is (`rit share GATEWAY --services web.hvac`), and
+    /// reached as one (`rit connect GATEWAY/web.hvac`, web.hvac.GATEWAY.rit). Whoever uses one says
+    /// no address: other hosts and ports stay out of reach, and only what is allowed here can be
+    /// offered. Its folder is the gateway's own [default: ~/.local/state/rit/gateway].
+    Gateway(Box<crate::gateway::args::Gateway>),
     /// Let somebody use a device or some of its services.
     Share(Share),
     /// List what you share and what is shared with you.

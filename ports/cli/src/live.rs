@@ -274,7 +274,7 @@ impl Live {
         self.port.step(at_most).map_err(crate::error::other)?;
         let mut lines = std::mem::take(&mut self.left);
         while let Some(event) = self.port.next() {
-            let line = line(event);
+            let Some(line) = line(event) else { continue };
             let device = line.device().and_then(|key| key_from_text(key).ok());
             // The end of a session with a device that was left is no news.
             if device.is_none_or(|device| self.devices.contains_key(&device)) {
@@ -374,8 +374,8 @@ fn is_same(a: &Line, b: &Line) -> bool {
     }
 }
 
-fn line(event: Event) -> Line {
-    match event {
+fn line(event: Event) -> Option<Line> {
+    Some(match event {
         Event::Online => Line::Online,
         Event::Offline(error) => Line::Offline { reason: broker_words(error) },
         Event::Enrolled => Line::Enrolled,
@@ -398,10 +398,12 @@ fn line(event: Event) -> Line {
             Line::Refused { device: key_to_text(&device), service, reason: error.to_string() }
         }
         Event::NetworkChanged => Line::NetworkChanged,
-    }
+        // That they work is no news; and nobody owns a node that offers nothing.
+        Event::Connection { .. } | Event::Claimed(_) | Event::OwnerChanged(_) => return None,
+    })
 }
 
-fn broker_words(error: PortError) -> String {
+pub(crate) fn broker_words(error: PortError) -> String {
     match error.0 {
         rit_ffi::error::RIT_ERR_DENIED => {
             "this machine is not enrolled (rit login, or --enrol CODE)".to_owned()
