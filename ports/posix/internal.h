@@ -3,10 +3,11 @@
  * system.c owns clock, entropy, files and the log; udp.c the node's UDP sockets; sockets.c those
  * that it has for a while; lan.c those that hear multicast; tcp.c its TCP connections for where UDP
  * is blocked; network.c own addresses and that they change; portmap.c what is said to the router;
- * loop.c the poll loop; reach.c the devices that are reached, and their sessions; bridge.c connectors and the relay between TCP and
- * streams; flow.c the same between UDP and flows; places.c at which addresses services are listened
- * for; users.c whose connections are taken. Invariant: every descriptor is non-blocking and
- * close-on-exec.
+ * loop.c the poll loop; reach.c the devices that are reached, and their sessions; bridge.c
+ * connectors and the relay between TCP and streams; flow.c the same between UDP and flows; places.c
+ * at which addresses services are listened for; users.c whose connections are taken; broker.c when
+ * broker and gateway are called, where.c at which addresses, gateway.c how one is found, mdns.c
+ * what is said for that. Invariant: every descriptor is non-blocking and close-on-exec.
  */
 #ifndef RIT_POSIX_INTERNAL_H
 #define RIT_POSIX_INTERNAL_H
@@ -34,6 +35,10 @@
 #define RITP_HASH 4096         /* buckets; a power of two */
 #define RITP_SOCKETS_MAX 512   /* numbers of sockets beside the node's own */
 #define RITP_LANS_MAX 16       /* interfaces that are listened on, counted once for each family */
+#define RITP_HOST_LEN 256      /* of a broker's or gateway's address, with the NUL */
+#define RITP_CODE_LEN 65       /* of an enrol code, with the NUL */
+#define RITP_TAG_LEN 8         /* of a gateway's key in text, by which it is told from others */
+#define RITP_MDNS_QUERY_LEN 33
 #define RITP_NEVER UINT64_MAX
 
 struct ritp_address {
@@ -156,6 +161,21 @@ struct ritp_portmap {
     uint64_t epoch_at_us;
 };
 
+/* Where a broker or a gateway is. */
+struct ritp_where {
+    uint8_t key[RIT_KEY_LEN];
+    char host[RITP_HOST_LEN]; /* "": there is none */
+    uint16_t number;
+    const char *file;         /* of the state folder, with the addresses where it was met */
+    int is_literal;           /* the host is an address */
+    int is_resolved;
+    struct rit_path paths[RITP_PATHS_MAX];
+    size_t count;
+    int fd;                   /* of the thread that resolves the name; -1: none does */
+    uint64_t ask_us;          /* when to have it resolved again */
+};
+
+struct ritp_gateway; /* gateway.c */
 struct ritp_conn; /* bridge.c */
 struct ritp_place; /* places.c */
 struct ritp_flow; /* flow.c */
@@ -224,8 +244,17 @@ struct rit_posix {
     struct ritp_want *wants;
     struct ritp_session *sessions;
 
+    /* broker.c */
+    struct ritp_where broker;
+    char code[RITP_CODE_LEN];
+    uint64_t broker_news_us; /* the node is to be told of other addresses then; 0: it knows */
+    int is_broker_online, is_gateway_online;
+
+    /* gateway.c */
+    struct ritp_gateway *gateway; /* NULL: there is none */
+
     /* loop.c */
-    int is_online;
+    int is_online; /* either is */
     int has_more; /* work was left over: do not wait */
     struct rit_posix_event events[RITP_EVENTS_MAX];
     size_t event_at, event_count;
@@ -325,6 +354,10 @@ void ritp_lan_prepare(struct rit_posix *port);
 void ritp_lan_polled(struct rit_posix *port);
 int ritp_lan_receive(struct rit_posix *port);
 
+/* Sends a datagram to a group from a socket, by an interface; 0 or -1. */
+int ritp_lan_send_by(int fd, int which, uint32_t ifindex, const struct rit_path *to,
+                     const uint8_t *pkt, size_t len);
+
 /* ---- tcp.c */
 
 void ritp_tcp_io(struct rit_io *io);
@@ -353,6 +386,53 @@ void ritp_network_run(struct rit_posix *port, uint64_t now_us);
 void ritp_network_news(struct rit_posix *port, const uint8_t *bytes, size_t len, uint64_t now_us);
 /* Asks this router from now on. */
 void ritp_router_open(struct rit_posix *port, const struct sockaddr_in *router, uint64_t now_us);
+
+/* ---- where.c */
+
+/* Of a rit:// address; `file` is its place in the state folder. */
+int ritp_where_open(struct ritp_where *where, const char *uri, const char *file);
+/* Has the name resolved and waits for that, so long at most; negative: as long as it takes. */
+int ritp_where_resolve(struct rit_posix *port, struct ritp_where *where, int patience_ms);
+/* Takes the addresses where it was met last, if they are of this key and host. */
+void ritp_where_load(struct rit_posix *port, struct ritp_where *where);
+/* It was met at these addresses. */
+void ritp_where_keep(struct rit_posix *port, const struct ritp_where *where);
+/* Fills the poll array; when there is something to do. is_needed: it is not there now. */
+uint64_t ritp_where_prepare(struct rit_posix *port, struct ritp_where *where, int is_needed);
+/* Does it; whether its addresses are others now. */
+int ritp_where_run(struct rit_posix *port, struct ritp_where *where, int is_needed,
+                   uint64_t now_us);
+void ritp_where_close(struct ritp_where *where);
+
+/* ---- broker.c */
+
+uint64_t ritp_broker_prepare(struct rit_posix *port);
+void ritp_broker_run(struct rit_posix *port, uint64_t now_us);
+/* The broker, or the gateway, came or went. */
+void ritp_broker_event(struct rit_posix *port, const struct rit_event *event);
+void ritp_broker_close(struct rit_posix *port);
+void ritp_look_for_loopback(struct rit_posix *port, const struct ritp_where *where);
+void ritp_wipe(void *secret, size_t len);
+/* Keeps an enrol code, or that there is none (NULL); RIT_ERR_ARG: it is too long. */
+int ritp_keep_code(char kept[RITP_CODE_LEN], const char *code);
+
+/* ---- gateway.c */
+
+uint64_t ritp_gateway_prepare(struct rit_posix *port, uint64_t now_us);
+void ritp_gateway_run(struct rit_posix *port, uint64_t now_us);
+/* Asks the LAN now, if it is to be asked: the network is another. */
+void ritp_gateway_ask_now(struct rit_posix *port, uint64_t now_us);
+/* It came, or went, or could not be had, and why. */
+void ritp_gateway_met(struct rit_posix *port, int error);
+void ritp_gateway_close(struct rit_posix *port);
+
+/* ---- mdns.c */
+
+/* The question for gateways with this ID; its length. */
+size_t ritp_mdns_query(uint16_t id, uint8_t out[RITP_MDNS_QUERY_LEN]);
+/* The addresses that an answer with this ID has for gateways of this tag; how many. */
+size_t ritp_mdns_answer(const uint8_t *in, size_t len, uint16_t id,
+                        const char tag[RITP_TAG_LEN + 1], struct rit_path out[RITP_PATHS_MAX]);
 
 /* ---- portmap.c */
 
