@@ -1,6 +1,7 @@
 /* device.c: offers local TCP and UDP services to the peers it allows, through a broker.
  *
- *   device --state DIR --broker rit://KEY@HOST:PORT [--enrol CODE] [--allow KEY]...
+ *   device --state DIR --broker rit://KEY@HOST:PORT [--enrol CODE]
+ *          [--gateway rit://KEY@HOST [--gateway-enrol CODE]] [--allow KEY]...
  *          [--owner SECRET | --owner-by-code | --owner-reset] [--code HASH]... [--map-port]
  *          NAME=[udp:]HOST:PORT... [--priority NAME=URGENCY,WEIGHT]...
  *
@@ -13,8 +14,9 @@
  * owner. With --code only peers are let in that state to run code of one of these hashes, 64
  * hexadecimal digits; see sensor.c. With --map-port the router is asked for a port that leads here.
  * With --priority, after its service, a service's bytes go before those of another of higher
- * URGENCY (0 to 7, else 3), and beside others of its own by WEIGHT (1 to 256, else 16).
- * Prints its own key, then what happens.
+ * URGENCY (0 to 7, else 3), and beside others of its own by WEIGHT (1 to 256, else 16). With
+ * --gateway it turns to the gateway of its LAN (rit-server --lan) while the broker cannot be
+ * reached; HOST is _rit._udp.local where it is to be found. Prints its own key, then what happens.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -31,7 +33,8 @@ static void on_signal(int number) {
 }
 
 static int usage(void) {
-    fputs("usage: device --state DIR --broker URI [--enrol CODE] [--allow KEY]...\n"
+    fputs("usage: device --state DIR --broker URI [--enrol CODE]\n"
+          "              [--gateway URI [--gateway-enrol CODE]] [--allow KEY]...\n"
           "              [--owner SECRET | --owner-by-code | --owner-reset] [--code HASH]...\n"
           "              [--map-port] NAME=[udp:]HOST:PORT...\n"
           "              [--priority NAME=URGENCY,WEIGHT]...\n", stderr);
@@ -146,7 +149,8 @@ static void print_key(rit_posix *port) {
 static int show(const struct rit_posix_event *event) {
     static const char *const WORDS[] = {"", "online", "offline", "enrolled", "enrol-refused",
         "session-up", "session-down", "listening", "unavailable", "connection", "network-changed",
-        "port-mapped", "claimed", "owner-changed", "revoked", "owner-answered", "cloak-off"};
+        "port-mapped", "claimed", "owner-changed", "revoked", "owner-answered", "cloak-off",
+        "gateway-online", "gateway-offline"};
     int is_cloaked = event->type == RIT_POSIX_CLOAK && event->number == 0;
     char peer[RIT_KEY_TEXT_LEN];
 
@@ -168,8 +172,20 @@ static int show(const struct rit_posix_event *event) {
     return event->type == RIT_POSIX_ENROL_REFUSED ? failed("the broker", event->error) : 0;
 }
 
-/* Does what the arguments say; sets *broker and *code. */
-static int set_up(rit_posix *port, int argc, char **argv, const char **broker, const char **code) {
+/* Whom it connects to. */
+static const char *broker, *code, *gateway, *gateway_code;
+
+static int connect_to_all(rit_posix *port) {
+    int error = gateway != NULL ? rit_posix_gateway(port, gateway, gateway_code) : RIT_OK;
+
+    if (error != RIT_OK)
+        return failed(gateway, error);
+    error = rit_posix_broker(port, broker, code);
+    return error != RIT_OK ? failed(broker, error) : 0;
+}
+
+/* Does what the arguments say. */
+static int set_up(rit_posix *port, int argc, char **argv) {
     int i, error = RIT_OK, offered = 0;
 
     for (i = 1; i < argc; i++) {
@@ -190,22 +206,25 @@ static int set_up(rit_posix *port, int argc, char **argv, const char **broker, c
         } else if (strcmp(argv[i - 1], "--owner") == 0) {
             error = obey(port, argv[i - 1], argv[i]);
         } else if (strcmp(argv[i - 1], "--broker") == 0) {
-            *broker = argv[i];
+            broker = argv[i];
         } else if (strcmp(argv[i - 1], "--enrol") == 0) {
-            *code = argv[i];
+            code = argv[i];
+        } else if (strcmp(argv[i - 1], "--gateway") == 0) {
+            gateway = argv[i];
+        } else if (strcmp(argv[i - 1], "--gateway-enrol") == 0) {
+            gateway_code = argv[i];
         } else if (strcmp(argv[i - 1], "--state") != 0 && strcmp(argv[i - 1], "--code") != 0) {
             return usage();
         }
         if (error != RIT_OK)
             return failed(argv[i], error);
     }
-    return *broker == NULL || offered == 0 ? usage() : 0;
+    return broker == NULL || offered == 0 ? usage() : 0;
 }
 
 int main(int argc, char **argv) {
     struct rit_posix_config config = {0};
     struct rit_posix_event event;
-    const char *broker = NULL, *code = NULL;
     rit_posix *port;
     int i, error, status;
 
@@ -224,11 +243,10 @@ int main(int argc, char **argv) {
     port = rit_posix_new(&config, &error);
     if (port == NULL)
         return failed(config.state_dir, error);
-    status = set_up(port, argc, argv, &broker, &code);
+    status = set_up(port, argc, argv);
     if (status == 0) {
         print_key(port);
-        error = rit_posix_broker(port, broker, code);
-        status = error != 0 ? failed(broker, error) : 0;
+        status = connect_to_all(port);
     }
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);

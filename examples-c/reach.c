@@ -2,7 +2,7 @@
  *
  *   reach --state DIR --key
  *   reach --state DIR --broker rit://KEY@HOST:PORT [--enrol CODE] [--grant FILE]
- *         DEVICE-KEY [SERVICE[@PORT]]...
+ *         [--gateway rit://KEY@HOST [--gateway-enrol CODE]] DEVICE-KEY [SERVICE[@PORT]]...
  *
  * The first form prints this user's own key, which the device must allow, or whose holder the
  * device's owner grants its services in a FILE (owner grant). The second reaches the services that
@@ -10,7 +10,8 @@
  *
  *   listening SERVICE 127.x.y.z:PORT [udp]
  *
- * which is where to point a browser, ssh or any other client, now and in every later run.
+ * which is where to point a browser, ssh or any other client, now and in every later run. With
+ * --gateway the gateway of the LAN stands in while the broker cannot be reached; see device.c.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -28,7 +29,8 @@ static void on_signal(int number) {
 
 static int usage(void) {
     fprintf(stderr, "usage: reach --state DIR --key\n"
-                    "       reach --state DIR --broker URI [--enrol CODE] [--grant FILE] "
+                    "       reach --state DIR --broker URI [--enrol CODE] [--grant FILE]\n"
+                    "             [--gateway URI [--gateway-enrol CODE]] "
                     "DEVICE-KEY [SERVICE[@PORT]]...\n");
     return 2;
 }
@@ -80,9 +82,11 @@ static int use_grant(rit_posix *port, const uint8_t *device, const char *name) {
     return rit_posix_set_grant(port, device, chain, len);
 }
 
-/* The device's key, then the services; connects to the broker. */
-static int set_up(rit_posix *port, char **argv, const char *broker, const char *code,
-                  const char *grant) {
+/* What the options say. */
+static const char *broker, *code, *grant, *gateway, *gateway_code;
+
+/* The device's key, then the services; connects to gateway and broker. */
+static int set_up(rit_posix *port, char **argv) {
     uint8_t device[RIT_KEY_LEN];
     int error = rit_key_from_text(*argv, device);
 
@@ -97,6 +101,10 @@ static int set_up(rit_posix *port, char **argv, const char *broker, const char *
         error = reach(port, device, *++argv);
     if (error != 0)
         return failed(*argv, error);
+    if (gateway != NULL)
+        error = rit_posix_gateway(port, gateway, gateway_code);
+    if (error != 0)
+        return failed(gateway, error);
     error = rit_posix_broker(port, broker, code);
     return error != 0 ? failed(broker, error) : 0;
 }
@@ -109,6 +117,10 @@ static int show(const struct rit_posix_event *event) {
         printf("online\n");
     else if (event->type == RIT_POSIX_BROKER_OFFLINE)
         printf("offline %s\n", why);
+    else if (event->type == RIT_POSIX_GATEWAY_ONLINE)
+        printf("gateway-online\n");
+    else if (event->type == RIT_POSIX_GATEWAY_OFFLINE)
+        printf("gateway-offline %s\n", why);
     else if (event->type == RIT_POSIX_ENROLLED)
         printf("enrolled\n");
     else if (event->type == RIT_POSIX_SESSION_UP)
@@ -132,24 +144,29 @@ static int show(const struct rit_posix_event *event) {
     return 0;
 }
 
+/* The option of an argument that takes a value. */
+static const char **option(struct rit_posix_config *config, const char *name) {
+    return strcmp(name, "--state") == 0           ? &config->state_dir
+           : strcmp(name, "--broker") == 0        ? &broker
+           : strcmp(name, "--enrol") == 0         ? &code
+           : strcmp(name, "--grant") == 0         ? &grant
+           : strcmp(name, "--gateway") == 0       ? &gateway
+           : strcmp(name, "--gateway-enrol") == 0 ? &gateway_code
+                                                  : NULL;
+}
+
 int main(int argc, char **argv) {
     struct rit_posix_config config = {0};
     struct rit_posix_event event;
-    const char *broker = NULL, *code = NULL, *grant = NULL;
     int i, error, status, wants_key = 0;
     rit_posix *port;
 
     for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+        const char **value = option(&config, argv[i]);
         if (strcmp(argv[i], "--key") == 0)
             wants_key = 1;
-        else if (strcmp(argv[i], "--state") == 0 && i + 1 < argc)
-            config.state_dir = argv[++i];
-        else if (strcmp(argv[i], "--broker") == 0 && i + 1 < argc)
-            broker = argv[++i];
-        else if (strcmp(argv[i], "--enrol") == 0 && i + 1 < argc)
-            code = argv[++i];
-        else if (strcmp(argv[i], "--grant") == 0 && i + 1 < argc)
-            grant = argv[++i];
+        else if (value != NULL && i + 1 < argc)
+            *value = argv[++i];
         else
             return usage();
     }
@@ -158,7 +175,7 @@ int main(int argc, char **argv) {
     port = rit_posix_new(&config, &error);
     if (port == NULL)
         return failed(config.state_dir, error);
-    status = wants_key ? print_key(port) : set_up(port, argv + i, broker, code, grant);
+    status = wants_key ? print_key(port) : set_up(port, argv + i);
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
     while (status == 0 && !wants_key && !is_stopped) {

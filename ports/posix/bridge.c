@@ -191,9 +191,9 @@ static void answer(struct rit_posix *port, struct ritp_conn *conn, uint64_t now_
 }
 
 /* A neighbour cannot be connected to: until its time is over, the connection has no socket. */
-static void fail_silently(struct ritp_conn *conn, uint64_t now_us) {
+static void fail_silently(struct rit_posix *port, struct ritp_conn *conn, uint64_t now_us) {
     conn->offer->is_silent = 1;
-    ritp_offer_look(conn->offer, now_us);
+    ritp_offer_look(port, conn->offer, now_us);
 }
 
 /* Tries the offer's addresses from the current one on. */
@@ -231,7 +231,7 @@ static void connect_next(struct rit_posix *port, struct ritp_conn *conn, uint64_
         conn->address++;
     }
     if (is_neighbour)
-        fail_silently(conn, now_us);
+        fail_silently(port, conn, now_us);
     else
         refuse(port, conn, RIT_REFUSED_SERVICE);
 }
@@ -277,7 +277,7 @@ static void on_incoming(struct rit_posix *port, const struct rit_event *event) {
     conn->state = RITP_CONNECTING;
     if (has_limits) {
         conn->give_up_us = now_us + NEIGHBOUR_US;
-        ritp_offer_look(offer, now_us);
+        ritp_offer_look(port, offer, now_us);
     }
     /* One knock at a time is enough for a neighbour that does not answer. */
     if (!offer->is_silent || ritp_conn_count(port, offer, 1) == 0)
@@ -464,7 +464,7 @@ uint64_t ritp_bridge_prepare(struct rit_posix *port, uint64_t now_us) {
 
 static void give_up(struct rit_posix *port, struct ritp_conn *conn, uint64_t now_us) {
     if (conn->offer->is_neighbour)
-        fail_silently(conn, now_us);
+        fail_silently(port, conn, now_us);
     refuse(port, conn, RIT_REFUSED_SERVICE);
 }
 

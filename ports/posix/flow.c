@@ -156,7 +156,7 @@ static int may_begin(struct rit_posix *port, struct ritp_offer *offer, uint64_t 
 
     if (!offer->is_neighbour)
         return 1;
-    ritp_offer_look(offer, now_us);
+    ritp_offer_look(port, offer, now_us);
     for (i = 0; i < port->flow_count; i++) {
         struct ritp_flow *flow = &port->flows[i];
         if (flow->offer != offer)

@@ -156,8 +156,8 @@ void ritp_lan_close(struct rit_posix *port) {
 
 /* ---- sending */
 
-static int send_by(int fd, int which, uint32_t ifindex, const struct rit_path *to,
-                   const uint8_t *pkt, size_t len) {
+int ritp_lan_send_by(int fd, int which, uint32_t ifindex, const struct rit_path *to,
+                     const uint8_t *pkt, size_t len) {
     struct sockaddr_storage at;
     struct rit_path path = *to;
     socklen_t at_len;
@@ -193,7 +193,7 @@ int ritp_lan_send(struct rit_posix *port, const struct rit_path *to, const uint8
         for (i = 0; i < port->lan_count; i++) {
             const struct ritp_lan *lan = &port->lans[i];
             if (lan->which == which && lan->fd >= 0 &&
-                send_by(port->udp[which], which, lan->ifindex, to, pkts + at, next) == 0)
+                ritp_lan_send_by(port->udp[which], which, lan->ifindex, to, pkts + at, next) == 0)
                 *answer = 0;
         }
     }

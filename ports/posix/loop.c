@@ -50,7 +50,8 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
         port->event_ctx = config->event_ctx;
         port->log_level = config->log_level != 0 ? config->log_level : RIT_LOG_WARN;
         port->udp[0] = port->udp[1] = port->news_fd = port->router_fd = -1;
-        port->users_fd = port->identify[0].fd = port->identify[1].fd = -1;
+        port->users_fd = port->broker.fd = -1;
+        port->identify[0].fd = port->identify[1].fd = -1;
         ritp_tcp_open(port, config->tls_port);
         failed = ritp_system_open(port, config);
         if (failed == 0)
@@ -86,6 +87,8 @@ void rit_posix_free(rit_posix *port) {
     ritp_bridge_free(port);
     ritp_offers_free(port);
     ritp_reach_free(port);
+    ritp_gateway_close(port);
+    ritp_broker_close(port);
     ritp_places_close(port);
     ritp_users_close(port);
     ritp_network_close(port);
@@ -102,51 +105,7 @@ rit_node *rit_posix_node(rit_posix *port) {
     return port != NULL ? port->node : NULL;
 }
 
-/* ---- what the user asks for */
-
-int rit_posix_broker(rit_posix *port, const char *uri, const char *enrol_code) {
-    struct ritp_address found[RITP_PATHS_MAX];
-    struct rit_path paths[RITP_PATHS_MAX];
-    struct rit_broker broker;
-    char host[256];
-    uint16_t number = 0;
-    size_t i, count = 0;
-    int failed;
-
-    if (port == NULL || uri == NULL)
-        return RIT_ERR_NULL;
-    memset(&broker, 0, sizeof broker);
-    broker.struct_size = (uint32_t)sizeof broker;
-    failed = rit_uri_parse(uri, broker.key, host, sizeof host, &number);
-    if (failed != 0)
-        return failed;
-    failed = ritp_resolve(port, host, number, SOCK_DGRAM, found, RITP_PATHS_MAX - 2, &count);
-    if (failed != 0)
-        return failed;
-    for (i = 0; i < count; i++) {
-        ritp_path_from_address(&paths[i], &found[i].at);
-        if (ritp_path_is_loopback(&paths[i]))
-            port->has_loopback_broker = 1;
-    }
-    ritp_network_look(port, ritp_now_us());
-    broker.paths = paths;
-    broker.path_count = ritp_tcp_paths(port, paths, count);
-    broker.enrol_code = enrol_code;
-    return rit_broker_connect(port->node, &broker);
-}
-
 /* ---- what the node says */
-
-static void on_broker(struct rit_posix *port, const struct rit_event *event) {
-    static const enum rit_posix_event_type TYPES[] = {
-        RIT_POSIX_BROKER_ONLINE, RIT_POSIX_BROKER_OFFLINE, RIT_POSIX_ENROLLED,
-        RIT_POSIX_ENROL_REFUSED};
-
-    /* Sessions go on without the broker. */
-    port->is_online = event->type == RIT_EVENT_BROKER_ONLINE ||
-                      (event->type == RIT_EVENT_ENROLLED && port->is_online);
-    ritp_tell(port, TYPES[event->type - RIT_EVENT_BROKER_ONLINE], event->error, NULL, NULL);
-}
 
 /* Fetches the node's events until there are none. 0, or why the node is unusable. */
 static int take_events(struct rit_posix *port) {
@@ -162,8 +121,9 @@ static int take_events(struct rit_posix *port) {
             return failed == RIT_ERR_AGAIN ? 0 : failed;
         if (port->take_event != NULL && port->take_event(port->event_ctx, &event))
             continue;
-        if (event.type >= RIT_EVENT_BROKER_ONLINE && event.type <= RIT_EVENT_ENROL_REFUSED)
-            on_broker(port, &event);
+        if ((event.type >= RIT_EVENT_BROKER_ONLINE && event.type <= RIT_EVENT_ENROL_REFUSED) ||
+            event.type == RIT_EVENT_GATEWAY_ONLINE || event.type == RIT_EVENT_GATEWAY_OFFLINE)
+            ritp_broker_event(port, &event);
         else if (event.type == RIT_EVENT_SESSION_UP)
             ritp_session_up(port, &event);
         else if (event.type == RIT_EVENT_SESSION_DOWN)
@@ -248,6 +208,10 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
     ritp_offers_prepare(port);
     ritp_tcp_prepare(port);
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
+    deadline_us = ritp_broker_prepare(port);
+    wake_us = deadline_us < wake_us ? deadline_us : wake_us;
+    deadline_us = ritp_gateway_prepare(port, now_us);
+    wake_us = deadline_us < wake_us ? deadline_us : wake_us;
     deadline_us = ritp_network_prepare(port);
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
     deadline_us = rit_node_deadline(port->node);
@@ -264,6 +228,8 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
     }
     ritp_sockets_look(port);
     ritp_network_run(port, ritp_now_us());
+    ritp_broker_run(port, ritp_now_us());
+    ritp_gateway_run(port, ritp_now_us());
     failed = run_node(port);
     if (failed == 0) {
         ritp_bridge_run(port, ritp_now_us());

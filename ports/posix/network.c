@@ -434,6 +434,7 @@ static void on_change(struct rit_posix *port, uint64_t now_us) {
     ask_router(port, now_us);
     tell_node(port);
     (void)rit_node_network_changed(port->node);
+    ritp_gateway_ask_now(port, now_us);
     ritp_tell(port, RIT_POSIX_NETWORK_CHANGED, 0, NULL, NULL);
 }
 

@@ -3,13 +3,10 @@
  * Owns their names, where each leads to, and looking a neighbour's name up again. Does not own
  * which addresses are allowed (neighbours.c) nor the connections (bridge.c, flow.c). Invariants: who
  * asks for a service never says an address; a neighbour's service is connected to at addresses that
- * are allowed at that moment, or not at all. Looking up again has a thread of its own, which shares
- * no memory with the port and answers by a socket: the loop does not wait for a name server.
+ * are allowed at that moment, or not at all; the loop does not wait for a name server.
  */
 #define _POSIX_C_SOURCE 200809L
 
-#include <netdb.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,20 +15,6 @@
 #include "internal.h"
 
 #define LOOK_AGAIN_US 60000000u /* between two look-ups of one name */
-#define HOST_LEN 256
-
-/* What a thread is given, and what it answers. */
-struct look_up {
-    int fd; /* its end, of which it is the owner */
-    int type;
-    char host[HOST_LEN];
-    uint16_t number;
-};
-
-struct found {
-    size_t count;
-    struct ritp_address addresses[RITP_ADDRESSES_MAX];
-};
 
 /* ---- offering */
 
@@ -48,32 +31,29 @@ static int sift(const struct rit_posix *port, struct ritp_address *addresses, si
     return kept == i;
 }
 
-/* A literal address is never looked up again. */
-static int is_address(const char *host) {
-    struct addrinfo hints, *found = NULL;
-
-    memset(&hints, 0, sizeof hints);
-    hints.ai_flags = AI_NUMERICHOST;
-    if (getaddrinfo(host, NULL, &hints, &found) != 0)
-        return 0;
-    freeaddrinfo(found);
-    return 1;
+/* Takes the first addresses of those that were found. */
+static void take_first(struct ritp_offer *offer, const struct ritp_found *found) {
+    offer->address_count =
+        found->count < RITP_ADDRESSES_MAX ? found->count : RITP_ADDRESSES_MAX;
+    memcpy(offer->addresses, found->addresses, offer->address_count * sizeof *offer->addresses);
 }
 
 static int fill(struct rit_posix *port, struct ritp_offer *offer, const char *host,
                 uint16_t service_port) {
     int type = offer->kind == RIT_SERVICE_TCP ? SOCK_STREAM : SOCK_DGRAM;
-    int failed = ritp_resolve(port, host, service_port, type, offer->addresses,
-                              RITP_ADDRESSES_MAX, &offer->address_count);
+    struct ritp_found found;
+    int failed = ritp_resolve(port, host, service_port, type, &found);
 
-    if (failed != 0 || !offer->is_neighbour)
+    if (failed != 0)
         return failed;
-    if (!sift(port, offer->addresses, &offer->address_count)) {
+    if (offer->is_neighbour && !sift(port, found.addresses, &found.count)) {
         ritp_log(port, RIT_LOG_ERROR, "%s: %s, port %u, is not allowed", offer->name, host,
                  (unsigned)service_port);
         return RIT_POSIX_ERR_NOT_ALLOWED;
     }
-    if (!is_address(host)) {
+    take_first(offer, &found);
+    /* A literal address is never looked up again. */
+    if (offer->is_neighbour && !ritp_is_address(host, service_port, type, &found)) {
         offer->host = malloc(strlen(host) + 1);
         if (offer->host == NULL)
             return RIT_ERR_NOMEM;
@@ -98,7 +78,7 @@ static int add(struct rit_posix *port, uint16_t kind, const char *name, const ch
     if (port == NULL || name == NULL || host == NULL)
         return RIT_ERR_NULL;
     if (service_port == 0 || (kind != RIT_SERVICE_TCP && kind != RIT_SERVICE_UDP) ||
-        strlen(host) >= HOST_LEN)
+        strlen(host) >= RITP_HOST_LEN)
         return RIT_ERR_ARG;
     if (strlen(name) >= RIT_POSIX_NAME_LEN)
         return RIT_ERR_NAME;
@@ -141,6 +121,22 @@ int rit_posix_offer_neighbour(rit_posix *port, uint16_t kind, const char *name, 
     return add(port, kind, name, host, service_port, 1);
 }
 
+int rit_posix_prioritise(rit_posix *port, const char *name, uint32_t urgency, uint32_t weight) {
+    const struct ritp_offer *offer;
+    int failed = RIT_POSIX_ERR_SERVICE;
+
+    if (port == NULL || name == NULL)
+        return RIT_ERR_NULL;
+    for (offer = port->offers; offer != NULL; offer = offer->next) {
+        if (strcmp(offer->name, name) != 0)
+            continue;
+        failed = rit_service_set_priority(port->node, offer->id, urgency, weight);
+        if (failed != RIT_OK)
+            break;
+    }
+    return failed;
+}
+
 int rit_posix_withdraw(rit_posix *port, uint16_t kind, const char *name) {
     struct ritp_offer **at, *offer;
 
@@ -159,22 +155,6 @@ int rit_posix_withdraw(rit_posix *port, uint16_t kind, const char *name) {
     (void)rit_service_remove(port->node, offer->id);
     free_offer(offer);
     return RIT_OK;
-}
-
-int rit_posix_prioritise(rit_posix *port, const char *name, uint32_t urgency, uint32_t weight) {
-    const struct ritp_offer *offer;
-    int failed = RIT_POSIX_ERR_SERVICE;
-
-    if (port == NULL || name == NULL)
-        return RIT_ERR_NULL;
-    for (offer = port->offers; offer != NULL; offer = offer->next) {
-        if (strcmp(offer->name, name) != 0)
-            continue;
-        failed = rit_service_set_priority(port->node, offer->id, urgency, weight);
-        if (failed != RIT_OK)
-            break;
-    }
-    return failed;
 }
 
 void ritp_offers_free(struct rit_posix *port) {
@@ -196,73 +176,25 @@ struct ritp_offer *ritp_find_offer(const struct rit_posix *port, rit_service_id 
 
 /* ---- names that are looked up again */
 
-static void *look(void *given) {
-    struct look_up *task = given;
-    struct found found;
-
-    memset(&found, 0, sizeof found);
-    (void)ritp_look_up(task->host, task->number, task->type, found.addresses, RITP_ADDRESSES_MAX,
-                       &found.count);
-    (void)send(task->fd, &found, sizeof found, MSG_NOSIGNAL);
-    (void)close(task->fd);
-    free(task);
-    return NULL;
-}
-
-/* Without a thread, memory or descriptors the addresses stay as they are. */
-static void begin_look(struct ritp_offer *offer) {
-    struct look_up *task = malloc(sizeof *task);
-    int ends[2] = {-1, -1}, is_begun = 0;
-    pthread_attr_t attributes;
-    pthread_t thread;
-
-    if (task == NULL || socketpair(AF_UNIX, SOCK_DGRAM, 0, ends) != 0) {
-        free(task);
-        return;
-    }
-    task->fd = ends[1];
-    task->type = offer->kind == RIT_SERVICE_TCP ? SOCK_STREAM : SOCK_DGRAM;
-    task->number = offer->port;
-    (void)snprintf(task->host, sizeof task->host, "%s", offer->host);
-    if (ritp_prepare_fd(ends[0]) == 0 && ritp_prepare_fd(ends[1]) == 0 &&
-        pthread_attr_init(&attributes) == 0) {
-        is_begun = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0 &&
-                   pthread_create(&thread, &attributes, look, task) == 0;
-        (void)pthread_attr_destroy(&attributes);
-    }
-    if (is_begun) {
-        offer->look_fd = ends[0];
-        return;
-    }
-    (void)close(ends[0]);
-    (void)close(ends[1]);
-    free(task);
-}
-
-void ritp_offer_look(struct ritp_offer *offer, uint64_t now_us) {
+void ritp_offer_look(struct rit_posix *port, struct ritp_offer *offer, uint64_t now_us) {
     if (offer->host == NULL || offer->look_fd >= 0 || offer->look_after_us > now_us)
         return;
     offer->look_after_us = now_us + LOOK_AGAIN_US;
-    begin_look(offer);
+    offer->look_fd = ritp_ask_name(port, offer->host, offer->port,
+                                   offer->kind == RIT_SERVICE_TCP ? SOCK_STREAM : SOCK_DGRAM);
 }
 
 /* A name server that says nothing changes nothing: what is no longer allowed is not connected to
  * in any case. */
 static void take_found(struct rit_posix *port, struct ritp_offer *offer) {
-    struct found found;
-    ssize_t len = recv(offer->look_fd, &found, sizeof found, 0);
+    struct ritp_found found;
 
-    if (len < 0)
-        return;
-    (void)close(offer->look_fd);
-    offer->look_fd = -1;
-    if (len != (ssize_t)sizeof found || found.count == 0)
+    if (!ritp_take_name(port, offer->host, &offer->look_fd, &found))
         return;
     if (!sift(port, found.addresses, &found.count))
         ritp_log(port, RIT_LOG_WARN, "%s: %s leads to where it may not, which is left out",
                  offer->name, offer->host);
-    memcpy(offer->addresses, found.addresses, sizeof offer->addresses);
-    offer->address_count = found.count;
+    take_first(offer, &found);
 }
 
 void ritp_offers_prepare(struct rit_posix *port) {

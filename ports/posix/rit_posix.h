@@ -126,8 +126,25 @@ void rit_posix_free(rit_posix *port);
 rit_node *rit_posix_node(rit_posix *port);
 
 /* Connects to the broker at a rit:// address, and stays connected. The enrol code is needed once;
- * NULL when this identity is enrolled already. Blocks while the host name is resolved. */
+ * NULL when this identity is enrolled already. Blocks while the host name is resolved: 2 s at most
+ * if the port can do without, because the state folder has the addresses at which the broker was
+ * met last, or a gateway was set before; these are then no RIT_POSIX_ERR_RESOLVE. While the broker
+ * is offline its name is resolved again, at most once in 60 s and without blocking anything: in a
+ * thread of the port's own, which takes no signals and ends with its answer. */
 int rit_posix_broker(rit_posix *port, const char *uri, const char *enrol_code);
+
+/* The host of a gateway that is to be found. */
+#define RIT_POSIX_GATEWAY_HOST "_rit._udp.local"
+
+/* The gateway of the LAN, broker and relay there (`rit-server --lan`), for when the broker cannot
+ * be reached: rit://KEY@HOST[:PORT], or, to have it found, rit://KEY@_rit._udp.local, for which the
+ * networks of this host are asked by multicast (RFC 6762, 6763) while neither broker nor gateway is
+ * online: after 1 s, 2 s, 4 s ... 60 s, and when the network changed; and until it is found once
+ * three times in a row, then every 10 minutes. Whatever answers, only the
+ * holder of KEY is talked to. Sessions are opened by whichever of the two is online, and run on
+ * when both are not. Call it before rit_posix_broker; enrol_code as there, of the gateway; blocks
+ * for nothing. uri NULL: no gateway any more. */
+int rit_posix_gateway(rit_posix *port, const char *uri, const char *enrol_code);
 
 /* Offers a TCP service under a name (1..63 of a-z 0-9 - _ .) to the peers that are allowed: each of
  * their connections becomes one to host:service_port here. Resolves the host once, and blocks while
@@ -234,7 +251,9 @@ enum rit_posix_event_type {
     RIT_POSIX_OWNER_CHANGED = 13, /* the same, of another owner; peer of zeros: none any more */
     RIT_POSIX_REVOKED = 14,       /* the owner took grants back; number: the list's */
     RIT_POSIX_OWNER_ANSWERED = 15, /* request, error, peer, number: RIT_EVENT_OWNER_ANSWERED */
-    RIT_POSIX_CLOAK = 16          /* number: for so many seconds it may be found; 0: no more */
+    RIT_POSIX_CLOAK = 16,         /* number: for so many seconds it may be found; 0: no more */
+    RIT_POSIX_GATEWAY_ONLINE = 17, /* the gateway answered and knows this node */
+    RIT_POSIX_GATEWAY_OFFLINE = 18 /* error: why; 0: it is not needed */
 };
 
 struct rit_posix_event {

@@ -285,41 +285,6 @@ int ritp_path_is_loopback(const struct rit_path *path) {
     return is_mapped(path) ? path->ip[12] == 127 : memcmp(path->ip, LOOPBACK, 16) == 0;
 }
 
-int ritp_look_up(const char *host, uint16_t number, int type, struct ritp_address *out,
-                 size_t room, size_t *count) {
-    struct addrinfo hints, *found = NULL, *each;
-    char service[8];
-    int failed;
-
-    *count = 0;
-    memset(&hints, 0, sizeof hints);
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = type;
-    (void)snprintf(service, sizeof service, "%u", (unsigned)number);
-    failed = getaddrinfo(host, service, &hints, &found);
-    if (failed != 0)
-        return failed;
-    for (each = found; each != NULL && *count < room; each = each->ai_next) {
-        if (each->ai_addrlen > sizeof out->at)
-            continue;
-        memset(&out[*count], 0, sizeof *out);
-        memcpy(&out[*count].at, each->ai_addr, each->ai_addrlen);
-        out[*count].len = each->ai_addrlen;
-        (*count)++;
-    }
-    freeaddrinfo(found);
-    return 0;
-}
-
-int ritp_resolve(struct rit_posix *port, const char *host, uint16_t number, int type,
-                 struct ritp_address *out, size_t room, size_t *count) {
-    int failed = ritp_look_up(host, number, type, out, room, count);
-
-    if (failed != 0)
-        ritp_log(port, RIT_LOG_ERROR, "cannot resolve %s: %s", host, gai_strerror(failed));
-    return *count > 0 ? 0 : RIT_POSIX_ERR_RESOLVE;
-}
-
 /* ---- sockets */
 
 int ritp_prepare_fd(int fd) {

@@ -1,4 +1,5 @@
-"""Gateways: neighbours without the library that are reached through one, in network namespaces.
+"""Gateways with the real programs, in network namespaces: neighbours without the library that are
+reached through one, and a LAN that goes on without its line.
 
 usage: run.py --bin DIR --server PROGRAM --rit PROGRAM --nginx PROGRAM [SCENARIO...]
 Prints one line per scenario and, last, the counts. Exit status 0 only if none failed. Needs root,
@@ -15,8 +16,8 @@ sys.path[1:1] = [str(HERE.parent / area) for area in ("e2e", "nat")]
 
 import runner  # noqa: E402 (of tests/e2e)
 
-MODULES = ("neighbours", "inventory")
-LIMIT_S = 120
+MODULES = ("neighbours", "inventory", "line")
+LIMIT_S = 300
 
 
 def main():

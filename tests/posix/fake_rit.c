@@ -4,6 +4,7 @@
 #include "fake_rit.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -24,6 +25,34 @@ int __wrap_clock_gettime(clockid_t which, struct timespec *out) {
     out->tv_sec = (time_t)(now_us / 1000000u);
     out->tv_nsec = (long)(now_us % 1000000u) * 1000;
     return 0;
+}
+
+/* ---- the system's resolver */
+
+int __real_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **out);
+int __wrap_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **out);
+
+/* The port asks for names in a thread of its own. */
+int __wrap_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **out) {
+    const struct timespec pause = {.tv_nsec = 1000000};
+    struct addrinfo numeric = *hints;
+    int failed;
+
+    numeric.ai_flags |= AI_NUMERICHOST;
+    failed = __real_getaddrinfo(host, service, &numeric, out);
+    if (failed == 0 || (hints->ai_flags & AI_NUMERICHOST) || strchr(host, ' ') != NULL)
+        return failed;
+    __atomic_add_fetch(&fake.names_asked, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&fake.names_wait, __ATOMIC_SEQ_CST))
+        (void)nanosleep(&pause, NULL);
+    failed = __atomic_load_n(&fake.names_error, __ATOMIC_SEQ_CST);
+    if (failed != 0)
+        return failed;
+    host = __atomic_load_n(&fake.names_answer, __ATOMIC_SEQ_CST);
+    return __real_getaddrinfo(host != NULL ? host : "127.0.0.1", service, &numeric, out);
 }
 
 /* ---- the system's calls for datagrams, which a test has refused */
@@ -263,6 +292,9 @@ int32_t rit_node_network_changed(rit_node *node) {
 int32_t rit_broker_connect(rit_node *node, const struct rit_broker *broker) {
     (void)node;
     CHECK(broker->path_count > 0 && broker->path_count <= 8);
+    fake.broker_calls++;
+    if (fake.broker_answer != RIT_OK)
+        return fake.broker_answer;
     fake.broker_count = broker->path_count;
     memcpy(fake.broker_paths, broker->paths, broker->path_count * sizeof *broker->paths);
     (void)snprintf(fake.code, sizeof fake.code, "%s",
@@ -270,14 +302,42 @@ int32_t rit_broker_connect(rit_node *node, const struct rit_broker *broker) {
     return RIT_OK;
 }
 
+int32_t rit_gateway_connect(rit_node *node, const struct rit_broker *gateway) {
+    (void)node;
+    CHECK(gateway->struct_size == sizeof *gateway);
+    CHECK(gateway->path_count > 0 && gateway->path_count <= 8);
+    fake.gateway_calls++;
+    fake.gateway_count = gateway->path_count;
+    memcpy(fake.gateway_key, gateway->key, RIT_KEY_LEN);
+    memcpy(fake.gateway_paths, gateway->paths, gateway->path_count * sizeof *gateway->paths);
+    (void)snprintf(fake.gateway_code, sizeof fake.gateway_code, "%s",
+                   gateway->enrol_code != NULL ? gateway->enrol_code : "");
+    return RIT_OK;
+}
+
+int32_t rit_gateway_forget(rit_node *node) {
+    (void)node;
+    fake.gateway_forgets++;
+    return RIT_OK;
+}
+
 int32_t rit_uri_parse(const char *uri, uint8_t key[RIT_KEY_LEN], char *host, size_t host_cap,
                       uint16_t *port) {
-    memset(key, 9, RIT_KEY_LEN);
-    if (strcmp(uri, "rit://broker") != 0 && strcmp(uri, "rit://named") != 0)
-        return RIT_ERR_ARG;
-    (void)snprintf(host, host_cap, uri[6] == 'b' ? "127.0.0.1" : "broker.example");
-    *port = 7480;
-    return RIT_OK;
+    static const char *const KNOWN[][2] = {
+        {"rit://broker", "127.0.0.1"}, {"rit://named", "broker.example"},
+        {"rit://lan", "_rit._udp.local"}, {"rit://gateway", "10.9.0.7"},
+        {"rit://named-gateway", "gateway.example"}};
+    size_t i;
+
+    for (i = 0; i < sizeof KNOWN / sizeof *KNOWN; i++) {
+        if (strcmp(uri, KNOWN[i][0]) != 0)
+            continue;
+        memset(key, i < 2 ? 9 : 0x42, RIT_KEY_LEN);
+        (void)snprintf(host, host_cap, "%s", KNOWN[i][1]);
+        *port = 7480;
+        return RIT_OK;
+    }
+    return RIT_ERR_ARG;
 }
 
 int32_t rit_loopback_address(const uint8_t device[RIT_KEY_LEN], const char *service,

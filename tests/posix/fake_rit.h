@@ -88,6 +88,18 @@ struct fake {
     unsigned path_sets; /* told by rit_node_set_local_paths */
     struct rit_path paths[8];
     char code[32];
+    int32_t broker_answer; /* of rit_broker_connect; 0: RIT_OK */
+    unsigned broker_calls;
+    unsigned gateway_calls, gateway_forgets;
+    size_t gateway_count;
+    struct rit_path gateway_paths[8];
+    uint8_t gateway_key[RIT_KEY_LEN];
+    char gateway_code[32];
+    /* getaddrinfo() of names; numbers are what they are. */
+    int names_error;          /* not 0: it fails so */
+    int names_wait;           /* it takes until this is 0 */
+    const char *names_answer; /* an address; NULL: 127.0.0.1 */
+    unsigned names_asked;
 };
 
 extern struct fake fake;

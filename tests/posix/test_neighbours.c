@@ -2,7 +2,7 @@
  *
  * Rules and what no rule allows, at their edges; limits, at and over them; neighbours that do not
  * answer; names that lead elsewhere. A neighbour's address is no host's here: connect() is the
- * test's, and leads where the test says; so is getaddrinfo() for names.
+ * test's, and leads where the test says.
  */
 #define _DEFAULT_SOURCE
 
@@ -12,7 +12,6 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -35,17 +34,10 @@ static struct {
     uint16_t number;         /* TAKEN, FILTERED: where to, at 127.0.0.1 */
     unsigned calls;
     struct sockaddr_in last; /* that was asked for */
-    char name_address[64];   /* what the name neighbour.example stands for */
-    atomic_uint look_ups;
-    atomic_int is_held; /* look-ups wait */
 } net;
 
 int __real_connect(int fd, const struct sockaddr *to, socklen_t len);
 int __wrap_connect(int fd, const struct sockaddr *to, socklen_t len);
-int __real_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
-                       struct addrinfo **out);
-int __wrap_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
-                       struct addrinfo **out);
 
 int __wrap_connect(int fd, const struct sockaddr *to, socklen_t len) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -65,16 +57,6 @@ int __wrap_connect(int fd, const struct sockaddr *to, socklen_t len) {
         return __real_connect(fd, (const struct sockaddr *)&at, sizeof at);
     errno = ECONNREFUSED;
     return -1;
-}
-
-int __wrap_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
-                       struct addrinfo **out) {
-    if (strcmp(host, "neighbour.example") != 0 || (hints->ai_flags & AI_NUMERICHOST) != 0)
-        return __real_getaddrinfo(host, service, hints, out);
-    atomic_fetch_add(&net.look_ups, 1);
-    while (atomic_load(&net.is_held))
-        (void)poll(NULL, 0, 1);
-    return __real_getaddrinfo(net.name_address, service, hints, out);
 }
 
 /* ---- tools */
@@ -457,45 +439,45 @@ static void look_is_over(const struct ritp_offer *offer) {
 static void names_that_lead_elsewhere(void) {
     struct ritp_offer *offer;
 
-    net.look_ups = 0;
+    fake.names_asked = 0;
     allow("203.0.113.0/24", 80, 80);
-    strcpy(net.name_address, "127.0.0.1");
-    CHECK(!offered("neighbour.example", 80) && net.look_ups == 1);
-    strcpy(net.name_address, HOST);
+    fake.names_answer = "127.0.0.1";
+    CHECK(!offered("neighbour.example", 80) && fake.names_asked == 1);
+    fake.names_answer = HOST;
     CHECK(!offered("neighbour.example", 81));
     offer = neighbour("neighbour.example", 80);
-    CHECK(net.look_ups == 3 && offer->address_count == 1);
+    CHECK(fake.names_asked == 3 && offer->address_count == 1);
     net.way = REFUSED;
     CHECK(!incoming(offer)->is_released && net.calls == 1);
     look_is_over(offer);
-    CHECK(net.look_ups == 4 && offer->address_count == 1);
+    CHECK(fake.names_asked == 4 && offer->address_count == 1);
     /* At most once in a minute. */
-    strcpy(net.name_address, "169.254.169.254");
+    fake.names_answer = "169.254.169.254";
     fake.now_us += 60 * SECOND_US - 1;
     (void)incoming(offer);
-    CHECK(net.look_ups == 4 && offer->look_fd < 0 && net.calls == 2);
+    CHECK(fake.names_asked == 4 && offer->look_fd < 0 && net.calls == 2);
     fake.now_us += 1;
     (void)incoming(offer);
     look_is_over(offer);
-    CHECK(net.look_ups == 5 && offer->address_count == 0 && net.calls == 3);
+    CHECK(fake.names_asked == 5 && offer->address_count == 0 && net.calls == 3);
     (void)incoming(offer);
     CHECK(net.calls == 3);
     /* Back where it may be. */
-    strcpy(net.name_address, "203.0.113.21");
+    fake.names_answer = "203.0.113.21";
     fake.now_us += 60 * SECOND_US;
     (void)incoming(offer);
     look_is_over(offer);
     (void)incoming(offer);
-    CHECK(net.look_ups == 6 && net.calls == 4);
+    CHECK(fake.names_asked == 6 && net.calls == 4);
     CHECK(net.last.sin_addr.s_addr == inet_addr("203.0.113.21"));
     /* No answer changes nothing. */
-    strcpy(net.name_address, "no address");
+    fake.names_answer = "no address";
     fake.now_us += 60 * SECOND_US;
     (void)incoming(offer);
     look_is_over(offer);
-    CHECK(net.look_ups == 7 && offer->address_count == 1);
+    CHECK(fake.names_asked == 7 && offer->address_count == 1);
     /* Nothing waits for one: connections go on, and the port may be freed. */
-    net.is_held = 1;
+    fake.names_wait = 1;
     fake.now_us += 60 * SECOND_US;
     (void)incoming(offer);
     (void)incoming(offer);
@@ -572,7 +554,7 @@ int main(int argc, char **argv) {
         begin();
         TESTS[i]();
         end();
-        net.is_held = 0;
+        fake.names_wait = 0;
     }
     printf("test_neighbours: %u tests passed\n", (unsigned)i);
     return 0;

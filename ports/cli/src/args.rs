@@ -16,9 +16,9 @@ Exit status: 0 done, 1 failed, 2 wrong command line, 3 not logged in, 4 no such 
 service, 5 not permitted, 6 server or device cannot be reached, 7 another process has the state \
 folder.
 
-Files: ~/.config/rit/config.toml (broker, names of people and devices, connections that `rit up` \
-keeps), ~/.local/state/rit (identity, login, what you own); XDG_CONFIG_HOME and XDG_STATE_HOME \
-move them. NO_COLOR switches colours off.";
+Files: ~/.config/rit/config.toml (broker, gateway, names of people and devices, connections that \
+`rit up` keeps), ~/.local/state/rit (identity, login, what you own); XDG_CONFIG_HOME and \
+XDG_STATE_HOME move them. NO_COLOR switches colours off.";
 
 /// Reaches the services of your devices, and lets others reach them.
 ///
@@ -227,7 +227,7 @@ pub(crate) struct Hosts {
     pub(crate) stdin: bool,
 }
 
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct Broker {
     /// The broker, if nobody is logged in: rit://KEY@HOST[:PORT].
     #[arg(long, value_name = "ADDRESS")]
@@ -235,6 +235,13 @@ pub(crate) struct Broker {
     /// A one-time code, if this machine is not enrolled yet.
     #[arg(long, value_name = "CODE")]
     pub(crate) enrol: Option<String>,
+    /// The gateway of this network, for when the broker cannot be reached: rit://KEY@HOST[:PORT],
+    /// or rit://KEY@_rit._udp.local, as `rit-server --lan` prints it, to have it found.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) gateway: Option<String>,
+    /// A one-time code of the gateway, if it does not know this machine yet.
+    #[arg(long, value_name = "CODE")]
+    pub(crate) gateway_enrol: Option<String>,
 }
 
 #[derive(Args)]
@@ -437,6 +444,7 @@ mod tests {
         assert!(parse("rit hosts --write --stdin") && parse("rit hosts --remove /f"));
         assert!(!parse("rit hosts --stdin") && !parse("rit hosts --write --remove"));
         assert!(parse("rit up --resolver 127.0.0.153") && !parse("rit up --resolver 1.1.1.1"));
+        assert!(parse("rit up --gateway rit://k@h --gateway-enrol C"));
         assert!(!parse("rit connect") && !parse("rit claim"));
         assert!(parse("rit cloak off garage --for 10m") && parse("rit cloak on garage"));
         assert!(!parse("rit cloak off garage") && !parse("rit cloak off garage --for 25h"));

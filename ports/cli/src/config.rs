@@ -2,6 +2,7 @@
 //!
 //! ```toml
 //! broker = "rit://KEY@HOST"        # instead of the one that was logged in to
+//! lan_gateway = "rit://KEY@_rit._udp.local" # for when the broker cannot be reached
 //! resolver = "127.0.0.153:53"     # answers SERVICE.DEVICE.rit there
 //! share_with_all_users = true      # of this machine; else only one's own programs are served
 //! [names]
@@ -32,6 +33,8 @@ use crate::gateway::rules;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) broker: Option<String>,
+    /// The LAN's gateway, for when the broker cannot be reached.
+    pub(crate) lan_gateway: Option<String>,
     /// TCP port of the broker where UDP is blocked; 0: the usual one.
     #[serde(default)]
     pub(crate) tls_port: u16,
@@ -128,7 +131,7 @@ mod tests {
     fn what_people_write() {
         let key = key_to_text(&PublicKey([3; 32]));
         let text = format!(
-            "tls_port = 4433\n[names]\nbob = \"{key}\"\n\
+            "tls_port = 4433\nlan_gateway = \"rit://k@h\"\n[names]\nbob = \"{key}\"\n\
              [[connections]]\ndevice = \"garage\"\nservices = [\"web@8080\"]\n"
         );
         let config = Config::parse(&text).unwrap();
@@ -136,6 +139,7 @@ mod tests {
         assert_eq!(config.name_of(&PublicKey([3; 32])), Some("bob"));
         assert_eq!(config.key_of("eve"), None);
         assert_eq!((config.tls_port, config.connections.len()), (4433, 1));
+        assert_eq!(config.lan_gateway.as_deref(), Some("rit://k@h"));
         assert!(Config::parse("").unwrap().broker.is_none());
         for wrong in [
             "[names]\nbob = \"x\"",

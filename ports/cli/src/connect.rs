@@ -226,7 +226,7 @@ fn carry(
     let is_shared = local.share_with_all_users || app.config.share_with_all_users;
     let mut alone_since = Instant::now();
     loop {
-        if let Some(live) = Live::open(app, broker, given.enrol.as_deref(), is_shared)? {
+        if let Some(live) = Live::open(app, broker, given, is_shared)? {
             let names = Names::open(app, local)?;
             return run(app, live, &mut wants, (role, names), &is_over);
         }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::App;
 use crate::api::entries;
-use crate::args::Enrol;
+use crate::args::{self, Enrol};
 use crate::error::{Error, Exit};
 use crate::live::{Line, Live};
 use crate::state::Login;
@@ -76,7 +76,8 @@ fn node(app: &App, code: &str, address: &str) -> Result<(), Error> {
         address.parse().map_err(|error| Error::usage(format!("'{address}': {error}")))?;
     app.state.identity()?;
     let address = uri.to_string();
-    let mut live = Live::open(app, &address, Some(code), false)?.ok_or_else(|| {
+    let given = args::Broker { enrol: Some(code.to_owned()), ..args::Broker::default() };
+    let mut live = Live::open(app, &address, &given, false)?.ok_or_else(|| {
         Error::new(Exit::Busy, "another rit has the state folder").advice("End it first.")
     })?;
     let end = Instant::now() + PATIENCE;

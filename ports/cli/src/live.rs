@@ -12,12 +12,15 @@ use rit_core::wire::text::{key_from_text, key_to_text};
 use serde::{Deserialize, Serialize};
 
 use crate::App;
+use crate::args;
 use crate::error::{Error, Exit};
 use crate::port::{Event, Port, PortError};
 use crate::text;
 
 /// How often the way of each session is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// Why the gateway is left where nothing is wrong.
+const NOT_NEEDED: &str = "the broker is there";
 
 /// What happened. Keys in their text form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +28,11 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) enum Line {
     Online,
     Offline {
+        reason: String,
+    },
+    /// The broker is away; the gateway of the LAN introduces instead.
+    GatewayOnline,
+    GatewayOffline {
         reason: String,
     },
     Enrolled,
@@ -99,6 +107,8 @@ impl Line {
         match self {
             Line::Online => "online".to_owned(),
             Line::Offline { reason } => format!("offline: {reason}; trying again"),
+            Line::GatewayOnline => "online by the gateway".to_owned(),
+            Line::GatewayOffline { reason } => format!("not online by the gateway: {reason}"),
             Line::Enrolled => "enrolled".to_owned(),
             Line::EnrolRefused { reason } => format!("the broker refused the code: {reason}"),
             Line::SessionUp { .. } => format!("{name}: connected"),
@@ -165,7 +175,7 @@ impl Live {
     pub(crate) fn open(
         app: &App,
         broker: &str,
-        code: Option<&str>,
+        given: &args::Broker,
         is_shared: bool,
     ) -> Result<Option<Live>, Error> {
         let port = match Port::open(&app.state.node_dir(), app.config.tls_port, is_shared) {
@@ -177,7 +187,13 @@ impl Live {
         let (standing, left) = (Vec::new(), Vec::new());
         let mut live =
             Live { port, looked, devices, chosen, ways, standing, left, was_asked: false };
-        live.port.broker(broker, code).map_err(|error| {
+        if let Some(gateway) = given.gateway.as_ref().or(app.config.lan_gateway.as_ref()) {
+            live.port.gateway(gateway, given.gateway_enrol.as_deref()).map_err(|error| {
+                Error::new(Exit::Usage, format!("{gateway}: {error}"))
+                    .advice("`rit-server --lan` prints what is to be here.")
+            })?;
+        }
+        live.port.broker(broker, given.enrol.as_deref()).map_err(|error| {
             Error::new(Exit::Unreachable, format!("{broker}: {error}"))
                 .advice("Is the address right? rit://KEY@HOST[:PORT] is what rit-server prints.")
         })?;
@@ -335,6 +351,9 @@ impl Live {
                     Line::Online | Line::Offline { .. } => {
                         matches!(old, Line::Online | Line::Offline { .. })
                     }
+                    Line::GatewayOnline | Line::GatewayOffline { .. } => {
+                        matches!(old, Line::GatewayOnline | Line::GatewayOffline { .. })
+                    }
                     Line::SessionUp { .. } | Line::SessionDown { .. } => {
                         old.device() == line.device()
                             && matches!(
@@ -351,7 +370,7 @@ impl Live {
         let is_passing = matches!(
             line,
             Line::Refused { .. } | Line::Left { .. } | Line::NetworkChanged | Line::Enrolled
-        );
+        ) || matches!(line, Line::GatewayOffline { reason } if reason == NOT_NEEDED);
         if !is_passing {
             self.standing.push(line.clone());
         }
@@ -378,6 +397,8 @@ fn line(event: Event) -> Option<Line> {
     Some(match event {
         Event::Online => Line::Online,
         Event::Offline(error) => Line::Offline { reason: broker_words(error) },
+        Event::GatewayOnline => Line::GatewayOnline,
+        Event::GatewayOffline(error) => Line::GatewayOffline { reason: gateway_words(error) },
         Event::Enrolled => Line::Enrolled,
         Event::EnrolRefused(error) => Line::EnrolRefused { reason: error.to_string() },
         Event::SessionUp(device) => Line::SessionUp { device: key_to_text(&device) },
@@ -407,6 +428,17 @@ pub(crate) fn broker_words(error: PortError) -> String {
     match error.0 {
         rit_ffi::error::RIT_ERR_DENIED => {
             "this machine is not enrolled (rit login, or --enrol CODE)".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn gateway_words(error: PortError) -> String {
+    match error.0 {
+        0 => NOT_NEEDED.to_owned(),
+        rit_ffi::error::RIT_ERR_DENIED => {
+            "it does not know this machine (rit-server members add, or --gateway-enrol CODE)"
+                .to_owned()
         }
         _ => error.to_string(),
     }
@@ -451,6 +483,9 @@ mod tests {
         );
         assert_eq!(serde_json::from_str::<Line>(&json).unwrap(), line);
         assert_eq!(serde_json::to_string(&Line::Online).unwrap(), r#"{"event":"online"}"#);
+        let gateway = serde_json::to_string(&Line::GatewayOnline).unwrap();
+        assert_eq!(gateway, r#"{"event":"gateway-online"}"#);
+        assert_eq!(Line::GatewayOnline.words(""), "online by the gateway");
         assert_eq!(line.words("garage"), "garage: web at 127.1.2.3:80");
     }
 }

@@ -69,6 +69,11 @@ unsafe extern "C" {
     fn rit_posix_node(port: *mut RawPort) -> *mut c_void;
     fn rit_posix_broker(port: *mut RawPort, uri: *const c_char, enrol_code: *const c_char)
     -> c_int;
+    fn rit_posix_gateway(
+        port: *mut RawPort,
+        uri: *const c_char,
+        enrol_code: *const c_char,
+    ) -> c_int;
     fn rit_posix_reach(
         port: *mut RawPort,
         device: *const u8,
@@ -137,6 +142,8 @@ pub(crate) enum Event {
     Offline(PortError),
     Enrolled,
     EnrolRefused(PortError),
+    GatewayOnline,
+    GatewayOffline(PortError),
     SessionUp(PublicKey),
     SessionDown(PublicKey, i32),
     Listening {
@@ -219,6 +226,15 @@ impl Port {
         let code = code.as_ref().map_or(ptr::null(), |code| code.as_ptr());
         // SAFETY: both texts live until the call returns.
         check(unsafe { rit_posix_broker(self.0.as_ptr(), uri.as_ptr(), code) })
+    }
+
+    /// Turns to the gateway of the LAN while the broker cannot be reached; to be said before
+    /// [`Self::broker`].
+    pub(crate) fn gateway(&mut self, uri: &str, code: Option<&str>) -> Result<(), PortError> {
+        let (uri, code) = (text(uri)?, code.map(text).transpose()?);
+        let code = code.as_ref().map_or(ptr::null(), |code| code.as_ptr());
+        // SAFETY: both texts live until the call returns.
+        check(unsafe { rit_posix_gateway(self.0.as_ptr(), uri.as_ptr(), code) })
     }
 
     /// Reaches a service of a device, or all; at its own port where `listen_port` is 0.
@@ -451,6 +467,8 @@ fn event(raw: &RawEvent) -> Option<Event> {
         10 => Event::NetworkChanged,
         12 => Event::Claimed(device),
         13 => Event::OwnerChanged(device),
+        17 => Event::GatewayOnline,
+        18 => Event::GatewayOffline(error),
         _ => return None,
     })
 }
@@ -485,6 +503,7 @@ mod tests {
         assert_eq!(port.leave(&device, Some("web")), Ok(()));
         assert!(port.leave(&device, None).is_err());
         assert!(port.broker("http://nowhere", None).is_err());
+        assert!(port.gateway("http://nowhere", None).is_err());
         assert_eq!(port.way(&device), None);
         assert_eq!(port.next(), None);
         drop(port);

@@ -55,6 +55,8 @@ pub(crate) enum Error {
     AccountExists,
     #[error("there is no account of this name")]
     NoAccount,
+    #[error("there is no member {0}")]
+    NoMember(String),
     #[error("a password has 10 to 256 bytes")]
     PasswordLength,
     #[error("that was not the same password")]

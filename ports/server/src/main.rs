@@ -1,9 +1,9 @@
 //! `rit-server`: the librit broker and relay as a service.
 //!
 //! Owns the command line and standard output, where each line is a word and its value, for people
-//! and scripts: `address rit://…`, `enrol-code …`, `face ADDR:PORT` and `face-key …` where there is
-//! a browser face, of a relay alone `relay HOST:PORT`, `ready`.
-//! Logs go to standard error, without secrets.
+//! and scripts: `address rit://…`, of a LAN's gateway `gateway rit://…`, `enrol-code …`, `face
+//! ADDR:PORT` and `face-key …` where there is a browser face, of a relay alone `relay HOST:PORT`,
+//! `ready`. Logs go to standard error, without secrets.
 
 mod account;
 mod asks;
@@ -15,6 +15,8 @@ mod desk;
 mod error;
 mod face;
 mod http;
+mod lan;
+mod members;
 mod records;
 mod relays;
 mod renew;
@@ -39,6 +41,7 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::face::start::FaceArgs;
+use crate::lan::LanArgs;
 use crate::store::{Db, Location};
 
 /// The librit broker and relay: enrols nodes, introduces one to another, and passes on what two of
@@ -64,6 +67,8 @@ enum Command {
     Code(CodeArgs),
     /// Make, list and close accounts, also while the server runs.
     Account(account::AccountArgs),
+    /// Let nodes in by their keys, take that back, and list them, also while the server runs.
+    Members(members::MembersArgs),
     /// What the browser face needs of others.
     #[command(subcommand)]
     Face(FaceCommand),
@@ -127,6 +132,8 @@ struct ServeArgs {
     /// IP addresses to listen at for them instead.
     #[arg(long, value_name = "ADDR")]
     tls: Vec<IpAddr>,
+    #[command(flatten)]
+    lan: LanArgs,
     #[command(flatten)]
     face: FaceArgs,
     #[command(flatten)]
@@ -217,6 +224,7 @@ fn main() -> ExitCode {
         Command::Code(args) => args.common.log,
         Command::Backup(args) | Command::Restore(args) => args.common.log,
         Command::Account(args) => args.common.log,
+        Command::Members(args) => args.common.log,
         Command::Face(FaceCommand::Key(args)) => args.log,
     };
     tracing_subscriber::fmt()
@@ -246,6 +254,7 @@ fn run(command: Command) -> Result<(), Error> {
             Command::Backup(args) => backup(args).await,
             Command::Restore(args) => restore(args).await,
             Command::Account(args) => account::run(args).await,
+            Command::Members(args) => members::run(args).await,
             Command::Face(FaceCommand::Key(args)) => face_key(&args),
         }
     })
@@ -255,6 +264,9 @@ async fn serve(args: ServeArgs) -> Result<(), Error> {
     let server = serve::Server::start(args.common.state_dir()?, &args).await?;
     if let Some((uri, db)) = server.broker() {
         say("address", &uri.to_string())?;
+        if let Some(gateway) = server.gateway() {
+            say("gateway", &gateway)?;
+        }
         for code in code::make(db, code::VALID, 1, None).await? {
             say("enrol-code", &code)?;
         }
@@ -362,9 +374,21 @@ mod tests {
         assert!(matches!(cli.command, Some(Command::Serve(args)) if args.listen.len() == 2));
         let role = |line: &str| parse(line).unwrap().serve.role;
         assert!(role("rit-server").is_broker() && role("rit-server").is_relay());
+        assert!(parse("rit-server --lan --no-announce").unwrap().serve.lan.no_announce);
         assert!(!role("rit-server --role relay").is_broker());
         assert!(!role("rit-server --role broker").is_relay());
-        for bad in ["code --valid 0", "code --count 0", "--listen 127.0.0.1", "bogus", "--role x"] {
+        for bad in [
+            "code --valid 0",
+            "code --count 0",
+            "--listen 127.0.0.1",
+            "bogus",
+            "--role x",
+            "--lan --role relay",
+            "--no-announce",
+            "members add",
+            "members remove",
+            "members",
+        ] {
             assert!(parse(&format!("rit-server {bad}")).is_err(), "{bad}");
         }
     }

@@ -28,6 +28,7 @@ use crate::control::{NoteError, Notes, Order};
 use crate::desk::{Desk, News};
 use crate::error::Error;
 use crate::http::{self, Http};
+use crate::lan::{self, Lan};
 use crate::sockets::{Received, Run, Sockets};
 use crate::state::{State, random_seed};
 use crate::store::Db;
@@ -60,11 +61,20 @@ pub(crate) struct Server {
     tls: Tls,
     face: Option<face::start::Running>,
     http: Option<Http>,
+    lan: Option<Lan>,
+    relay_args: RelayArgs,
     start: Instant,
     interrupt: Signal,
     terminate: Signal,
     // Last, so that the folder is locked until all else is closed.
     _state: State,
+}
+
+/// By which relays nodes are told of, once more where this machine's addresses change.
+struct RelayArgs {
+    others: Vec<String>,
+    secret: Secret,
+    tls: Option<u16>,
 }
 
 struct Broker {
@@ -213,6 +223,28 @@ async fn next_news(broker: &mut Option<Broker>) -> Option<News> {
     broker.as_mut()?.news.recv().await
 }
 
+/// What is said in the LAN, if this is to be its gateway.
+fn start_lan(
+    args: &ServeArgs,
+    state: &State,
+    sockets: &Sockets,
+    port: u16,
+) -> Result<Option<Lan>, Error> {
+    if !args.lan.lan {
+        return Ok(None);
+    }
+    let key = state.identity(args.identity.as_deref())?.public_key();
+    Lan::start(args.lan, key, sockets.addresses(), port).map(Some)
+}
+
+/// Waits until a LAN's gateway has other addresses.
+async fn lan_changed(lan: &mut Option<Lan>) {
+    match lan {
+        Some(lan) => lan.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// What a broker shows to people and programs that speak HTTP, as far as it is wanted.
 async fn start_http(
     args: &ServeArgs,
@@ -244,8 +276,13 @@ impl Server {
         let mut sockets = Sockets::bind(&args.listen, text::DEFAULT_PORT)?;
         let failed = |error: std::io::Error| Error::Start(error.to_string());
         let reachable = sockets.reachable().map_err(failed)?;
-        let (host, port) = public.unwrap_or_else(|| (reachable.ip().to_string(), None));
+        let is_public = public.is_some();
+        let (mut host, port) = public.unwrap_or_else(|| (reachable.ip().to_string(), None));
         let port = port.unwrap_or(reachable.port());
+        let lan = start_lan(args, &state, &sockets, reachable.port())?;
+        if let (false, Some(address)) = (is_public, lan.as_ref().and_then(Lan::address)) {
+            host = address.to_string();
+        }
         let at = if args.tls.is_empty() { sockets.addresses() } else { args.tls.clone() };
         let tls = Tls::start(&at, args.tls_port)?;
         let secret = state.relay_secret(args.relay_secret.as_deref())?;
@@ -264,9 +301,12 @@ impl Server {
                 let port = port.wrapping_add(second.wrapping_sub(reachable.port()));
                 broker.node.set_others(found.iter().map(|path| Path { port, ..*path }).collect());
             }
+            let found = lan.as_ref().map_or(found, Lan::paths);
             let own = Some(found).filter(|_| args.role.is_relay());
             broker.node.set_relays(relays::all(own, tls.port(), &args.relay, &secret)?);
         }
+        let relay_args =
+            RelayArgs { others: args.relay.clone(), secret: secret.clone(), tls: tls.port() };
         let relay = args.role.is_relay().then(|| {
             let (provider, rng) = (crypto::default_provider(), random_seed().map(Rng::from_seed)?);
             let limits = relay::Limits::default();
@@ -286,6 +326,8 @@ impl Server {
             tls,
             face,
             http,
+            lan,
+            relay_args,
             start,
             interrupt,
             terminate,
@@ -296,6 +338,12 @@ impl Server {
     /// The broker's address and store, if there is one here.
     pub(crate) fn broker(&self) -> Option<(&Uri, &Db)> {
         self.broker.as_ref().map(|broker| (&broker.uri, &broker.db))
+    }
+
+    /// By which members find the gateway of their LAN, if this is one.
+    pub(crate) fn gateway(&self) -> Option<String> {
+        let (_, broker) = (self.lan.as_ref()?, self.broker.as_ref()?);
+        Some(format!("rit://{}@{}", text::key_to_text(&broker.uri.key), lan::SERVICE))
     }
 
     /// The browser face, if there is one.
@@ -326,6 +374,7 @@ impl Server {
                 _ = self.interrupt.recv() => break,
                 _ = self.terminate.recv() => break,
                 Some(news) = next_news(&mut self.broker) => self.handle_news(news),
+                () = lan_changed(&mut self.lan) => self.set_lan(),
                 () = sleep => self.handle_timeout(),
                 () = self.sockets.receive(&mut received) => {
                     self.receive(&mut received, &mut out);
@@ -342,6 +391,9 @@ impl Server {
             broker.node.close(now);
         }
         self.drain(&mut out);
+        if let Some(lan) = self.lan {
+            lan.finish().await;
+        }
         if let Some(broker) = self.broker {
             broker.desk.finish().await;
             broker.db.close().await;
@@ -357,6 +409,16 @@ impl Server {
         for _ in 1..NEWS_AT_ONCE {
             let Ok(more) = broker.news.try_recv() else { return };
             broker.handle_news(more, now);
+        }
+    }
+
+    /// Nodes are told of a LAN's relay at the addresses that it has now.
+    fn set_lan(&mut self) {
+        let (Some(broker), Some(lan)) = (&mut self.broker, &self.lan) else { return };
+        let RelayArgs { others, secret, tls } = &self.relay_args;
+        match relays::all(Some(lan.paths()), *tls, others, secret) {
+            Ok(relays) => broker.node.set_relays(relays),
+            Err(error) => tracing::warn!(%error, "nodes are told of the relays as they were"),
         }
     }
 

@@ -4,9 +4,12 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use common::{PROGRAM, Server, codes, failure};
+use rit_core::base::PublicKey;
+use rit_core::wire::text::key_to_text;
 
 #[test]
 fn it_says_how_to_reach_it_and_a_restart_keeps_that() {
@@ -50,6 +53,31 @@ fn codes_while_it_runs_and_while_it_does_not() {
     all.sort();
     all.dedup();
     assert_eq!(all.len(), 6);
+}
+
+#[test]
+fn members_before_it_runs_and_while_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("gateway");
+    let state = state.to_str().unwrap();
+    let members = |words: &[&str]| {
+        let run = Command::new(PROGRAM).args(["members", "--state", state]).args(words).output();
+        let run = run.unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        String::from_utf8(run.stdout).unwrap()
+    };
+    let [one, other] = [[7; 32], [8; 32]].map(|key| key_to_text(&PublicKey(key)));
+    let error = failure(&["members", "--state", state, "list"]);
+    assert!(error.contains("no rit-server has used"), "{error}");
+    assert_eq!(members(&["add", &one]), format!("member {one}\n"));
+    let server = Server::start(Path::new(state), "127.0.0.1:0");
+    assert_eq!(members(&["add", &other, &one]), format!("member {other}\nmember {one}\n"));
+    assert_eq!(members(&["list"]).lines().count(), 2);
+    assert_eq!(members(&["remove", &one]), "");
+    assert_eq!(members(&["list"]), format!("member {other}\n"));
+    let error = failure(&["members", "--state", state, "remove", &one]);
+    assert!(error.contains("no member"), "{error}");
+    assert_eq!(server.stop("TERM"), Some(0));
 }
 
 #[test]

@@ -94,6 +94,32 @@ impl Db {
         Ok((row.uint(0)?, row.uint(1)?))
     }
 
+    /// Enrols nodes without codes, at the word of who runs the server. Those that are enrolled stay
+    /// as they are.
+    pub(crate) async fn let_in(
+        &self,
+        keys: &[PublicKey],
+        now_unix_s: u64,
+    ) -> Result<(), sqlx::Error> {
+        let mut tx = self.begin().await?;
+        let mut events = Vec::new();
+        for key in keys {
+            let add = "INSERT INTO node (key, enrolled_unix_s) VALUES ($1, $2)
+                       ON CONFLICT DO NOTHING";
+            if tx.execute(add, args![key, now_unix_s]).await? > 0 {
+                events.push(NewEvent::of_device(kind::NODE_ENROLLED, key));
+            }
+        }
+        tx.add_events(&events, now_unix_s).await?;
+        tx.commit().await
+    }
+
+    /// The keys of all enrolled nodes, and their names.
+    pub(crate) async fn members(&self) -> Result<Vec<(PublicKey, String)>, sqlx::Error> {
+        let rows = self.fetch_all("SELECT key, name FROM node ORDER BY key", args![]).await?;
+        rows.iter().map(|row| Ok((row.key(0)?, row.text(1)?))).collect()
+    }
+
     /// Makes a node a stranger again; whether it was known. What it was enrolled with stays used.
     pub(crate) async fn forget_node(&self, key: &PublicKey) -> Result<bool, sqlx::Error> {
         let mut tx = self.begin().await?;
@@ -250,6 +276,22 @@ mod tests {
             assert_eq!(db.count_nodes().await.unwrap(), (251, 251));
             let keys: Vec<PublicKey> = (0..=255).map(key).collect();
             assert_eq!(db.lookup(&keys).await.unwrap().len(), 251);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn members_are_let_in_by_their_keys() {
+        on_both(|db| async move {
+            enrol_all(&db, 2..=2).await;
+            let before = db.events(0, 100).await.unwrap().len();
+            db.let_in(&[key(3), key(1), key(2), key(3)], NOW).await.unwrap();
+            let keys: Vec<_> = db.members().await.unwrap().into_iter().map(|one| one.0).collect();
+            assert_eq!(keys, [key(1), key(2), key(3)]);
+            assert!(db.is_enrolled(&key(3)).await.unwrap());
+            assert_eq!(db.events(0, 100).await.unwrap().len(), before + 2);
+            assert!(db.forget_node(&key(3)).await.unwrap());
+            assert_eq!(db.members().await.unwrap().len(), 2);
         })
         .await;
     }
