@@ -2,7 +2,7 @@
  *
  *   device --state DIR --broker rit://KEY@HOST:PORT [--enrol CODE] [--allow KEY]...
  *          [--owner SECRET | --owner-by-code | --owner-reset] [--code HASH]... [--map-port]
- *          NAME=[udp:]HOST:PORT...
+ *          NAME=[udp:]HOST:PORT... [--priority NAME=URGENCY,WEIGHT]...
  *
  * KEY after --allow is what `reach --key` prints; a service is web=127.0.0.1:80, or
  * dns=udp:127.0.0.1:53. The services stay bound to loopback, and nothing else listens.
@@ -12,6 +12,8 @@
  * code to claim it by; with --owner-reset, which stands for a button that is held, it forgets its
  * owner. With --code only peers are let in that state to run code of one of these hashes, 64
  * hexadecimal digits; see sensor.c. With --map-port the router is asked for a port that leads here.
+ * With --priority, after its service, a service's bytes go before those of another of higher
+ * URGENCY (0 to 7, else 3), and beside others of its own by WEIGHT (1 to 256, else 16).
  * Prints its own key, then what happens.
  */
 #include <signal.h>
@@ -31,7 +33,8 @@ static void on_signal(int number) {
 static int usage(void) {
     fputs("usage: device --state DIR --broker URI [--enrol CODE] [--allow KEY]...\n"
           "              [--owner SECRET | --owner-by-code | --owner-reset] [--code HASH]...\n"
-          "              [--map-port] NAME=[udp:]HOST:PORT...\n", stderr);
+          "              [--map-port] NAME=[udp:]HOST:PORT...\n"
+          "              [--priority NAME=URGENCY,WEIGHT]...\n", stderr);
     return 2;
 }
 
@@ -69,6 +72,16 @@ static int offer(rit_posix *port, const char *text) {
     if (strncmp(host, "udp:", 4) == 0)
         return rit_posix_offer_udp(port, name, host + 4, (uint16_t)value);
     return rit_posix_offer(port, name, host, (uint16_t)value);
+}
+
+/* "name=urgency,weight" of a service that is offered. */
+static int prioritise(rit_posix *port, const char *text) {
+    char name[RIT_POSIX_NAME_LEN], rest;
+    unsigned urgency, weight;
+
+    if (sscanf(text, "%63[^=]=%u,%u%c", name, &urgency, &weight, &rest) != 3)
+        return RIT_ERR_ARG;
+    return rit_posix_prioritise(port, name, urgency, weight);
 }
 
 /* Hashes of code whose peers are let in. */
@@ -172,6 +185,8 @@ static int set_up(rit_posix *port, int argc, char **argv, const char **broker, c
             return usage();
         } else if (strcmp(argv[i++], "--allow") == 0) {
             error = allow(port, argv[i]);
+        } else if (strcmp(argv[i - 1], "--priority") == 0) {
+            error = prioritise(port, argv[i]);
         } else if (strcmp(argv[i - 1], "--owner") == 0) {
             error = obey(port, argv[i - 1], argv[i]);
         } else if (strcmp(argv[i - 1], "--broker") == 0) {

@@ -40,8 +40,11 @@ device on Cortex-M4F, about; tcp and initiator share 36 of theirs, the client's 
   attest      not unless told so: stating and checking what code runs; without it rit_io.attest and
               rit_io.check_attestation must be null
   media       not unless told so: a congestion controller for interactive media, and how full the
-              pipe is; without it rit_session_pipe, rit_session_watch and
-              rit_session_set_congestion answer STATE
+              pipe is, and shares of it; without it rit_session_pipe, rit_session_watch,
+              rit_session_set_congestion, rit_stream_set_share and rit_service_set_priority
+              answer STATE
+  gateway     not unless told so: a gateway of the LAN as broker while the outer one is away; without
+              it rit_gateway_connect and rit_gateway_forget answer STATE
   malloc      not unless told so: memory from malloc and free, rather than that of rit_heap_init
 
 PROFILE is what to begin with, `full` unless told otherwise; options count from left to right:
@@ -66,7 +69,7 @@ refuse() {
 
 # In the library unless told otherwise, and every part there is.
 FULL="tcp log udp search lan initiator aes own-crypto compact"
-PARTS="$FULL trust attest media malloc"
+PARTS="$FULL trust attest media gateway malloc"
 chosen=$FULL
 triple=
 while [ $# -gt 0 ]; do

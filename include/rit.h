@@ -581,12 +581,26 @@ typedef struct rit_selftest rit_selftest;
 #define RIT_EVENT_SESSION_PIPE 25
 
 /**
+ * The broker is away, and the gateway of rit_gateway_connect answered and knows this node:
+ * sessions can be opened, and peers of the LAN can find it.
+ */
+#define RIT_EVENT_GATEWAY_ONLINE 26
+
+/**
+ * The link to the gateway is gone, or could not be had; sessions go on. error: RIT_OK (closed
+ * here: the broker is back, or rit_gateway_forget); CODE and DENIED (the gateway does not take
+ * this node; it is asked again after 15 minutes, without the code); otherwise as of
+ * BROKER_OFFLINE, and the node tries again by itself.
+ */
+#define RIT_EVENT_GATEWAY_OFFLINE 27
+
+/**
  * The owner lets this device be found: it answers who asks who is there (PROTOCOL.md, section 12),
  * at the node's ports and at RIT_IDENTIFY_PORT where the port opens that now. code: for so many
  * seconds; 0: it is over, and the device answers nobody any more. It ends by itself, and with a
  * restart.
  */
-#define RIT_EVENT_CLOAK 26
+#define RIT_EVENT_CLOAK 28
 
 /**
  * The peer is reached at its own address.
@@ -1718,7 +1732,7 @@ struct rit_event {
 };
 
 /**
- * Where a broker is and who it must be.
+ * Where a broker is, or a gateway that is one, and who it must be.
  */
 struct rit_broker {
     /**
@@ -2469,6 +2483,39 @@ int32_t rit_node_next_event(struct rit_node *node, struct rit_event *out);
 int32_t rit_broker_connect(struct rit_node *node, const struct rit_broker *broker);
 
 /**
+ * Tells the node of a gateway of its LAN: a node that its operator lets be broker and relay there.
+ * While the broker of rit_broker_connect is online, nothing is said to the gateway. Once it has
+ * not been for 3 s, the node calls the gateway, again and again with pauses of up to 15 s, and
+ * both ends of new sessions meet there; it goes on calling the broker, with pauses of up to 20 s.
+ * When the broker has been online for 60 s, the gateway is left. Sessions go on through all of
+ * that. So the broker's absence is noticed sooner, idle links ask for an answer each 28.5 s.
+ *
+ * Whoever answers must prove to hold the gateway's key, so that its addresses may come from where
+ * nobody vouches for them, such as mDNS. Call this again whenever they are others: they are used
+ * from the next attempt on, a link that is up is left alone, and the same again changes nothing.
+ * Another key takes the place of the former gateway, and ends the link to it.
+ *
+ * Events: GATEWAY_ONLINE and GATEWAY_OFFLINE. rit_session_open works while either is online, and
+ * where the broker does not find the device, and the gateway is online too, it asks there before
+ * the session is given up. What asks for a fresh word of the broker (rit_service.must_be_fresh,
+ * and grants that are to be fresh) is refused while only the gateway is online.
+ *
+ * gateway: copied with all it points to, as of rit_broker_connect; enrol_code: of the gateway.
+ * Errors: NULL, ARG (as there), SIZE, LIMIT (more than 8 paths), STATE (the library is built
+ * without `gateway`), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_gateway_connect(struct rit_node *node, const struct rit_broker *gateway);
+
+/**
+ * There is no gateway any more: a link to it is closed, with GATEWAY_OFFLINE if it was online, and
+ * it is not called again. Sessions go on. Without a gateway nothing happens.
+ *
+ * Errors: NULL, STATE (the library is built without `gateway`), REENTRY, INTERNAL. Not in a
+ * callback, not in an ISR.
+ */
+int32_t rit_gateway_forget(struct rit_node *node);
+
+/**
  * Signs a grant with this node's key, and gives the chain to hand to whom it is for, who gives it
  * to rit_session_open.
  *
@@ -2779,6 +2826,40 @@ int32_t rit_session_set_congestion(struct rit_node *node,
                                    rit_session session,
                                    uint32_t congestion,
                                    uint32_t target_us);
+
+/**
+ * Makes the stream one of those that have a share together, and gives that share a weight. While
+ * streams of an urgency wait that take turns (rit_stream_set_priority, is_incremental 1), each
+ * share has of what this end sends as much as its weight is of all their weights, whichever of its
+ * streams have it; a stream without a share counts as one of weight 16. What a share does not use
+ * goes to the others. Messages of flows are not in it: at most each second packet begins with them
+ * while streams wait.
+ *
+ * share: 0 to 31, a number of your choice within the session. weight: 1 to 256; the last one set
+ * is that of the share.
+ * Errors: NULL, ARG (share, weight), HANDLE, STATE (as for other functions, or the library is
+ * built without `media`), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_stream_set_share(struct rit_node *node,
+                             rit_stream stream,
+                             uint32_t share,
+                             uint32_t weight);
+
+/**
+ * How streams of a service offered here begin, those that come from now on: with this urgency,
+ * incremental, and, all of a session together, with a share of this weight (see
+ * rit_stream_set_share, whose numbers are others'). So a bundle of services has its parts without
+ * a look at each stream. It concerns what this end sends.
+ *
+ * urgency: 0, first, to 7, last; 3 is that of all others. weight: 1 to 256; 16 is that of a stream
+ * without a share.
+ * Errors: NULL, ARG (urgency, weight), HANDLE, STATE (the library is built without `media`),
+ * REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_service_set_priority(struct rit_node *node,
+                                 rit_service_id service,
+                                 uint32_t urgency,
+                                 uint32_t weight);
 
 /**
  * Opens a stream to a service of the device at the other end of a session that is up. Bytes may be

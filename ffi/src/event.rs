@@ -97,11 +97,20 @@ pub const RIT_EVENT_OWNER_ANSWERED: u32 = 24;
 /// rose above the high one; 0: it fell below the low one. It says how it is when it is fetched.
 pub const RIT_EVENT_SESSION_PIPE: u32 = 25;
 
+/// The broker is away, and the gateway of rit_gateway_connect answered and knows this node:
+/// sessions can be opened, and peers of the LAN can find it.
+pub const RIT_EVENT_GATEWAY_ONLINE: u32 = 26;
+/// The link to the gateway is gone, or could not be had; sessions go on. error: RIT_OK (closed
+/// here: the broker is back, or rit_gateway_forget); CODE and DENIED (the gateway does not take
+/// this node; it is asked again after 15 minutes, without the code); otherwise as of
+/// BROKER_OFFLINE, and the node tries again by itself.
+pub const RIT_EVENT_GATEWAY_OFFLINE: u32 = 27;
+
 /// The owner lets this device be found: it answers who asks who is there (PROTOCOL.md, section 12),
 /// at the node's ports and at RIT_IDENTIFY_PORT where the port opens that now. code: for so many
 /// seconds; 0: it is over, and the device answers nobody any more. It ends by itself, and with a
 /// restart.
-pub const RIT_EVENT_CLOAK: u32 = 26;
+pub const RIT_EVENT_CLOAK: u32 = 28;
 
 /// The peer is reached at its own address.
 pub const RIT_PATH_DIRECT: u32 = 0;
@@ -253,6 +262,10 @@ fn of_parts(event: &Event) -> rit_event {
         },
         #[cfg(feature = "trust")]
         Event::Trust(event) => owner_event(event),
+        #[cfg(feature = "gateway")]
+        Event::GatewayOnline => rit_event::new(RIT_EVENT_GATEWAY_ONLINE),
+        #[cfg(feature = "gateway")]
+        Event::GatewayOffline(reason) => rit_event::new(RIT_EVENT_GATEWAY_OFFLINE).because(*reason),
         // This library is built without, or it is none of those.
         _ => rit_event::new(0),
     }
@@ -325,6 +338,13 @@ fn log(io: &Io, event: &Event) {
         }
         #[cfg(feature = "trust")]
         Event::Trust(TrustEvent::Cloaked) => io.log(RIT_LOG_INFO, || "cloak: on".into()),
+        #[cfg(feature = "gateway")]
+        Event::GatewayOnline => io.log(RIT_LOG_INFO, || "gateway: online".into()),
+        #[cfg(feature = "gateway")]
+        Event::GatewayOffline(reason) => {
+            let level = if *reason == Reason::Local { RIT_LOG_INFO } else { RIT_LOG_WARN };
+            io.log(level, || format!("gateway: {reason}"));
+        }
         _ => {}
     }
 }

@@ -1,5 +1,6 @@
 //! What the smallest library answers: functions are there, but not what they need.
 
+use crate::broker::{rit_broker, rit_gateway_connect, rit_gateway_forget};
 use crate::crypto::rit_crypto;
 use crate::error::{RIT_ERR_ARG, RIT_ERR_STATE, RIT_OK};
 use crate::io::rit_io;
@@ -49,6 +50,27 @@ fn without_an_initiator_no_session_is_opened() {
     assert_eq!(session, 77);
     // SAFETY: it came from rit_node_new.
     unsafe { rit_node_free(node) };
+}
+
+#[cfg(not(feature = "gateway"))]
+#[test]
+fn without_gateways_none_is_known() {
+    let (node, error) = make(ptr::null());
+    assert_eq!(error, RIT_OK);
+    // SAFETY: numbers and nullable pointers.
+    let mut path: crate::io::rit_path = unsafe { core::mem::zeroed() };
+    path.struct_size = size_of::<crate::io::rit_path>() as u32;
+    path.port = 1;
+    // SAFETY: as above.
+    let mut gateway: rit_broker = unsafe { core::mem::zeroed() };
+    gateway.struct_size = size_of::<rit_broker>() as u32;
+    (gateway.paths, gateway.path_count) = (&path, 1);
+    // SAFETY: good pointers; it came from rit_node_new.
+    unsafe {
+        assert_eq!(rit_gateway_connect(node, &gateway), RIT_ERR_STATE);
+        assert_eq!(rit_gateway_forget(node), RIT_ERR_STATE);
+        rit_node_free(node);
+    }
 }
 
 #[test]

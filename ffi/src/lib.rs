@@ -41,7 +41,7 @@ mod guard;
 mod left_out;
 mod memory;
 
-pub use broker::{rit_broker, rit_broker_connect};
+pub use broker::{rit_broker, rit_broker_connect, rit_gateway_connect, rit_gateway_forget};
 pub use config::{rit_config, rit_config_init};
 pub use crypto::{rit_bytes, rit_crypto};
 pub use error::rit_strerror;

@@ -1,14 +1,18 @@
-//! Quality of a session: how full the pipe to the peer is, and the congestion controller that fills
-//! it.
+//! Quality of a session: how full the pipe to the peer is, the congestion controller that fills it,
+//! and who has which share of it.
 
 use crate::args::{Answer, Versioned};
 use crate::error::Error;
 use crate::node::{command, rit_node};
+use crate::service::rit_service_id;
 use crate::session::rit_session;
+use crate::stream::rit_stream;
 #[cfg(feature = "media")]
 use core::time::Duration;
 #[cfg(feature = "media")]
-use rit_core::{node::SessionId, transport::Congestion, transport::DEFAULT_TARGET};
+use rit_core::node::{ServiceId, SessionId, StreamHandle};
+#[cfg(feature = "media")]
+use rit_core::transport::{Congestion, DEFAULT_TARGET};
 
 /// rit_session_set_congestion: CUBIC (RFC 9438), for bulk: fills the path and its queues. The
 /// default.
@@ -155,6 +159,66 @@ pub unsafe extern "C" fn rit_session_set_congestion(
                 let congestion = self::congestion(congestion, target_us)?;
                 Ok(inner.node.session_set_congestion(SessionId(session), congestion)?)
             }
+        })
+    }
+}
+
+/// Makes the stream one of those that have a share together, and gives that share a weight. While
+/// streams of an urgency wait that take turns (rit_stream_set_priority, is_incremental 1), each
+/// share has of what this end sends as much as its weight is of all their weights, whichever of its
+/// streams have it; a stream without a share counts as one of weight 16. What a share does not use
+/// goes to the others. Messages of flows are not in it: at most each second packet begins with them
+/// while streams wait.
+///
+/// share: 0 to 31, a number of your choice within the session. weight: 1 to 256; the last one set
+/// is that of the share.
+/// Errors: NULL, ARG (share, weight), HANDLE, STATE (as for other functions, or the library is
+/// built without `media`), REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_stream_set_share(
+    node: *mut rit_node,
+    stream: rit_stream,
+    share: u32,
+    weight: u32,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, now| {
+            let share = u8::try_from(share).map_err(|_| Error::Argument("share"))?;
+            let weight = u16::try_from(weight).map_err(|_| Error::Argument("weight"))?;
+            #[cfg(not(feature = "media"))]
+            return left_out((inner, now, stream, share, weight));
+            #[cfg(feature = "media")]
+            Ok(inner.node.stream_set_share(StreamHandle(stream), share, weight, now)?)
+        })
+    }
+}
+
+/// How streams of a service offered here begin, those that come from now on: with this urgency,
+/// incremental, and, all of a session together, with a share of this weight (see
+/// rit_stream_set_share, whose numbers are others'). So a bundle of services has its parts without
+/// a look at each stream. It concerns what this end sends.
+///
+/// urgency: 0, first, to 7, last; 3 is that of all others. weight: 1 to 256; 16 is that of a stream
+/// without a share.
+/// Errors: NULL, ARG (urgency, weight), HANDLE, STATE (the library is built without `media`),
+/// REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_service_set_priority(
+    node: *mut rit_node,
+    service: rit_service_id,
+    urgency: u32,
+    weight: u32,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, _| {
+            let urgency = u8::try_from(urgency).map_err(|_| Error::Argument("urgency"))?;
+            let weight = u16::try_from(weight).map_err(|_| Error::Argument("weight"))?;
+            #[cfg(not(feature = "media"))]
+            return left_out((inner, service, urgency, weight));
+            #[cfg(feature = "media")]
+            Ok(inner.node.service_set_priority(ServiceId(service), urgency, weight)?)
         })
     }
 }

@@ -3,7 +3,7 @@
  * system.c owns clock, entropy, files and the log; udp.c the node's UDP sockets; sockets.c those
  * that it has for a while; lan.c those that hear multicast; tcp.c its TCP connections for where UDP
  * is blocked; network.c own addresses and that they change; portmap.c what is said to the router;
- * loop.c the poll loop, sessions and events; bridge.c connectors and the relay between TCP and
+ * loop.c the poll loop; reach.c the devices that are reached, and their sessions; bridge.c connectors and the relay between TCP and
  * streams; flow.c the same between UDP and flows; places.c at which addresses services are listened
  * for; users.c whose connections are taken. Invariant: every descriptor is non-blocking and
  * close-on-exec.
@@ -29,6 +29,8 @@
 #define RITP_BUFFER 131072     /* relayed at once in each direction of a connection */
 #define RITP_SERVICE_BUFFER (1 << 20) /* of UDP services' sockets: a burst of video waits in it */
 #define RITP_PLACES_MAX 4096   /* services whose addresses are remembered */
+#define RITP_PLACES_OF_DEVICE_MAX 256
+#define RITP_AUTO_MAX 64       /* services of a device listened for because it offers them */
 #define RITP_HASH 4096         /* buckets; a power of two */
 #define RITP_SOCKETS_MAX 512   /* numbers of sockets beside the node's own */
 #define RITP_LANS_MAX 16       /* interfaces that are listened on, counted once for each family */
@@ -65,7 +67,9 @@ struct ritp_want {
     uint16_t listen_port;
     int fd;                           /* -1: not listening */
     int poll;                         /* its place in the poll array; -1: none */
+    int is_auto;                      /* by one for all that the device offers */
     uint64_t paused_until_us;         /* no connection is accepted before */
+    uint64_t refused_again_us;        /* another user's connection is not told before */
     int udp_fd, udp_poll;             /* the same for UDP */
     uint64_t udp_paused_until_us;
 };
@@ -215,13 +219,15 @@ struct rit_posix {
     size_t lan_count;
     int lan_has_failed; /* which was logged */
 
-    /* loop.c */
-    int is_online;
-    int has_more; /* work was left over: do not wait */
+    /* reach.c */
     struct ritp_peer *peers;
     struct ritp_grant *grants;
     struct ritp_want *wants;
     struct ritp_session *sessions;
+
+    /* loop.c */
+    int is_online;
+    int has_more; /* work was left over: do not wait */
     struct rit_posix_event events[RITP_EVENTS_MAX];
     size_t event_at, event_count;
     struct pollfd *polls;
@@ -376,18 +382,29 @@ void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want, u
                          const uint8_t address[4], uint16_t number);
 void ritp_tell_mapped(struct rit_posix *port);
 void ritp_tell_owner(struct rit_posix *port, const struct rit_event *event);
+
+/* Whether the node is unusable. */
+int ritp_is_fatal(int error);
+/* A place in the poll array, or -1. */
+int ritp_poll_add(struct rit_posix *port, int fd, short events);
+
+/* ---- reach.c */
+
 /* A device that is reached without a session is tried at once. */
 void ritp_try_now(struct rit_posix *port, const uint8_t *device);
+/* Opens what is due; returns when the next is. */
+uint64_t ritp_open_sessions(struct rit_posix *port, uint64_t now_us);
+void ritp_session_up(struct rit_posix *port, const struct rit_event *event);
+void ritp_session_down(struct rit_posix *port, const struct rit_event *event);
+/* Nothing is wanted any more; then closes sessions and forgets peers. */
+void ritp_reach_leave_all(struct rit_posix *port);
+void ritp_reach_free(struct rit_posix *port);
 
 /* ---- grants.c */
 
 /* Gives a target the chain that was set for its device, which stays the port's. */
 void ritp_add_grant(struct rit_posix *port, struct rit_target *target);
 void ritp_free_grants(struct rit_posix *port);
-/* Whether the node is unusable. */
-int ritp_is_fatal(int error);
-/* A place in the poll array, or -1. */
-int ritp_poll_add(struct rit_posix *port, int fd, short events);
 
 /* ---- places.c */
 

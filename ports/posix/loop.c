@@ -1,8 +1,8 @@
-/* loop.c: the port as its user sees it: poll loop, sessions that come back.
+/* loop.c: the port as its user sees it: what is offered, and the poll loop.
  *
  * Owns when things happen: one poll() over the UDP sockets, listeners and connections, then the
- * node, then the bridge, then the node's events until there are none. Owns which sessions there
- * shall be. Does not own sockets and files (system.c) nor bytes (bridge.c).
+ * node, then the bridge, then the node's events until there are none. Does not own sockets and
+ * files (system.c), sessions (reach.c) nor bytes (bridge.c).
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -15,8 +15,6 @@
 #include "internal.h"
 
 #define EVENTS_PER_STEP_MAX 8192 /* then the sockets have their turn again */
-#define BACKOFF_MIN_US 1000000u  /* before a session is opened again; doubles */
-#define BACKOFF_MAX_US 30000000u
 #define FATAL (-200)             /* RIT_ERR_* at or below it: the node is unusable */
 #define FATAL_LAST (-299)
 
@@ -79,30 +77,10 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
     return port;
 }
 
-static void free_sessions(struct rit_posix *port) {
-    while (port->sessions != NULL) {
-        struct ritp_session *next = port->sessions->next;
-        (void)rit_session_close(port->node, port->sessions->id, 0);
-        free(port->sessions);
-        port->sessions = next;
-    }
-}
-
-/* Takes it out of its list. */
-static void drop_want(struct rit_posix *port, struct ritp_want **place) {
-    struct ritp_want *want = *place;
-
-    *place = want->next;
-    ritp_flow_leave(port, want);
-    ritp_bridge_leave(port, want);
-    free(want);
-}
-
 void rit_posix_free(rit_posix *port) {
     if (port == NULL)
         return;
-    while (port->wants != NULL)
-        drop_want(port, &port->wants);
+    ritp_reach_leave_all(port);
     ritp_flow_free(port);
     ritp_bridge_free(port);
     while (port->offers != NULL) {
@@ -110,15 +88,10 @@ void rit_posix_free(rit_posix *port) {
         free(port->offers);
         port->offers = next;
     }
-    free_sessions(port);
+    ritp_reach_free(port);
     ritp_places_close(port);
     ritp_users_close(port);
     ritp_network_close(port);
-    while (port->peers != NULL) {
-        struct ritp_peer *next = port->peers->next;
-        free(port->peers);
-        port->peers = next;
-    }
     ritp_free_grants(port);
     rit_node_free(port->node);
     ritp_sockets_close(port);
@@ -165,6 +138,22 @@ int rit_posix_broker(rit_posix *port, const char *uri, const char *enrol_code) {
     return rit_broker_connect(port->node, &broker);
 }
 
+int rit_posix_prioritise(rit_posix *port, const char *name, uint32_t urgency, uint32_t weight) {
+    const struct ritp_offer *offer;
+    int failed = RIT_POSIX_ERR_SERVICE;
+
+    if (port == NULL || name == NULL)
+        return RIT_ERR_NULL;
+    for (offer = port->offers; offer != NULL; offer = offer->next) {
+        if (strcmp(offer->name, name) != 0)
+            continue;
+        failed = rit_service_set_priority(port->node, offer->id, urgency, weight);
+        if (failed != RIT_OK)
+            break;
+    }
+    return failed;
+}
+
 static int add_offer(struct rit_posix *port, uint16_t kind, const char *name, const char *host,
                      uint16_t service_port) {
     int type = kind == RIT_SERVICE_TCP ? SOCK_STREAM : SOCK_DGRAM;
@@ -209,258 +198,6 @@ int rit_posix_offer_udp(rit_posix *port, const char *name, const char *host,
     return add_offer(port, RIT_SERVICE_UDP, name, host, service_port);
 }
 
-static struct ritp_peer *find_peer(const struct rit_posix *port,
-                                   const uint8_t device[RIT_KEY_LEN]) {
-    struct ritp_peer *peer = port->peers;
-
-    while (peer != NULL && memcmp(peer->device, device, RIT_KEY_LEN) != 0)
-        peer = peer->next;
-    return peer;
-}
-
-rit_session rit_posix_session(const rit_posix *port, const uint8_t device[RIT_KEY_LEN]) {
-    const struct ritp_peer *peer;
-
-    if (port == NULL || device == NULL)
-        return 0;
-    peer = find_peer(port, device);
-    return peer != NULL && peer->is_up ? peer->session : 0;
-}
-
-static struct ritp_want *find_want(struct rit_posix *port, const struct ritp_peer *peer,
-                                   const char *service) {
-    struct ritp_want *want = port->wants;
-
-    while (want != NULL && (want->peer != peer || strcmp(want->service, service) != 0))
-        want = want->next;
-    return want;
-}
-
-static int add_want(struct rit_posix *port, struct ritp_peer *peer, const char *service,
-                    uint16_t listen_port) {
-    struct ritp_want *want = calloc(1, sizeof *want);
-
-    if (want == NULL)
-        return RIT_ERR_NOMEM;
-    want->peer = peer;
-    (void)snprintf(want->service, sizeof want->service, "%s", service);
-    want->listen_port = listen_port;
-    want->fd = want->poll = want->udp_fd = want->udp_poll = -1;
-    want->next = port->wants;
-    port->wants = want;
-    return 0;
-}
-
-static void listen_for_wants(struct rit_posix *port, struct ritp_peer *peer);
-
-int rit_posix_reach(rit_posix *port, const uint8_t device[RIT_KEY_LEN], const char *service,
-                    uint16_t listen_port) {
-    struct ritp_peer *peer;
-    uint8_t address[4];
-    int failed;
-
-    if (port == NULL || device == NULL)
-        return RIT_ERR_NULL;
-    if (service != NULL) { /* this names what is wrong with a name */
-        failed = rit_loopback_address(device, service, 0, address);
-        if (failed != 0)
-            return failed;
-    }
-    peer = find_peer(port, device);
-    if (peer == NULL) {
-        peer = calloc(1, sizeof *peer);
-        if (peer == NULL)
-            return RIT_ERR_NOMEM;
-        memcpy(peer->device, device, RIT_KEY_LEN);
-        peer->next = port->peers;
-        port->peers = peer;
-    }
-    if (find_want(port, peer, service != NULL ? service : "") != NULL)
-        return RIT_ERR_EXISTS;
-    failed = add_want(port, peer, service != NULL ? service : "", listen_port);
-    if (failed == 0 && peer->is_up)
-        listen_for_wants(port, peer);
-    return failed;
-}
-
-/* Whether a want is one for this service, NULL: for any. One for all services goes with each. */
-static int is_for(const struct ritp_want *want, const char *service) {
-    return service == NULL || want->service[0] == '\0' || strcmp(want->service, service) == 0;
-}
-
-int rit_posix_leave(rit_posix *port, const uint8_t device[RIT_KEY_LEN], const char *service) {
-    struct ritp_want **place;
-    struct ritp_peer *peer, **at;
-    int is_left = 1;
-
-    if (port == NULL || device == NULL)
-        return RIT_ERR_NULL;
-    peer = find_peer(port, device);
-    if (peer == NULL)
-        return RIT_ERR_UNKNOWN;
-    if (service != NULL && (service[0] == '\0' || find_want(port, peer, service) == NULL))
-        return RIT_POSIX_ERR_SERVICE;
-    for (place = &port->wants; *place != NULL;) {
-        if ((*place)->peer == peer && is_for(*place, service)) {
-            drop_want(port, place);
-            continue;
-        }
-        is_left &= (*place)->peer != peer;
-        place = &(*place)->next;
-    }
-    if (!is_left)
-        return RIT_OK;
-    if (peer->session != 0)
-        (void)rit_session_close(port->node, peer->session, 0);
-    for (at = &port->peers; *at != peer; at = &(*at)->next)
-        ;
-    *at = peer->next;
-    free(peer);
-    return RIT_OK;
-}
-
-/* ---- sessions */
-
-void ritp_try_now(struct rit_posix *port, const uint8_t *device) {
-    struct ritp_peer *peer = find_peer(port, device);
-
-    if (peer != NULL) {
-        peer->failures = 0;
-        peer->retry_us = 0;
-    }
-}
-
-/* Doubles from the first to the last, each within half of itself by chance, so that many who lost
- * the same broker do not come back at once. */
-static uint64_t backoff_us(unsigned failures) {
-    uint64_t wait = BACKOFF_MIN_US, chance = 0;
-
-    while (failures-- > 1 && wait < BACKOFF_MAX_US)
-        wait *= 2;
-    if (wait > BACKOFF_MAX_US)
-        wait = BACKOFF_MAX_US;
-    if (ritp_random((uint8_t *)&chance, sizeof chance) != 0)
-        return wait;
-    return wait - chance % (wait / 2);
-}
-
-static void try_later(struct ritp_peer *peer, uint64_t now_us) {
-    peer->session = 0;
-    peer->is_up = 0;
-    if (peer->failures < 16)
-        peer->failures++;
-    peer->retry_us = now_us + backoff_us(peer->failures);
-}
-
-/* Opens what is due; returns when the next is. */
-static uint64_t open_sessions(struct rit_posix *port, uint64_t now_us) {
-    uint64_t wake_us = RITP_NEVER;
-    struct ritp_peer *peer;
-
-    for (peer = port->peers; peer != NULL && port->is_online; peer = peer->next) {
-        if (peer->session == 0 && peer->retry_us <= now_us) {
-            struct rit_target target;
-            int failed;
-            memset(&target, 0, sizeof target);
-            target.struct_size = (uint32_t)sizeof target;
-            memcpy(target.device, peer->device, RIT_KEY_LEN);
-            ritp_add_grant(port, &target);
-            failed = rit_session_open(port->node, &target, &peer->session);
-            if (failed != 0) {
-                try_later(peer, now_us);
-                ritp_tell(port, RIT_POSIX_SESSION_DOWN, failed, peer->device, NULL);
-            }
-        }
-        if (peer->session == 0 && peer->retry_us < wake_us)
-            wake_us = peer->retry_us;
-    }
-    return wake_us;
-}
-
-static struct ritp_peer *peer_of(struct rit_posix *port, rit_session session) {
-    struct ritp_peer *peer = port->peers;
-
-    while (peer != NULL && peer->session != session)
-        peer = peer->next;
-    return peer;
-}
-
-/* Listens for what is wanted of the device and offered by it. */
-static void listen_for_wants(struct rit_posix *port, struct ritp_peer *peer) {
-    int wants_all = find_want(port, peer, "") != NULL;
-    struct rit_service_info info;
-    struct ritp_want *want;
-    uint32_t i;
-
-    memset(&info, 0, sizeof info);
-    info.struct_size = (uint32_t)sizeof info;
-    for (i = 0; rit_session_service(port->node, peer->session, i, &info) == RIT_OK; i++) {
-        want = find_want(port, peer, info.name);
-        if (want == NULL && wants_all && add_want(port, peer, info.name, 0) == 0)
-            want = find_want(port, peer, info.name);
-        if (want != NULL && want->service[0] != '\0' &&
-            ((info.kind == RIT_SERVICE_TCP && want->fd < 0) ||
-             (info.kind == RIT_SERVICE_UDP && want->udp_fd < 0)))
-            ritp_listen(port, want, info.kind, info.port);
-    }
-    ritp_places_save(port);
-    for (want = port->wants; want != NULL; want = want->next) {
-        uint32_t count = i;
-        if (want->peer != peer || want->fd >= 0 || want->udp_fd >= 0 || want->service[0] == '\0')
-            continue;
-        while (count-- > 0) {
-            if (rit_session_service(port->node, peer->session, count, &info) == RIT_OK &&
-                strcmp(info.name, want->service) == 0)
-                break;
-        }
-        if (count == UINT32_MAX)
-            ritp_tell(port, RIT_POSIX_NOT_LISTENING, RIT_POSIX_ERR_SERVICE, peer->device,
-                      want->service);
-    }
-}
-
-static void on_session_up(struct rit_posix *port, const struct rit_event *event) {
-    struct ritp_peer *peer = peer_of(port, event->session);
-    struct ritp_session *session = malloc(sizeof *session);
-
-    if (session != NULL) { /* else its end will be told without a name */
-        session->id = event->session;
-        memcpy(session->peer, event->peer, RIT_KEY_LEN);
-        session->next = port->sessions;
-        port->sessions = session;
-    }
-    ritp_tell(port, RIT_POSIX_SESSION_UP, 0, event->peer, NULL);
-    if (peer == NULL)
-        return;
-    peer->is_up = 1;
-    listen_for_wants(port, peer);
-}
-
-static void on_session_down(struct rit_posix *port, const struct rit_event *event) {
-    struct ritp_session **place = &port->sessions, *session;
-    struct ritp_peer *peer = peer_of(port, event->session);
-    const uint8_t *key = peer != NULL ? peer->device : NULL;
-
-    while (*place != NULL && (*place)->id != event->session)
-        place = &(*place)->next;
-    session = *place;
-    if (key == NULL && session != NULL)
-        key = session->peer;
-    ritp_tell(port, RIT_POSIX_SESSION_DOWN, event->error, key, NULL);
-    ritp_bridge_session_down(port, event->session);
-    ritp_flow_session_down(port, event->session);
-    if (peer != NULL) {
-        /* Whom the device refuses after a look at it, it will refuse again. */
-        if (peer->is_up && event->error != RIT_ERR_DENIED)
-            peer->failures = 0;
-        try_later(peer, ritp_now_us());
-    }
-    if (session != NULL) {
-        *place = session->next;
-        free(session);
-    }
-}
-
 /* ---- what the node says */
 
 static void on_broker(struct rit_posix *port, const struct rit_event *event) {
@@ -491,9 +228,9 @@ static int take_events(struct rit_posix *port) {
         if (event.type >= RIT_EVENT_BROKER_ONLINE && event.type <= RIT_EVENT_ENROL_REFUSED)
             on_broker(port, &event);
         else if (event.type == RIT_EVENT_SESSION_UP)
-            on_session_up(port, &event);
+            ritp_session_up(port, &event);
         else if (event.type == RIT_EVENT_SESSION_DOWN)
-            on_session_down(port, &event);
+            ritp_session_down(port, &event);
         else if (event.type >= RIT_EVENT_FLOW_INCOMING && event.type <= RIT_EVENT_FLOW_CLOSED)
             ritp_flow_event(port, &event);
         else if (event.type >= RIT_EVENT_CLAIMED && event.type <= RIT_EVENT_OWNER_ANSWERED)
@@ -563,7 +300,7 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
     failed = take_events(port); /* of calls made since the last step */
     if (failed != 0)
         return failed;
-    wake_us = open_sessions(port, now_us);
+    wake_us = ritp_open_sessions(port, now_us);
     port->poll_count = 0;
     failed = ritp_sockets_prepare(port, now_us, &deadline_us);
     if (failed != 0)

@@ -2,9 +2,10 @@
  *
  * Owns what was chosen for each service, kept in the state folder's file `addresses`, and listening
  * there. The address that key and name give is taken by whoever comes first; another whose key and
- * name give the same moves on, and so does one whose address another program has. Invariants: no
- * two services have one address, and each keeps its own in later runs, whichever comes first then.
- * The file is a memory and no more: one that is damaged is read as far as it goes.
+ * name give the same moves on. One whose address another program has is elsewhere for that run.
+ * Invariants: no two services have one address, and each keeps its own in later runs, whichever
+ * comes first then. The file is a memory and no more: one that is damaged is read as far as it
+ * goes.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -25,6 +26,7 @@ struct ritp_place {
     uint8_t device[RIT_KEY_LEN];
     char service[RIT_POSIX_NAME_LEN];
     uint8_t address[4];
+    uint8_t for_now[4]; /* in this run, as another program has its own; 0.0.0.0: none */
 };
 
 /* ---- what was chosen */
@@ -46,31 +48,55 @@ static int is_taken(const struct rit_posix *port, const uint8_t address[4]) {
     size_t i;
 
     for (i = 0; i < port->place_count; i++) {
-        if (memcmp(port->places[i].address, address, 4) == 0)
+        if (memcmp(port->places[i].address, address, 4) == 0 ||
+            memcmp(port->places[i].for_now, address, 4) == 0)
             return 1;
     }
     return 0;
 }
 
-/* The one that was chosen first makes room. Without memory for it nothing is remembered. */
+/* Forgets one if there are as many as there may be: of a device with many its own first one, else
+ * the first of all. */
+static void make_room(struct rit_posix *port, const uint8_t *device) {
+    size_t i, own = 0, gone = 0;
+
+    for (i = port->place_count; i-- > 0;) {
+        if (memcmp(port->places[i].device, device, RIT_KEY_LEN) == 0) {
+            own++;
+            gone = i;
+        }
+    }
+    if (own < RITP_PLACES_OF_DEVICE_MAX) {
+        if (port->place_count < RITP_PLACES_MAX)
+            return;
+        gone = 0;
+    }
+    port->place_count--;
+    memmove(port->places + gone, port->places + gone + 1,
+            (port->place_count - gone) * sizeof *port->places);
+}
+
+/* A service that has an address keeps it, whatever it is listened for at in this run. Without
+ * memory for it nothing is remembered. */
 static void remember(struct rit_posix *port, const uint8_t *device, const char *service,
                      const uint8_t address[4]) {
     struct ritp_place *place = find(port, device, service);
 
-    if (place != NULL && memcmp(place->address, address, 4) == 0)
+    if (place != NULL) {
+        memset(place->for_now, 0, 4);
+        if (memcmp(place->address, address, 4) != 0)
+            memcpy(place->for_now, address, 4);
         return;
-    if (place == NULL) {
-        if (port->places == NULL)
-            port->places = malloc(RITP_PLACES_MAX * sizeof *port->places);
-        if (port->places == NULL)
-            return;
-        if (port->place_count == RITP_PLACES_MAX)
-            memmove(port->places, port->places + 1,
-                    --port->place_count * sizeof *port->places);
-        place = &port->places[port->place_count++];
-        memcpy(place->device, device, RIT_KEY_LEN);
-        (void)snprintf(place->service, sizeof place->service, "%s", service);
     }
+    if (port->places == NULL)
+        port->places = malloc(RITP_PLACES_MAX * sizeof *port->places);
+    if (port->places == NULL)
+        return;
+    make_room(port, device);
+    place = &port->places[port->place_count++];
+    memset(place, 0, sizeof *place);
+    memcpy(place->device, device, RIT_KEY_LEN);
+    (void)snprintf(place->service, sizeof place->service, "%s", service);
     memcpy(place->address, address, 4);
     port->places_have_changed = 1;
 }
@@ -141,7 +167,7 @@ void ritp_places_close(struct rit_posix *port) {
 
 /* ---- listening */
 
-/* The attempt's address, 0: the one that it had; 0, or -1: there is none, or it is another's. */
+/* The attempt's address, 0: its own; 0, or -1: there is none, or it is another's. */
 static int choose(struct rit_posix *port, const struct ritp_want *want, uint32_t attempt,
                   uint8_t address[4]) {
     const struct ritp_place *place = find(port, want->peer->device, want->service);
@@ -153,6 +179,8 @@ static int choose(struct rit_posix *port, const struct ritp_want *want, uint32_t
     }
     if (rit_loopback_address(want->peer->device, want->service, attempt - 1, address) != 0)
         return -1;
+    if (place != NULL && memcmp(place->for_now, address, 4) == 0)
+        return 0;
     return is_taken(port, address) ? -1 : 0;
 }
 
@@ -173,6 +201,9 @@ void ritp_listen(struct rit_posix *port, struct ritp_want *want, uint16_t kind,
             *fd = ritp_listen_at(address, (uint16_t)number,
                                  kind == RIT_SERVICE_TCP ? SOCK_STREAM : SOCK_DGRAM);
             if (*fd >= 0) {
+                if (attempt > 0 && find(port, want->peer->device, want->service) != NULL)
+                    ritp_log(port, RIT_LOG_WARN, "the address of %s is taken by another program: "
+                             "it has another in this run", want->service);
                 remember(port, want->peer->device, want->service, address);
                 ritp_tell_listening(port, want, kind, address, (uint16_t)number);
                 return;

@@ -134,6 +134,13 @@ int rit_posix_offer(rit_posix *port, const char *name, const char *host, uint16_
 int rit_posix_offer_udp(rit_posix *port, const char *name, const char *host,
                         uint16_t service_port);
 
+/* How connections of the service of this name that is offered here stand to others of the session,
+ * those that come from now on, on their way from here: urgency 0, first, to 7, last (3 is usual),
+ * and weight, 1 to 256 (16 is usual), of what the service's connections get together where those of
+ * several services of one urgency wait; see rit_service_set_priority. RIT_POSIX_ERR_SERVICE: there
+ * is none of this name. */
+int rit_posix_prioritise(rit_posix *port, const char *name, uint32_t urgency, uint32_t weight);
+
 /* Reaches a service of a device, TCP, UDP, or both of that name: opens a session to it, again
  * whenever that ends (after 1 s, then longer, to 30 s), and listens for the service at its own
  * loopback address, which is the same in every run (the state folder keeps those of the last 4096)

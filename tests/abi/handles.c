@@ -40,6 +40,15 @@ static void try_all(rit_node *node, uint64_t handle) {
     ANSWERS(RIT_ERR_HANDLE, rit_session_set_congestion(node, handle, RIT_CONGESTION_CUBIC, 0));
     ANSWERS(RIT_ERR_ARG, rit_session_set_congestion(node, handle, RIT_CONGESTION_CUBIC, 1));
     ANSWERS(RIT_ERR_ARG, rit_session_set_congestion(node, handle, 2, 0));
+    ANSWERS(RIT_ERR_HANDLE, rit_stream_set_share(node, handle, 31, 256));
+    ANSWERS(RIT_ERR_ARG, rit_stream_set_share(node, handle, 32, 1));
+    ANSWERS(RIT_ERR_ARG, rit_stream_set_share(node, handle, 256, 1));
+    ANSWERS(RIT_ERR_ARG, rit_stream_set_share(node, handle, 0, 0));
+    ANSWERS(RIT_ERR_ARG, rit_stream_set_share(node, handle, 0, 257));
+    ANSWERS(RIT_ERR_ARG, rit_stream_set_share(node, handle, 0, 65537));
+    ANSWERS(RIT_ERR_HANDLE, rit_service_set_priority(node, handle, 7, 256));
+    ANSWERS(RIT_ERR_ARG, rit_service_set_priority(node, handle, 8, 16));
+    ANSWERS(RIT_ERR_ARG, rit_service_set_priority(node, handle, 259, 16));
     ANSWERS(RIT_ERR_HANDLE, rit_stream_open(node, handle, "web", &out));
     ANSWERS(RIT_ERR_NAME, rit_stream_open(node, handle, "Web", &out));
     ANSWERS(RIT_ERR_HANDLE, rit_stream_accept(node, handle));

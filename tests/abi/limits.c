@@ -139,6 +139,7 @@ static void network(void) {
     char code[66];
     static uint8_t large[65536];
     uint8_t i;
+    unsigned sent;
     for (i = 0; i < 9; i++) paths[i] = fake_path(i);
     SIZED(stats);
     fake_init(&fake, 1);
@@ -150,8 +151,10 @@ static void network(void) {
     broker = fake_broker(paths);
     broker.path_count = 0;
     ANSWERS(RIT_ERR_ARG, rit_broker_connect(fake.node, &broker));
+    ANSWERS(RIT_ERR_ARG, rit_gateway_connect(fake.node, &broker));
     broker.path_count = 9;
     ANSWERS(RIT_ERR_LIMIT, rit_broker_connect(fake.node, &broker));
+    ANSWERS(RIT_ERR_LIMIT, rit_gateway_connect(fake.node, &broker));
     broker.path_count = 8;
     memset(code, 'x', sizeof(code));
     code[65] = '\0';
@@ -168,6 +171,15 @@ static void network(void) {
     ANSWERS(RIT_OK, rit_broker_connect(fake.node, &broker));
     CHECK(fake.sent >= 8);
     ANSWERS(RIT_ERR_STATE, rit_broker_connect(fake.node, &broker));
+
+    /* A gateway may be told again, and forgotten again; nothing is sent to it yet. */
+    sent = fake.sent;
+    ANSWERS(RIT_OK, rit_gateway_forget(fake.node));
+    ANSWERS(RIT_OK, rit_gateway_connect(fake.node, &broker));
+    broker.path_count = 1;
+    ANSWERS(RIT_OK, rit_gateway_connect(fake.node, &broker));
+    ANSWERS(RIT_OK, rit_gateway_forget(fake.node));
+    CHECK(fake.sent == sent);
 
     /* What no peer that listens to us would send is dropped. */
     ANSWERS(RIT_OK, rit_node_receive(fake.node, &paths[0], large, sizeof(large)));

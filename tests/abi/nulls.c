@@ -41,6 +41,8 @@ static void node_is_null(void) {
     ANSWERS(RIT_ERR_NULL, rit_node_network_changed(NULL));
     ANSWERS(RIT_ERR_NULL, rit_node_stats(NULL, &stats));
     ANSWERS(RIT_ERR_NULL, rit_broker_connect(NULL, &broker));
+    ANSWERS(RIT_ERR_NULL, rit_gateway_connect(NULL, &broker));
+    ANSWERS(RIT_ERR_NULL, rit_gateway_forget(NULL));
     ANSWERS(RIT_ERR_NULL, rit_peer_allow(NULL, key));
     ANSWERS(RIT_ERR_NULL, rit_peer_forbid(NULL, key));
     ANSWERS(RIT_ERR_NULL, rit_service_add(NULL, &service, &handle));
@@ -51,6 +53,8 @@ static void node_is_null(void) {
     ANSWERS(RIT_ERR_NULL, rit_session_service(NULL, 1, 0, &service_info));
     ANSWERS(RIT_ERR_NULL, rit_session_path(NULL, 1, 0, &path_info));
     ANSWERS(RIT_ERR_NULL, rit_session_pipe(NULL, 1, &pipe_state));
+    ANSWERS(RIT_ERR_NULL, rit_stream_set_share(NULL, 1, 0, 16));
+    ANSWERS(RIT_ERR_NULL, rit_service_set_priority(NULL, 1, 3, 16));
     ANSWERS(RIT_ERR_NULL, rit_session_watch(NULL, 1, 1, 2));
     ANSWERS(RIT_ERR_NULL, rit_session_set_congestion(NULL, 1, RIT_CONGESTION_CUBIC, 0));
     ANSWERS(RIT_ERR_NULL, rit_node_explain(NULL, 1, text, sizeof(text)));
@@ -115,6 +119,8 @@ static void argument_is_null(rit_node *node) {
     ANSWERS(RIT_ERR_NULL, rit_node_transmit(node, &path, bytes, 4, NULL));
     ANSWERS(RIT_ERR_NULL, rit_broker_connect(node, NULL));
     ANSWERS(RIT_ERR_NULL, rit_broker_connect(node, &broker));
+    ANSWERS(RIT_ERR_NULL, rit_gateway_connect(node, NULL));
+    ANSWERS(RIT_ERR_NULL, rit_gateway_connect(node, &broker));
     ANSWERS(RIT_ERR_NULL, rit_peer_allow(node, NULL));
     ANSWERS(RIT_ERR_NULL, rit_peer_forbid(node, NULL));
     ANSWERS(RIT_ERR_NULL, rit_service_add(node, NULL, &handle));

@@ -42,6 +42,8 @@ static void all_answer(int32_t wanted, rit_node *node) {
     ANSWERS(wanted, rit_node_network_changed(node));
     ANSWERS(wanted, rit_node_stats(node, &stats));
     ANSWERS(wanted, rit_broker_connect(node, &broker));
+    ANSWERS(wanted, rit_gateway_connect(node, &broker));
+    ANSWERS(wanted, rit_gateway_forget(node));
     ANSWERS(wanted, rit_peer_allow(node, key));
     ANSWERS(wanted, rit_peer_forbid(node, key));
     ANSWERS(wanted, rit_service_add(node, &service, &handle));
@@ -55,6 +57,8 @@ static void all_answer(int32_t wanted, rit_node *node) {
     ANSWERS(wanted, rit_session_pipe(node, 1, &pipe_state));
     ANSWERS(wanted, rit_session_watch(node, 1, 1, 2));
     ANSWERS(wanted, rit_session_set_congestion(node, 1, RIT_CONGESTION_CUBIC, 0));
+    ANSWERS(wanted, rit_stream_set_share(node, 1, 0, 16));
+    ANSWERS(wanted, rit_service_set_priority(node, 1, 3, 16));
     ANSWERS(wanted, rit_stream_open(node, 1, "web", &handle));
     ANSWERS(wanted, rit_stream_accept(node, 1));
     ANSWERS(wanted, rit_stream_refuse(node, 1, RIT_REFUSED_SERVICE));

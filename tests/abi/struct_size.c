@@ -95,6 +95,7 @@ static void inputs(rit_node *node) {
         ANSWERS(RIT_ERR_SIZE, rit_broker_connect(node, &broker.known));
         broker.known.struct_size = wild[i];
         ANSWERS(RIT_ERR_SIZE, rit_broker_connect(node, &broker.known));
+        ANSWERS(RIT_ERR_SIZE, rit_gateway_connect(node, &broker.known));
         /* It has 24 bytes, or 16: 27 may be a later caller's. */
         service.struct_size = wild[i] == 8 || wild[i] == 27 ? 7 : wild[i];
         ANSWERS(RIT_ERR_SIZE, rit_service_add(node, &service, &handle));
@@ -135,6 +136,7 @@ static void inputs(rit_node *node) {
     broker.more[0] = 0;
     broker.known.reserved = 1;
     ANSWERS(RIT_ERR_ARG, rit_broker_connect(node, &broker.known));
+    ANSWERS(RIT_ERR_ARG, rit_gateway_connect(node, &broker.known));
     broker.known.reserved = 0;
     ANSWERS(RIT_OK, rit_broker_connect(node, &broker.known));
 }

@@ -1,5 +1,6 @@
 """Owners and those whom they let in, by accounts at a real server and devices that obey."""
 
+import json
 import re
 import subprocess
 
@@ -62,6 +63,12 @@ def owner_of(person, device):
     return None
 
 
+def logged(person):
+    """Kinds of events that the server has for somebody."""
+    lines = person.do("log", "--json").splitlines()
+    return {json.loads(line)["kind"] for line in lines}
+
+
 def fetched(world, at):
     return world.curl(at, "index.html", seconds=10).stdout == "over there\n"
 
@@ -90,8 +97,10 @@ def test_login_claim_connect(world):
     ann.do("rename", device.key, "garage")
     process = ann.connect("garage/web")
     check(fetched(world, process.at["web"]), "the page did not come")
-    log = ann.do("log")
-    check("node.online" in log and "session.introduced" in log, log)
+    # Rows are written after what they tell of.
+    wait_until(lambda: {"node.online", "session.introduced"} <= logged(ann), 10,
+               "the log has the device and the session")
+    check("node.online" in ann.do("log"), "the log in words")
     bob = somebody(world, broker, "bob")
     bob.refused(4, "somebody owns it already", "claim", secret, device.key)
     check(bob.json("devices") == [], "a stranger sees the device")

@@ -197,3 +197,27 @@ def test_first_flight_lost(world):
     took = time.monotonic() - start
     print(f"   the page {took:.2f} s after the program's start")
     check(took < 0.6, "a second was lost")
+
+
+def test_shares(world):
+    """Two services fill one link: each has as much of it as the device says."""
+    cast = Cast(world, big=30_000_000)
+    at = f"127.0.0.1:{cast.web.port}"
+    with cast.home.host:
+        device = world.device(cast.broker, [f"many={at}", f"few={at}", "--priority", "many=3,64"],
+                              allow=[world.reach_key("reach")])
+    with cast.user.host:
+        reach = world.reach(cast.broker, device.key, "many", "few")
+    cast.home.limit_rate(80)
+    curls, copies = {}, {}
+    with cast.user.host:
+        for service, (host, port) in reach.at.items():
+            copies[service] = world.folder / service
+            curls[service] = world.start(
+                service, world.tools.curl, "-sS", "--fail", "-o", copies[service],
+                f"http://{host}:{port}/big.bin")
+    check(curls["many"].wait_exit(60) == 0, "the download failed")
+    many, few = (copies[service].stat().st_size for service in ("many", "few"))
+    print(f"   {many} bytes and {few}, where 4 to 1 were said")
+    check(many / 8 < few < many / 2, "that is not what was said")
+    curls["few"].stop()

@@ -32,17 +32,14 @@ static rit_posix *new_port(void) {
     return port;
 }
 
-/* Listens for a service, at any port that is free there; the address. */
-static const char *listened(rit_posix *port, const uint8_t *device, const char *service) {
+/* Listens for a service at this port; the address. */
+static const char *listened_at(rit_posix *port, const uint8_t *device, const char *service,
+                               uint16_t number) {
     static char text[16];
     struct ritp_peer peer;
     struct ritp_want want;
     struct rit_posix_event event;
-    int fd;
-    uint16_t number = 0;
 
-    fd = ritp_udp_socket(0, &number); /* a number that is free */
-    CHECK(fd >= 0 && close(fd) == 0);
     memset(&peer, 0, sizeof peer);
     memset(&want, 0, sizeof want);
     memcpy(peer.device, device, RIT_KEY_LEN);
@@ -57,6 +54,18 @@ static const char *listened(rit_posix *port, const uint8_t *device, const char *
             (void)snprintf(text, sizeof text, "%s", event.address);
     }
     return text;
+}
+
+static uint16_t free_number(void) {
+    uint16_t number = 0;
+    int fd = ritp_udp_socket(0, &number);
+
+    CHECK(fd >= 0 && close(fd) == 0);
+    return number;
+}
+
+static const char *listened(rit_posix *port, const uint8_t *device, const char *service) {
+    return listened_at(port, device, service, free_number());
 }
 
 static void check_at(const uint8_t *device, const char *service, const char *address) {
@@ -128,6 +137,50 @@ static void test_damage(void) {
     check_at(ANN, "web", "127.20.7.1");
 }
 
+/* Another program has a service's address: it is elsewhere while that is so, and no longer. */
+static void test_elsewhere_for_now(void) {
+    static const uint8_t TAKEN[4] = {127, 20, 7, 1};
+    uint16_t number = free_number();
+    rit_posix *port;
+    int fd;
+
+    write_file("");
+    check_at(ANN, "web", "127.20.7.1");
+    fd = ritp_listen_at(TAKEN, number, SOCK_STREAM);
+    CHECK(fd >= 0);
+    port = new_port();
+    CHECK(strcmp(listened_at(port, ANN, "web", number), "127.20.7.2") == 0);
+    CHECK(strstr(last_log, "in this run") != NULL);
+    CHECK(strcmp(listened(port, BOB, "web"), "127.20.7.3") == 0); /* nor is that shared */
+    CHECK(strcmp(listened_at(port, ANN, "web", number), "127.20.7.2") == 0);
+    rit_posix_free(port);
+    fake_forget();
+    CHECK(close(fd) == 0);
+    check_at(ANN, "web", "127.20.7.1");
+    check_at(BOB, "web", "127.20.7.3");
+}
+
+/* A device with ever more services makes nobody forget others'. */
+static void test_limit_of_a_device(void) {
+    static const char LETTERS[] = "0123456789abcdefghijklmnopqrstuvwxyz-_";
+    rit_posix *port;
+    char name[16];
+    unsigned i;
+
+    write_file("");
+    port = new_port();
+    CHECK(strcmp(listened(port, ANN, "web"), "127.20.7.1") == 0);
+    for (i = 0; i <= RITP_PLACES_OF_DEVICE_MAX; i++) {
+        (void)snprintf(name, sizeof name, "%c%u", LETTERS[i % 38], i);
+        (void)listened(port, BOB, name);
+        CHECK(port->place_count == 1 + (i < RITP_PLACES_OF_DEVICE_MAX
+                                            ? i + 1 : RITP_PLACES_OF_DEVICE_MAX));
+    }
+    rit_posix_free(port);
+    fake_forget();
+    check_at(ANN, "web", "127.20.7.1");
+}
+
 /* At and over the number that is remembered. */
 static void test_limit(void) {
     rit_posix *port;
@@ -166,7 +219,9 @@ int main(int argc, char **argv) {
     test_collisions_and_restarts();
     test_taken_by_a_second_choice();
     test_damage();
+    test_elsewhere_for_now();
+    test_limit_of_a_device();
     test_limit();
-    puts("test_places: 4 tests passed");
+    puts("test_places: 6 tests passed");
     return 0;
 }

@@ -15,6 +15,8 @@ use std::ffi::CStr;
 mod cloak;
 #[path = "abi_pair/flows.rs"]
 mod flows;
+#[path = "abi_pair/gateway.rs"]
+mod gateway;
 #[path = "abi_pair/parts.rs"]
 mod parts;
 #[path = "abi_pair/pipe.rs"]

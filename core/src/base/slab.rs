@@ -7,6 +7,14 @@ use alloc::vec::Vec;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Handle(pub u64);
 
+impl Handle {
+    /// Its slot: the same for all that were in it, one after the other.
+    #[cfg(feature = "media")]
+    pub(crate) fn slot(self) -> u32 {
+        self.0 as u32
+    }
+}
+
 struct Slot<T> {
     generation: u32,
     value: Option<T>,

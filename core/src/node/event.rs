@@ -17,6 +17,13 @@ pub enum Event {
     Enrolled,
     /// The broker will not have this node; it does not try again by itself.
     EnrolRefused(Reason),
+    /// The gateway of this LAN knows this node, and introduces it while the broker is away.
+    #[cfg(feature = "gateway")]
+    GatewayOnline,
+    /// The link to the gateway is gone, or could not be had. `Local`: the broker is back, and the
+    /// gateway not needed. Otherwise the node tries again by itself if it has to.
+    #[cfg(feature = "gateway")]
+    GatewayOffline(Reason),
     /// A session is up: the peer is authenticated.
     SessionUp {
         /// Which.

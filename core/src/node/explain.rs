@@ -36,7 +36,8 @@ impl Node {
         let session = self.peek_session(session)?;
         let mapping = self.own_mapping();
         let asked = session.port_search.as_ref().map_or(0, PortSearch::sent);
-        let seen = self.link.observed.map(|(path, _)| path);
+        let link = self.links.of(self.links.leading());
+        let seen = link.observed.map(|(path, _)| path);
         let active = session.connection().filter(|c| c.is_path_latched()).map(|c| c.path());
         let tried = || session.search.tried(now);
         let relay = active.and_then(|path| self.relays.address(&path));
@@ -46,8 +47,12 @@ impl Node {
                 None => write!(out, "this node has no link to its broker; ")?,
             }
             writeln!(out, "{}", words(mapping))?;
-            if self.link.is_by_tls() {
+            if link.is_by_tls() {
                 writeln!(out, "UDP is blocked: the broker answers by TCP with TLS alone")?;
+            }
+            #[cfg(feature = "gateway")]
+            if session.introduced_by == super::Which::Gateway {
+                writeln!(out, "introduced by the gateway of this network, as the broker was away")?;
             }
             writeln!(out, "the peer: {}", words(session.mapping))?;
             match active {

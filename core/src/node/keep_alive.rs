@@ -67,6 +67,8 @@ pub(super) struct KeepAlive {
     fixed: Option<Duration>,
     /// The socket to test with; 0: there is none.
     socket: u16,
+    /// Each packet asks, and none is later than every NAT bears.
+    is_watchful: bool,
     /// What the broker bears.
     longest: Duration,
     interval: Duration,
@@ -84,6 +86,7 @@ impl KeepAlive {
         KeepAlive {
             fixed,
             socket,
+            is_watchful: false,
             longest: Duration::MAX,
             interval: fixed.unwrap_or(SHORT),
             due: None,
@@ -96,6 +99,17 @@ impl KeepAlive {
     /// Whether it decides when something is sent, rather than the connection.
     pub(super) fn is_adaptive(&self) -> bool {
         self.fixed.is_none()
+    }
+
+    /// Whether it is to be known soon that the broker is gone, rather than with few packets. After
+    /// a change to that: [`Self::on_forgotten`].
+    #[cfg(feature = "gateway")]
+    pub(super) fn set_watchful(&mut self, is_watchful: bool) {
+        self.is_watchful = is_watchful;
+    }
+
+    pub(super) fn is_watchful(&self) -> bool {
+        cfg!(feature = "gateway") && self.is_watchful
     }
 
     /// The broker bears no longer silence than this; before the link is up. 0: it does not mind.
@@ -170,7 +184,11 @@ impl KeepAlive {
         if self.due.is_some_and(|at| at <= now) {
             self.due = Some(now + self.interval);
             self.shown += 1;
-            let asks = if self.interval > SHORT { ASKS_LONG } else { ASKS_SHORT };
+            let asks = match self.interval > SHORT {
+                _ if self.is_watchful() => 1,
+                true => ASKS_LONG,
+                false => ASKS_SHORT,
+            };
             return Some(Ok(if self.shown >= asks { Due::Ask } else { Due::Show }));
         }
         match self.test {
@@ -207,7 +225,7 @@ impl KeepAlive {
 
     fn rest(&mut self, until: Time) {
         self.tries = 0;
-        let is_of_use = self.socket != 0 && self.longest >= LONG;
+        let is_of_use = self.socket != 0 && self.longest >= LONG && !self.is_watchful();
         self.test = if is_of_use { Test::Rests(until) } else { Test::Never };
     }
 
@@ -325,6 +343,21 @@ mod tests {
         keep.limit(1);
         keep.start(at(0));
         assert_eq!(keep.poll_timeout(), Some(Time::ZERO + Duration::from_millis(500)));
+    }
+
+    #[cfg(feature = "gateway")]
+    #[test]
+    fn who_is_watchful_asks_each_time_and_tests_nothing() {
+        let mut keep = KeepAlive::new(None, SOCKET);
+        keep.start(at(0));
+        keep.settle(LONG, at(1));
+        keep.set_watchful(true);
+        let short = Say { silence_s: 29, ask_back_s: None };
+        assert_eq!(keep.on_forgotten(at(10)), Some(short));
+        let sent = run(&mut keep, at(10 + 7 * 3600));
+        assert_eq!(sent[0], (10, Ok(Due::Ask)));
+        assert!(sent.iter().all(|(_, due)| *due == Ok(Due::Ask)), "no test, and none that shows");
+        assert!(sent.windows(2).all(|pair| pair[1].0 - pair[0].0 <= 29));
     }
 
     #[test]

@@ -1,9 +1,15 @@
-//! A node's side of its link to the broker: connect, greet, enrol, stay, come back.
+//! A node's side of a link to a broker, or to a gateway that is one: connect, greet, enrol, stay,
+//! come back.
 //!
 //! Owns the connection and the control stream. What the broker says about sessions is handed on as
 //! [`ToNode`]s; the link itself understands the rest.
 
 mod fallback;
+#[cfg(feature = "gateway")]
+mod gateway;
+#[cfg(not(feature = "gateway"))]
+#[path = "link/no_gateway.rs"]
+mod gateway;
 mod owner_news;
 
 use self::owner_news::OwnerNews;
@@ -11,7 +17,7 @@ use super::control::{CODE_CONTROL, CONTROL_STREAM, Control, ControlError};
 use super::endpoint::Endpoint;
 use super::error::{NodeError, Reason};
 use super::keep_alive::{Due, KeepAlive, Say};
-use super::{BrokerAddress, Event, Owner};
+use super::{BrokerAddress, Event, Owner, Which};
 use crate::base::{Ecn, Path, Time};
 use crate::crypto::broker_contact;
 use crate::handshake::Contact;
@@ -40,7 +46,8 @@ const MAX_OTHERS: usize = 2;
 const OTHERS_ASKS: u32 = 4;
 const OTHERS_WAIT: Duration = Duration::from_secs(1);
 /// After a change of network a connection is given up that many probe timeouts in a row, within
-/// this time: another address may be one that the old connection is not let through from.
+/// this time: another address may be one that the old connection is not let through from. One more
+/// where there is a gateway to turn to, as then each question is such a test.
 const SUSPECT_TIMEOUTS: u32 = 2;
 const SUSPICION: Duration = Duration::from_secs(10);
 
@@ -57,6 +64,7 @@ enum Phase {
 }
 
 pub(super) struct Link {
+    which: Which,
     address: Option<BrokerAddress>,
     code: Option<EnrolCode>,
     phase: Phase,
@@ -88,11 +96,15 @@ pub(super) struct Link {
     /// Something was not done for lack of memory.
     is_short_of_memory: bool,
     keep_alive: KeepAlive,
+    /// It is left alone until then, as it refused this node.
+    #[cfg(feature = "gateway")]
+    refused_until: Option<Time>,
 }
 
 impl Link {
-    pub(super) fn new(keep_alive: KeepAlive) -> Self {
+    pub(super) fn new(which: Which, keep_alive: KeepAlive) -> Self {
         Link {
+            which,
             keep_alive,
             address: None,
             code: None,
@@ -114,6 +126,8 @@ impl Link {
             asks_left: 0,
             is_hello_stale: false,
             is_short_of_memory: false,
+            #[cfg(feature = "gateway")]
+            refused_until: None,
         }
     }
 
@@ -153,7 +167,7 @@ impl Link {
         let (path, candidates) =
             FirstFlight::new(&address.paths, self.is_udp_blocked).ok_or(NodeError::Argument)?;
         if let Some(old) = self.connection.take() {
-            endpoint.forget(&old, Owner::Broker);
+            endpoint.forget(&old, Owner::Link(self.which));
         }
         self.keep_alive.stop();
         if !endpoint.local.config.reserve.allows_connection() {
@@ -170,12 +184,12 @@ impl Link {
             local.config.ack_timeout = Some(ANSWER_TIME);
         }
         let connection =
-            endpoint.open_with(local, &contact, address.key, path, Owner::Broker, now)?;
+            endpoint.open_with(local, &contact, address.key, path, Owner::Link(self.which), now)?;
         self.connection = Some(connection);
         self.first_flight = candidates;
         self.control = Control::default();
         self.phase = Phase::Greeting;
-        endpoint.touch(Owner::Broker);
+        endpoint.touch(Owner::Link(self.which));
         Ok(())
     }
 
@@ -242,12 +256,15 @@ impl Link {
             && self.observed.is_some_and(|(_, other)| other.is_none())
         {
             self.ask_others(now);
-            endpoint.touch(Owner::Broker);
+            endpoint.touch(Owner::Link(self.which));
         }
         let is_by_tls = self.is_by_tls();
         while let Some(due) = self.keep_alive.poll(now) {
             let Some(connection) = &mut self.connection else { break };
             connection.advance(now);
+            if due == Ok(Due::Ask) && self.keep_alive.is_watchful() {
+                self.suspect_until = Some(now + SUSPICION);
+            }
             match due {
                 // A TCP connection that nothing comes back by is taken for dead.
                 Ok(Due::Show | Due::Ask) if is_by_tls => connection.ping(),
@@ -260,7 +277,7 @@ impl Link {
                 }
                 Err(say) => self.say(say, now),
             }
-            endpoint.touch(Owner::Broker);
+            endpoint.touch(Owner::Link(self.which));
         }
         if self.retry_at().is_some_and(|at| at <= now) && self.connect(endpoint, now).is_err() {
             self.wait(endpoint, now);
@@ -292,14 +309,15 @@ impl Link {
         if let Some(connection) = &mut self.connection {
             connection.advance(now);
             connection.ping();
-            endpoint.touch(Owner::Broker);
+            endpoint.touch(Owner::Link(self.which));
         }
     }
 
     /// Whether the connection does not lead anywhere any more.
     fn is_dead(&self, now: Time) -> bool {
+        let enough = SUSPECT_TIMEOUTS + u32::from(self.keep_alive.is_watchful());
         self.suspect_until.is_some_and(|until| now <= until)
-            && self.connection.as_ref().is_some_and(|c| c.unanswered() >= SUSPECT_TIMEOUTS)
+            && self.connection.as_ref().is_some_and(|c| c.unanswered() >= enough)
     }
 
     /// Looks at what happened on the connection.
@@ -333,7 +351,7 @@ impl Link {
         if self.is_dead(now) {
             self.suspect_until = None;
             if self.phase == Phase::Online {
-                events.push_back(Event::BrokerOffline(Reason::TimedOut));
+                events.push_back(self.which.offline(Reason::TimedOut));
             }
             self.failures = 0;
             if self.connect(endpoint, now).is_err() {
@@ -352,8 +370,8 @@ impl Link {
             self.control.flush(connection);
             // As a rule the next thing said is minutes away.
             connection.stream_shrink(CONTROL_STREAM);
-            endpoint.keep_cids(connection, Owner::Broker);
-            endpoint.touch(Owner::Broker);
+            endpoint.keep_cids(connection, Owner::Link(self.which));
+            endpoint.touch(Owner::Link(self.which));
         }
     }
 
@@ -440,12 +458,13 @@ impl Link {
 
     fn on_message(&mut self, message: ToNode, events: &mut VecDeque<Event>, now: Time) {
         match message {
+            ToNode::Welcome { .. } if self.phase != Phase::Greeting => {}
             ToNode::Welcome { observed, enrolled, time_unix_s, others, silence_max_s } => {
                 self.keep_alive.limit(silence_max_s);
                 self.owner.on_welcome(time_unix_s);
                 self.observed = Some((observed, None));
                 self.others = others;
-                self.others.truncate(MAX_OTHERS);
+                self.others.truncate(if self.which == Which::Broker { MAX_OTHERS } else { 0 });
                 self.begin_asking_others(now);
                 // Kept until the broker has decided: a link lost on the way tries again with it.
                 match self.code.clone() {
@@ -458,7 +477,9 @@ impl Link {
                 }
             }
             ToNode::Enrolled if self.phase == Phase::Greeting => {
-                events.push_back(Event::Enrolled);
+                if self.which == Which::Broker {
+                    events.push_back(Event::Enrolled);
+                }
                 self.move_to_online(events, now);
             }
             ToNode::Refused { request: 0, reason } => match Reason::from(reason) {
@@ -517,22 +538,28 @@ impl Link {
         self.keep_alive.start(now);
         self.code = None;
         self.failures = 0;
-        events.push_back(Event::BrokerOnline);
+        events.push_back(self.which.online());
     }
 
-    /// Trying again would not help.
+    /// Trying again would not help, or not soon.
     fn give_up(&mut self, reason: Reason, events: &mut VecDeque<Event>, now: Time) {
-        self.phase = Phase::Idle;
-        self.address = None;
         self.code = None;
-        events.push_back(Event::EnrolRefused(reason));
+        match self.which {
+            Which::Broker => {
+                self.phase = Phase::Idle;
+                self.address = None;
+                events.push_back(Event::EnrolRefused(reason));
+            }
+            #[cfg(feature = "gateway")]
+            Which::Gateway => self.leave_alone(reason, events, now),
+        }
         if let Some(connection) = &mut self.connection {
             connection.close(0, now);
         }
     }
 
     fn close(&mut self, reason: Reason, events: &mut VecDeque<Event>, now: Time) {
-        events.push_back(Event::BrokerOffline(reason));
+        events.push_back(self.which.offline(reason));
         // Keeps `on_closed` from telling it twice.
         self.phase = Phase::Waiting(now + MAX_BACKOFF);
         if let Some(connection) = &mut self.connection {
@@ -548,9 +575,9 @@ impl Link {
         now: Time,
     ) {
         if matches!(self.phase, Phase::Greeting | Phase::Online) {
-            events.push_back(Event::BrokerOffline(Reason::from(reason)));
+            events.push_back(self.which.offline(Reason::from(reason)));
         }
-        if self.phase != Phase::Idle {
+        if self.phase != Phase::Idle && !self.is_refused() {
             self.wait(endpoint, now);
         }
     }
@@ -559,7 +586,7 @@ impl Link {
     /// broker's restart does not bring all nodes back at once.
     fn wait(&mut self, endpoint: &mut Endpoint<Owner>, now: Time) {
         let base = MIN_BACKOFF * (1 << self.failures.min(MAX_DOUBLINGS));
-        let base_us = base.min(MAX_BACKOFF).as_micros() as u64;
+        let base_us = base.min(self.max_backoff()).as_micros() as u64;
         let jittered = base_us / 4 * 3 + endpoint.rng.below(base_us / 4 + 1);
         self.failures = self.failures.saturating_add(1);
         self.phase = Phase::Waiting(now + Duration::from_micros(jittered));

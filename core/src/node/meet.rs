@@ -3,7 +3,7 @@
 
 use super::endpoint::HeldContact;
 use super::trust::Right;
-use super::{Node, Owner};
+use super::{Node, Owner, Which};
 use crate::base::{ContactId, Deadlines, Ecn, Map, Path, PublicKey, Rng, Side, Time};
 use crate::crypto::Provider;
 use crate::handshake::{Contact, PeerPolicy};
@@ -22,6 +22,8 @@ const MAX_CONTACTS: usize = 256;
 const MAX_CONTACTS_OF_PEER: usize = 8;
 /// How the peer may be reached, as the broker says, and what it offers.
 pub(super) struct Way {
+    /// Who says so.
+    pub(super) from: Which,
     pub(super) candidates: Vec<Path>,
     pub(super) relays: Vec<RelayOffer>,
     pub(super) mapping: u8,
@@ -47,6 +49,8 @@ struct Meeting {
 
 /// What an introduction leaves to the session.
 pub(super) struct Met {
+    /// Whose introduction it is.
+    pub(super) by: Which,
     /// The initiator's candidates.
     pub(super) search: Search,
     /// Paths through relays, to be released at some time.
@@ -77,18 +81,19 @@ impl Meetings {
     /// Memory of one, without its candidates.
     pub(super) const ENTRY_LEN: usize = size_of::<(ContactId, Meeting)>();
 
-    /// The holder of `contact` may be at any of `candidates`, or come by `relays`.
+    /// The holder of `contact` may be at any of the way's candidates, or come by `relays`.
     pub(super) fn add(
         &mut self,
         contact: &Contact,
-        candidates: &[Path],
+        way: &Way,
         relays: Vec<Path>,
-        (mapping, right): (u8, Right),
+        right: Right,
         now: Time,
     ) {
         let mut search = Search::new(Side::Responder);
-        relays.iter().chain(candidates).for_each(|path| search.add(*path, now));
-        let met = Met { search, relays, mapping, seen: candidates.first().copied(), right };
+        relays.iter().chain(&way.candidates).for_each(|path| search.add(*path, now));
+        let (by, seen) = (way.from, way.candidates.first().copied());
+        let met = Met { by, search, relays, mapping: way.mapping, seen, right };
         let meeting = Meeting { contact: contact.clone(), met, probes_left: MAX_PROBES };
         self.deadlines.set(contact.id, meeting.next_probe());
         self.by_contact.insert(contact.id, meeting);
@@ -145,8 +150,8 @@ impl Node {
             return;
         }
         self.forget_meeting(&contact.id);
-        let relays = self.relays.add(&way.relays, self.tls_use(), now);
-        self.meetings.add(&contact, &way.candidates, relays, (way.mapping, right), now);
+        let relays = self.relays.add(&way.relays, self.tls_use(way.from), now);
+        self.meetings.add(&contact, &way, relays, right, now);
         let (peer, expires) = (PeerPolicy::Exactly(peer), Some(expires));
         self.endpoint.hold(HeldContact { contact, peer, expires });
     }

@@ -67,6 +67,6 @@ impl Node {
     /// Whether something that came since the last call was not taken for lack of memory, as if it
     /// were lost, or something due was put off.
     pub fn take_shortage(&mut self) -> bool {
-        core::mem::take(&mut self.is_short_of_memory) | self.link.take_shortage()
+        core::mem::take(&mut self.is_short_of_memory) | self.links.take_shortage()
     }
 }

@@ -1,4 +1,4 @@
-//! What an integrator holds: broker link, sessions, services and streams composed, datagrams
+//! What an integrator holds: links to brokers, sessions, services and streams composed, datagrams
 //! routed.
 //!
 //! Input: `handle_datagram`, `handle_timeout`, commands. Output: `poll_transmit`, `poll_event`,
@@ -20,6 +20,7 @@ mod explain;
 mod flows;
 mod keep_alive;
 mod link;
+mod links;
 mod meet;
 mod memory;
 mod news;
@@ -56,6 +57,8 @@ pub use carriers::{MAX_CARRIERS, TcpAction};
 pub use config::Config;
 pub use error::{ConfigError, NodeError, Reason};
 pub use event::{Event, NodeStats};
+#[cfg(feature = "gateway")]
+pub use links::{FALLBACK_AFTER, RETURN_AFTER};
 pub use paths::PathInfo;
 pub use session_info::SessionInfo;
 #[cfg(feature = "trust")]
@@ -63,8 +66,7 @@ pub use trust::{CLAIM_CODE_TIME, NOTES_MAX, Stored, TrustEvent};
 
 use self::endpoint::{Endpoint, Route};
 use self::flows::FlowEntry;
-use self::keep_alive::KeepAlive;
-use self::link::Link;
+use self::links::{Links, Which};
 use self::meet::Meetings;
 use self::news::NewsLine;
 use self::relays::{Relays, Unwrapped};
@@ -75,7 +77,6 @@ use self::trust::Trust;
 use crate::base::{Ecn, Handle, Path, PublicKey, Rng, Slab, Time};
 use crate::crypto::{Provider, Signer};
 use crate::transport::{Connection, Local, Transmit};
-use crate::traverse::TlsUse;
 use crate::trust::AllowList;
 use crate::wire::message::ServiceInfo;
 use crate::wire::relay::is_relays;
@@ -113,7 +114,7 @@ pub struct ServiceId(pub u64);
 /// Whose connection it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
-    Broker,
+    Link(Which),
     Session(Handle),
 }
 
@@ -122,6 +123,9 @@ struct Offered {
     info: ServiceInfo,
     /// Its flows end after so long without a message.
     flow_idle: Duration,
+    /// How its streams begin.
+    #[cfg(feature = "media")]
+    quality: Option<pipe::Quality>,
     /// A permit for it must have been fresh.
     #[cfg(feature = "trust")]
     must_be_fresh: bool,
@@ -130,7 +134,7 @@ struct Offered {
 /// A node: device, user, or both.
 pub struct Node {
     endpoint: Endpoint<Owner>,
-    link: Link,
+    links: Links,
     allowed: AllowList,
     trust: Trust,
     services: Slab<Offered>,
@@ -163,7 +167,7 @@ impl Node {
         provider: &'static dyn Provider,
         signer: Arc<dyn Signer>,
         seed: [u8; 32],
-        _now: Time,
+        now: Time,
     ) -> Result<Node, ConfigError> {
         config.check()?;
         if !cfg!(feature = "udp") {
@@ -174,7 +178,7 @@ impl Node {
         let max_streams = usize::try_from(config.transport.max_streams).unwrap_or(usize::MAX);
         Ok(Node {
             endpoint: Endpoint::new(local, Rng::from_seed(seed)),
-            link: Link::new(KeepAlive::new(config.link_keep_alive, config.sockets)),
+            links: Links::new(&config, now),
             allowed: AllowList::new(config.max_peers),
             trust: Trust::default(),
             services: Slab::new(config.max_services),
@@ -284,8 +288,8 @@ impl Node {
             self.process(core::mem::replace(touched, owner), now);
         }
         match route {
-            Route::Known(Owner::Broker) => {
-                self.link.handle_datagram(path, ecn, datagram, now);
+            Route::Known(Owner::Link(which)) => {
+                self.links.of_mut(which).handle_datagram(path, ecn, datagram, now);
             }
             Route::Known(Owner::Session(handle)) => {
                 if let Some(session) = self.sessions.get_mut(handle) {
@@ -304,7 +308,7 @@ impl Node {
     /// Looks at what happened on a connection.
     fn process(&mut self, owner: Option<Owner>, now: Time) {
         match owner {
-            Some(Owner::Broker) => self.process_link(now),
+            Some(Owner::Link(which)) => self.process_link(which, now),
             Some(Owner::Session(handle)) => self.process_session(handle, now),
             None => {}
         }
@@ -312,7 +316,7 @@ impl Node {
 
     fn handle_reset(&mut self, owner: Owner, now: Time) {
         match owner {
-            Owner::Broker => self.link.handle_reset(now),
+            Owner::Link(which) => self.links.of_mut(which).handle_reset(now),
             Owner::Session(handle) => {
                 if let Some(session) = self.sessions.get_mut(handle) {
                     session.handle_reset(now);
@@ -326,7 +330,7 @@ impl Node {
     pub fn handle_timeout(&mut self, now: Time) {
         while let Some(owner) = self.endpoint.pop_due(now) {
             match owner {
-                Owner::Broker => self.link.handle_timeout(now),
+                Owner::Link(which) => self.links.of_mut(which).handle_timeout(now),
                 Owner::Session(handle) => {
                     if let Some(session) = self.sessions.get_mut(handle) {
                         session.handle_timeout(now);
@@ -335,10 +339,7 @@ impl Node {
             }
             self.process(Some(owner), now);
         }
-        self.link.do_due(&mut self.endpoint, now);
-        if self.link.ask_udp_if_due(now) {
-            self.endpoint.touch(Owner::Broker);
-        }
+        self.do_links_due(now);
         #[cfg(feature = "tcp")]
         self.carriers.handle_timeout(now);
         while let Some(contact) = self.endpoint.expire_contact(now) {
@@ -390,7 +391,7 @@ impl Node {
         }
         while let Some(owner) = self.endpoint.turn() {
             let transmit = match owner {
-                Owner::Broker => self.link.poll_transmit(buf, now),
+                Owner::Link(which) => self.links.of_mut(which).poll_transmit(buf, now),
                 Owner::Session(handle) => self.sessions.get_mut(handle).and_then(|session| {
                     let header = self.relays.overhead(session.path());
                     let room = buf.len().saturating_sub(header);
@@ -426,15 +427,6 @@ impl Node {
         false
     }
 
-    /// How far relays may be reached by TCP.
-    fn tls_use(&self) -> TlsUse {
-        match (self.has_tcp(), self.link.is_by_tls()) {
-            (false, _) => TlsUse::Never,
-            (true, false) => TlsUse::Reserve,
-            (true, true) => TlsUse::AtOnce,
-        }
-    }
-
     fn count_sent(&mut self, transmit: Transmit) {
         self.stats.datagrams_sent += 1;
         self.stats.bytes_sent += transmit.len as u64;
@@ -445,11 +437,10 @@ impl Node {
         let own = [
             self.endpoint.next_deadline(),
             self.endpoint.next_expiry(),
-            self.link.poll_timeout(),
+            self.links.poll_timeout(),
             self.requests.next_deadline(),
             self.meetings.poll_timeout(),
             self.relays.poll_timeout(),
-            self.link.ask_udp_at(),
             self.trust.poll_timeout(),
             self.next_tcp_deadline(),
         ];
@@ -475,7 +466,7 @@ impl Node {
         stats.streams = self.streams.len() as u64;
         stats.flows = self.flows.len() as u64;
         let sessions = self.sessions.iter().filter_map(|(_, session)| session.connection());
-        for connection in sessions.chain(self.link.connection()) {
+        for connection in sessions.chain(self.links.connections()) {
             let own = connection.stats();
             stats.packets_lost += own.packets_lost;
             stats.buffered_bytes += own.buffered_bytes;
@@ -488,69 +479,12 @@ impl Node {
 
     fn refresh_deadline(&mut self, owner: Owner) {
         let deadline = match owner {
-            Owner::Broker => self.link.connection().and_then(Connection::poll_timeout),
+            Owner::Link(which) => {
+                self.links.of(which).connection().and_then(Connection::poll_timeout)
+            }
             Owner::Session(handle) => self.sessions.get(handle).and_then(Session::poll_timeout),
         };
         self.endpoint.set_deadline(owner, deadline);
-    }
-
-    // ---- broker
-
-    /// Connects to a broker and stays connected, with backoff, until the broker refuses this node.
-    /// `enrol_code` is needed the first time. `State` while a link is up or being made.
-    pub fn broker_connect(
-        &mut self,
-        mut address: BrokerAddress,
-        enrol_code: Option<&str>,
-        now: Time,
-    ) -> Result<(), NodeError> {
-        let has_tcp = self.has_tcp();
-        // Not `is_tls`, which says no where the library has no TCP: such paths go then, too.
-        address.paths.retain(|path| has_tcp || path.socket != Path::TLS);
-        self.link.start(address, enrol_code, &mut self.endpoint, now)
-    }
-
-    /// Tells the broker at which addresses of its own this node may be reached. `Memory`: the
-    /// former ones stay.
-    pub fn set_local_paths(&mut self, paths: &[Path], now: Time) -> Result<(), NodeError> {
-        self.check_memory(size_of_val(paths))?;
-        self.link.local_paths = paths.to_vec();
-        self.announce(now);
-        Ok(())
-    }
-
-    /// The system says that addresses or routes changed, or that it was asleep: asks the broker,
-    /// the relays and every peer at once whether they are there, from wherever this node is now.
-    pub fn network_changed(&mut self, now: Time) {
-        #[cfg(feature = "tcp")]
-        self.carriers.restart();
-        self.relays.restart(now);
-        for handle in self.sessions.handles() {
-            if let Some(session) = self.sessions.get_mut(handle) {
-                session.network_changed(now);
-                self.process_session(handle, now);
-            }
-        }
-        self.link.network_changed(now);
-        self.announce(now);
-    }
-
-    fn announce(&mut self, now: Time) {
-        self.link.services =
-            self.services.iter().map(|(_, offered)| offered.info.clone()).collect();
-        self.link.announce(now);
-        self.process_link(now);
-    }
-
-    fn process_link(&mut self, now: Time) {
-        self.link.process(&mut self.endpoint, &mut self.events, now);
-        self.on_link(now);
-        for message in core::mem::take(&mut self.link.inbox) {
-            self.on_session_message(message, now);
-        }
-        if !self.link.is_online() {
-            self.fail_requests();
-        }
     }
 
     // ---- trust

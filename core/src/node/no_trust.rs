@@ -1,7 +1,7 @@
 //! In place of `trust` where owners are left out: only the static list says who may come.
 
 use super::meet::Offer;
-use super::{Node, ServiceId};
+use super::{Node, ServiceId, Which};
 use crate::base::{ContactId, Handle, Path, PublicKey, Time};
 use crate::transport::Transmit;
 use crate::wire::message::{RefuseReason, ToNode};
@@ -41,11 +41,11 @@ impl Node {
 
     pub(super) fn check_permits(&mut self, _now: Time) {}
 
-    pub(super) fn on_trust_message(&mut self, _message: ToNode, _now: Time) {}
+    pub(super) fn on_trust_message(&mut self, _message: ToNode, _from: Which, _now: Time) {}
 
-    pub(super) fn on_note_refused(&mut self, _request: u32, _reason: RefuseReason) {}
+    pub(super) fn on_note_refused(&mut self, _request: u32, _from: Which, _why: RefuseReason) {}
 
-    pub(super) fn on_link(&mut self, _now: Time) {}
+    pub(super) fn on_link(&mut self, _which: Which, _now: Time) {}
 
     /// Nobody could say that this node may be found.
     pub(super) fn take_probe(&mut self, _path: Path, _datagram: &[u8], _now: Time) -> bool {

@@ -1,6 +1,6 @@
 //! Whether a session's peer is to be searched for by trying many ports, and with what.
 
-use super::Node;
+use super::{Node, Which};
 use crate::base::{Handle, Path};
 use crate::traverse::PortSearch;
 use crate::wire::message::{self, MAPPING_DEPENDENT, MAPPING_UNKNOWN};
@@ -9,8 +9,10 @@ impl Node {
     /// How our own NAT maps, as far as known: by what two sockets of the broker see, and, as a NAT
     /// may look at addresses alone, by what relays see that are elsewhere.
     pub(super) fn own_mapping(&self) -> u8 {
-        let Some((seen, other)) = self.link.observed else { return MAPPING_UNKNOWN };
-        if self.link.is_by_tls() {
+        // A gateway sees nothing of it: it is on this side of the NAT.
+        let broker = self.links.of(Which::Broker);
+        let Some((seen, other)) = broker.observed else { return MAPPING_UNKNOWN };
+        if broker.is_by_tls() {
             return MAPPING_UNKNOWN;
         }
         let is_v4 = |path: &Path| path.socket_addr().is_ipv4();

@@ -35,6 +35,8 @@ impl Node {
         let offered = Offered {
             info: service,
             flow_idle: FLOW_IDLE_DEFAULT,
+            #[cfg(feature = "media")]
+            quality: None,
             #[cfg(feature = "trust")]
             must_be_fresh: false,
         };

@@ -6,14 +6,14 @@
 use super::endpoint::First;
 use super::meet::{Met, Offer, Way};
 use super::trust::Right;
-use super::{Event, Node, NodeError, Owner, Reason, SessionId};
+use super::{Event, Node, NodeError, Owner, Reason, SessionId, Which};
 use crate::base::{Ecn, Handle, Map, Path, PublicKey, Side, Time};
 use crate::crypto::Secret;
 use crate::handshake::{Contact, PeerPolicy};
 use crate::transport::{Connection, PathEvent, StreamId, Transmit};
 use crate::traverse::{FirstFlight, Lan, PortSearch, Search, Traffic, by_nat64, is_by_nat64};
 use crate::tunnel::{Tunnel, TunnelEvent};
-use crate::wire::message::{CHAIN_LEN_MAX, SERVICE_UDP, ServiceInfo, ToBroker, ToNode};
+use crate::wire::message::{SERVICE_UDP, ServiceInfo, ToNode};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -45,6 +45,8 @@ pub(super) struct Session {
     lan: Option<Lan>,
     pub(super) peer: PublicKey,
     pub(super) is_initiator: bool,
+    /// Whose introduction it was.
+    pub(super) introduced_by: Which,
     /// Why the peer may be here, if it came.
     pub(super) right: Right,
     pub(super) is_up: bool,
@@ -74,6 +76,7 @@ impl Session {
             first_flight: FirstFlight::default(),
             peer,
             is_initiator,
+            introduced_by: Which::default(),
             right: Right::default(),
             is_up: false,
             is_over: false,
@@ -200,46 +203,6 @@ impl Session {
 }
 
 impl Node {
-    /// Asks the broker for a session with `device`. `SessionUp` or `SessionDown` follows. Without
-    /// the feature `initiator` it is never possible.
-    pub fn session_open(&mut self, device: PublicKey, now: Time) -> Result<SessionId, NodeError> {
-        self.session_open_with(device, &[], now)
-    }
-
-    /// The same, with the chain of grants by which this node may use the device; `Argument`: it is
-    /// longer than a chain may be.
-    pub fn session_open_with(
-        &mut self,
-        device: PublicKey,
-        chain: &[u8],
-        now: Time,
-    ) -> Result<SessionId, NodeError> {
-        if !cfg!(feature = "initiator") {
-            return Err(NodeError::State);
-        }
-        if !self.link.is_online() {
-            return Err(NodeError::Offline);
-        }
-        if device == self.public_key() || chain.len() > CHAIN_LEN_MAX {
-            return Err(NodeError::Argument);
-        }
-        // Asked for in vain if the connection to come had no room.
-        if !self.has_room_for_connection() {
-            return Err(NodeError::Memory);
-        }
-        let request = self.requests.fresh();
-        let handle = self.insert_session(request, device, true)?;
-        self.requests.add(request, handle, now);
-        let sent =
-            self.link.send(&ToBroker::Connect { request, device, chain: chain.to_vec() }, now);
-        self.process_link(now);
-        if let Err(error) = sent {
-            self.remove_session(handle);
-            return Err(error);
-        }
-        Ok(SessionId(handle.0))
-    }
-
     /// Ends a session with an application code; `SessionDown` follows.
     pub fn session_close(
         &mut self,
@@ -263,7 +226,7 @@ impl Node {
     }
 
     #[inline(never)]
-    fn insert_session(
+    pub(super) fn insert_session(
         &mut self,
         request: u32,
         peer: PublicKey,
@@ -303,13 +266,13 @@ impl Node {
         }
     }
 
-    // ---- what the broker says
+    // ---- what a broker says
 
-    pub(super) fn on_session_message(&mut self, message: ToNode, now: Time) {
+    pub(super) fn on_session_message(&mut self, message: ToNode, from: Which, now: Time) {
         match message {
-            ToNode::Refused { request, reason } => match self.find_request(request) {
-                Some(handle) => self.end_session(handle, Reason::from(reason)),
-                None => self.on_note_refused(request, reason),
+            ToNode::Refused { request, reason } => match self.find_request(request, from) {
+                Some(handle) => self.on_refused(request, handle, reason.into(), now),
+                None => self.on_note_refused(request, from, reason),
             },
             ToNode::Offer {
                 request,
@@ -324,7 +287,8 @@ impl Node {
                 mapping,
                 chain,
             } => {
-                let way = self.callable(Way { candidates, relays, mapping, services });
+                let way = Way { from, candidates, relays, mapping, services };
+                let way = self.callable(way);
                 let contact = Contact { id: contact_id, key: Secret::new(contact_key.0) };
                 match role {
                     Side::Initiator => self.on_offer(request, &contact, peer, way, now),
@@ -337,7 +301,7 @@ impl Node {
                     }
                 }
             }
-            message => self.on_trust_message(message, now),
+            message => self.on_trust_message(message, from, now),
         }
     }
 
@@ -345,7 +309,8 @@ impl Node {
     /// one node's.
     fn callable(&self, mut way: Way) -> Way {
         way.candidates.retain(|path| !path.is_multicast());
-        if self.link.connection().is_some_and(|link| is_by_nat64(&link.path())) {
+        let link = self.links.of(way.from).connection();
+        if link.is_some_and(|link| is_by_nat64(&link.path())) {
             let call = |path: &mut Path| *path = by_nat64(*path);
             way.candidates.iter_mut().for_each(call);
             for relay in &mut way.relays {
@@ -358,12 +323,12 @@ impl Node {
     /// We asked; here is the way.
     #[inline(never)]
     fn on_offer(&mut self, request: u32, contact: &Contact, peer: PublicKey, way: Way, now: Time) {
-        let tls_use = self.tls_use();
-        let Some(handle) = self.find_request(request) else { return };
+        let tls_use = self.tls_use(way.from);
+        let Some(handle) = self.find_request(request, way.from) else { return };
         let Some(session) = self.sessions.get_mut(handle) else { return };
         // The broker does not choose whom we talk to.
         if session.peer != peer {
-            return self.end_session(handle, Reason::Untrusted);
+            return self.on_refused(request, handle, Reason::Untrusted, now);
         }
         if !self.endpoint.local.config.reserve.allows_connection() {
             return self.end_session(handle, Reason::Memory);
@@ -384,6 +349,7 @@ impl Node {
                 session.first_flight = others;
                 session.services = way.services;
                 session.mapping = way.mapping;
+                session.introduced_by = way.from;
                 session.peer_seen = seen.first().copied();
                 paths.iter().for_each(|path| session.search.add(*path, now));
                 self.endpoint.await_probes(contact, owner);
@@ -419,11 +385,11 @@ impl Node {
                 let met = self.meetings.remove(&contact);
                 if let Some(session) = self.sessions.get_mut(handle) {
                     session.phase = Phase::Active(Box::new(Tunnel::new(connection)));
-                    if let Some(Met { search, relays, mapping, seen, right }) = met {
+                    if let Some(Met { by, search, relays, mapping, seen, right }) = met {
                         session.first_flight = FirstFlight::beside(path, relays.clone());
                         (session.search, session.relays) = (search, relays);
                         (session.mapping, session.peer_seen) = (mapping, seen);
-                        session.right = right;
+                        (session.right, session.introduced_by) = (right, by);
                     }
                 }
                 self.check_permits(now);
@@ -473,7 +439,7 @@ impl Node {
         if !was_in_trouble && session.search.is_in_trouble() {
             // Perhaps our own address is another one now, or the network takes no UDP any more.
             self.relays.restart_of(&session.relays, now);
-            self.link.ask(&mut self.endpoint, now);
+            self.links.ask(&mut self.endpoint, now);
         }
         if let Some(path) = choice {
             tunnel.connection.migrate(path, now);
@@ -485,7 +451,7 @@ impl Node {
             ports.set_relayed(active.via != 0 && !search.knows_direct(), now);
         }
         if let Some(lan) = &mut session.lan {
-            lan.look(active, search.is_in_trouble(), &self.link.local_paths, now);
+            lan.look(active, search.is_in_trouble(), self.links.local_paths(), now);
         }
         self.endpoint.keep_cids(&mut tunnel.connection, owner);
         if tunnel.connection.is_closed() {
@@ -585,7 +551,7 @@ impl Node {
         }
     }
 
-    fn remove_session(&mut self, handle: Handle) {
+    pub(super) fn remove_session(&mut self, handle: Handle) {
         if let Some(session) = self.sessions.remove(handle) {
             if let Phase::Asking { request } = session.phase {
                 self.requests.remove(request, handle);

@@ -193,7 +193,7 @@ impl Node {
         released
     }
 
-    fn with_stream<T>(
+    pub(super) fn with_stream<T>(
         &mut self,
         stream: StreamHandle,
         now: Time,
@@ -246,6 +246,8 @@ impl Node {
         match self.streams.insert(StreamEntry::new(owner, id, service)) {
             Ok(handle) => {
                 session.streams.insert(id, handle);
+                #[cfg(feature = "media")]
+                self.begin_as_service(owner, id, service);
                 self.tell(handle, INCOMING);
                 self.on_stream_changed(owner, id);
             }

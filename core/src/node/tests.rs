@@ -293,6 +293,16 @@ fn a_restart_is_noticed_at_the_first_packet() {
 }
 
 #[test]
+fn a_node_may_be_a_member_of_the_broker_that_has_its_key() {
+    let mut world = World::new(1);
+    let signer = Arc::new(Ed25519Signer::from_seed(&[200; 32]));
+    let provider = crypto::default_provider();
+    world.nodes[0] = Node::new(Config::default(), provider, signer, [9; 32], world.now).unwrap();
+    world.connect(0, "CODE-1");
+    world.until(0, |e| *e == Event::BrokerOnline);
+}
+
+#[test]
 fn a_node_that_moves_keeps_its_session_and_is_found_again() {
     let (mut world, session) = World::session_up();
     let (user, device) = world.stream(session);
@@ -405,13 +415,13 @@ fn one_peer_cannot_take_the_contacts_of_others() {
         chain: Vec::new(),
     };
     for n in 0..100 {
-        world.nodes[0].on_session_message(offer(n, 60), world.now);
+        world.nodes[0].on_session_message(offer(n, 60), Which::Broker, world.now);
     }
     assert_eq!(world.nodes[0].endpoint.contact_count(), 8);
     assert!(world.nodes[0].endpoint.contacts_of(&user).1 == Some(ContactId([92; 8])));
     // Nor for as long as the broker likes.
     for n in 100..108 {
-        world.nodes[0].on_session_message(offer(n, u32::MAX), world.now);
+        world.nodes[0].on_session_message(offer(n, u32::MAX), Which::Broker, world.now);
     }
     assert_eq!(world.nodes[0].endpoint.next_expiry(), Some(world.now + Duration::from_secs(600)));
 }
@@ -442,7 +452,7 @@ fn a_contact_offered_again_takes_the_place_of_the_first() {
             mapping: 0,
             chain: Vec::new(),
         };
-        world.nodes[device].on_session_message(offer, world.now);
+        world.nodes[device].on_session_message(offer, Which::Broker, world.now);
     }
     let (mut buf, mut binds) = ([0; 2000], 0);
     while let Some(sent) = world.nodes[device].poll_transmit(&mut buf, world.now) {

@@ -370,6 +370,21 @@ impl Connection {
         self.streams.set_priority(id, priority)
     }
 
+    /// Makes the stream one of those that have `share`, 0 to [`SHARES_MAX`](super::SHARES_MAX) - 1,
+    /// and gives the share this weight, 1 to [`WEIGHT_MAX`](super::WEIGHT_MAX). While streams of an
+    /// urgency wait that take turns, each share has of what is sent as much as its weight is of all
+    /// their weights, whoever of its streams it goes to; a stream without a share counts as one of
+    /// weight [`WEIGHT_DEFAULT`](super::WEIGHT_DEFAULT). What one does not use goes to the others.
+    #[cfg(feature = "media")]
+    pub fn stream_set_share(
+        &mut self,
+        id: StreamId,
+        share: u8,
+        weight: u16,
+    ) -> Result<(), StreamError> {
+        self.streams.set_share(id, share, weight)
+    }
+
     /// Sets until when what is written is worth sending, or that it always is. What is not
     /// acknowledged at `deadline`, the end of the stream included, is given up: the stream is reset
     /// with `code`, and a `Stream` event tells. If nothing is outstanding then, nothing happens,

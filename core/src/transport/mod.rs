@@ -62,7 +62,7 @@ pub use datagrams::DatagramError;
 pub use error::{CloseReason, StreamError, TransportCode};
 #[cfg(feature = "media")]
 pub use pipe::{FORECAST, Pipe};
-pub use priority::Priority;
+pub use priority::{Priority, SHARES_MAX, WEIGHT_DEFAULT, WEIGHT_MAX};
 pub use rtt::RttEstimator;
 pub use stats::Stats;
 

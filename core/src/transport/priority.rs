@@ -1,5 +1,12 @@
 //! How streams of a connection stand to each other when both have data to send (RFC 9218).
 
+/// Shares of a connection, numbered from 0.
+pub const SHARES_MAX: usize = 64;
+/// The weight of a stream that has no share: as that of RFC 7540 §5.3.5.
+pub const WEIGHT_DEFAULT: u16 = 16;
+/// The largest weight.
+pub const WEIGHT_MAX: u16 = 256;
+
 /// Urgency and incremental flag (RFC 9218 §4). A local property of the sending side: the peer is
 /// not told, and each end sets its own.
 ///
@@ -7,7 +14,10 @@
 /// as there is some: strict, as RFC 9218 §10 suggests, so a lower level starves while higher ones
 /// keep the path full. Only data waits; resets, requests to stop and limits are sent ahead of it.
 /// Within a level the streams that are not incremental go first, the lowest number to its end; the
-/// incremental ones then take turns: of a packet, or of several where the path is fast.
+/// incremental ones then take turns: of a packet, or of several where the path is fast. What each
+/// gets of the level is as their weights, see [`Connection::stream_set_share`].
+///
+/// [`Connection::stream_set_share`]: super::Connection::stream_set_share
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Priority {
     urgency: u8,

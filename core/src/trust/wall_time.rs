@@ -63,6 +63,8 @@ pub struct WallTime {
 enum Source {
     Integrator,
     Broker,
+    #[cfg(feature = "gateway")]
+    Gateway,
 }
 
 #[derive(Clone, Copy)]
@@ -96,6 +98,14 @@ impl WallClock {
     pub fn set_by_link(&mut self, unix_s: u64, at: Time) {
         if !self.known.is_some_and(|known| known.source == Source::Integrator) {
             self.known = Some(Known { unix_s, at, source: Source::Broker });
+        }
+    }
+
+    /// A gateway told the time so: that counts until somebody else has told it.
+    #[cfg(feature = "gateway")]
+    pub fn set_by_gateway(&mut self, unix_s: u64, at: Time) {
+        if self.known.is_none_or(|known| known.source == Source::Gateway) {
+            self.known = Some(Known { unix_s, at, source: Source::Gateway });
         }
     }
 

@@ -241,9 +241,9 @@ impl Live {
         true
     }
 
-    /// Shows another grant to a device from now on.
+    /// Shows another grant to a device from now on, unless somebody chose one meanwhile.
     pub(crate) fn renew(&mut self, device: &PublicKey, grant: &[u8]) {
-        if self.devices.contains_key(device) {
+        if self.devices.contains_key(device) && !self.chosen.contains(device) {
             // One that is too long the port would not have taken before.
             let _ = self.port.set_grant(device, grant);
         }

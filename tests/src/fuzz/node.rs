@@ -5,6 +5,7 @@
 //! happens. Checked: no panic, polls come to an end, timers do not stand still, buffers stay
 //! bounded, a stranger is never answered.
 
+mod gateway;
 mod owners;
 
 use crate::sim::raw_peer::RawPeer;
@@ -440,8 +441,12 @@ impl Stage {
         let (what, a, now) = (r.u8().ok()?, r.u8().ok()?, self.now);
         let key = if a & 1 == 0 { self.caller.public_key() } else { PublicKey([a; 32]) };
         let session = pick(&self.sessions, a).unwrap_or(SessionId(u64::from(a)));
-        if what >= 246 {
-            self.owner_command(a);
+        if what >= 243 {
+            if what >= 246 {
+                self.owner_command(a)
+            } else {
+                self.gateway_command(a)
+            }
             return Some(());
         }
         if what >= 240 {

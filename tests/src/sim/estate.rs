@@ -97,7 +97,7 @@ impl Estate {
         estate
     }
 
-    fn cast(mut world: World, broker: HostId) -> Self {
+    pub(super) fn cast(mut world: World, broker: HostId) -> Self {
         let [device, owner, user, other] = [(); 4].map(|()| world.add_node(Config::default()));
         let (web, shell) = obey(&mut world, device, TrustState::new());
         Estate { world, broker, device, owner, user, other, web, shell, grants: 0 }
@@ -116,7 +116,7 @@ impl Estate {
         });
     }
 
-    fn all_online(&mut self) {
+    pub(super) fn all_online(&mut self) {
         for host in self.nodes() {
             self.expect(host, "to be online", is_online);
         }
@@ -124,6 +124,13 @@ impl Estate {
 
     /// Puts a fresh process in the device's place, with what was stored.
     pub fn restart_device(&mut self) {
+        self.restart_device_alone();
+        self.connect(self.device, None);
+        self.expect(self.device, "to be online", is_online);
+    }
+
+    /// The same, and it calls nobody yet.
+    pub fn restart_device_alone(&mut self) {
         let provider = crypto::default_provider();
         let stored = self.world.host(self.device).stored.clone();
         let state = stored.map_or_else(TrustState::new, |stored| {
@@ -138,8 +145,6 @@ impl Estate {
         self.world.with(self.device, |node, _, _| {
             node.set_cloak_state(cloak.unwrap_or_default()).expect("it obeys an owner");
         });
-        self.connect(self.device, None);
-        self.expect(self.device, "to be online", is_online);
     }
 
     /// Waits for an event at a host; panics with all events if it does not come.

@@ -12,6 +12,7 @@ pub mod estate;
 pub mod host;
 pub mod hostile;
 pub mod hostile_relay;
+pub mod lan;
 pub mod nat;
 pub mod net;
 pub mod provider;

@@ -3,6 +3,7 @@
 //! Owns the relay's secret, so that a scenario can tell a broker about it.
 
 use super::host::{Actor, HostId, Machine};
+use super::sites::INTERNET;
 use super::store::WALL_START_UNIX_S;
 use super::tcp::tls_paths;
 use super::world::World;
@@ -39,16 +40,27 @@ impl RelayHost {
 pub fn add_relay(world: &mut World, broker: HostId) -> HostId {
     let secret = [0x52; 32];
     let id = world.add_actor(RelayHost::new(secret, Limits::default()));
+    if world.host(broker).site != INTERNET {
+        let site = world.host(broker).site;
+        world.place(id, site);
+        let paths = world.host(id).addresses.clone();
+        tell(world, broker, RelayService { paths, secret: Secret::new(secret), rate: 0 });
+        return id;
+    }
     let first = world.path(id);
     world.host_mut(id).addresses.push(Path { ip: IPV6, ..first });
     let mut paths = world.host(id).addresses.clone();
     paths.extend(tls_paths(world.host(id)));
     world.host_mut(id).tcp.is_listening = true;
+    tell(world, broker, RelayService { paths, secret: Secret::new(secret), rate: 0 });
+    id
+}
+
+fn tell(world: &mut World, broker: HostId, relay: RelayService) {
     let Machine::Broker(broker, _) = &mut world.host_mut(broker).machine else {
         panic!("it is a broker")
     };
-    broker.set_relays(vec![RelayService { paths, secret: Secret::new(secret), rate: 0 }]);
-    id
+    broker.set_relays(vec![relay]);
 }
 
 impl Actor for RelayHost {

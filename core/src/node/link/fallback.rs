@@ -2,6 +2,8 @@
 //!
 //! Owns when the broker is asked by UDP. That TCP is tried at all is the first flight's affair.
 
+use super::super::Owner;
+use super::super::endpoint::Endpoint;
 use super::{Link, Phase};
 use crate::base::{Path, Time};
 use core::time::Duration;
@@ -32,17 +34,17 @@ impl Link {
         self.ask_udp_at = Some(next).filter(|_| self.is_udp_blocked);
     }
 
-    /// Asks the broker by UDP whether it can be reached so again; true if it was time to.
-    pub(in crate::node) fn ask_udp_if_due(&mut self, now: Time) -> bool {
+    /// Asks the broker by UDP whether it can be reached so again, if it is time to.
+    pub(in crate::node) fn ask_udp_if_due(&mut self, endpoint: &mut Endpoint<Owner>, now: Time) {
         if self.ask_udp_at().is_none_or(|at| at > now) {
-            return false;
+            return;
         }
         self.ask_udp_at = Some(now + ASK_UDP);
         if let (Some(connection), Some(address)) = (&mut self.connection, &self.address) {
             let by_udp = address.paths.iter().filter(|path| !path.is_tls());
             by_udp.for_each(|path| connection.probe_path(*path));
         }
-        true
+        endpoint.touch(Owner::Link(self.which));
     }
 
     /// The broker answered at `path`: if the link is by TCP, that is a better way.

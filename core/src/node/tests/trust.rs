@@ -53,7 +53,7 @@ fn offer(peer: PublicKey, n: u8, chain: Vec<u8>) -> ToNode {
 /// Whether the device would take a first packet of `peer` with this chain.
 fn is_let(peer: PublicKey, chain: &[u8]) -> bool {
     let mut device = device();
-    device.on_session_message(offer(peer, 1, chain.to_vec()), Time::ZERO);
+    device.on_session_message(offer(peer, 1, chain.to_vec()), Which::Broker, Time::ZERO);
     device.endpoint.contact_count() == 1
 }
 
@@ -233,7 +233,7 @@ fn no_other_bytes_are_the_same_signature() {
 fn what_is_revoked_before_the_first_packet_does_not_come() {
     let mut device = device();
     let peer = name(FIRST);
-    device.on_session_message(offer(peer, 1, chain_of(&[terms(FIRST)])), Time::ZERO);
+    device.on_session_message(offer(peer, 1, chain_of(&[terms(FIRST)])), Which::Broker, Time::ZERO);
     assert!(device.is_welcome(&ContactId([1; 8]), &peer, Time::ZERO));
     assert!(!device.is_welcome(&ContactId([2; 8]), &peer, Time::ZERO));
     let later = Time::ZERO + Duration::from_secs(1800);
@@ -241,7 +241,7 @@ fn what_is_revoked_before_the_first_packet_does_not_come() {
     let list = Revocations { number: 1, ids: vec![GrantId([FIRST; 16])], ..Revocations::default() };
     let list = list.sign(&name(100), EPOCH, NOW_S, &signer(OWNER)).unwrap();
     let note = Note { request: 1, key: name(9), kind: NOTE_REVOKED, body: list };
-    device.on_session_message(ToNode::Note(note), Time::ZERO);
+    device.on_session_message(ToNode::Note(note), Which::Broker, Time::ZERO);
     assert!(device.is_welcome(&ContactId([1; 8]), &peer, Time::ZERO), "it is not stored yet");
     assert!(device.poll_store().is_some());
     assert_eq!(device.poll_store(), None, "told once");
@@ -255,14 +255,18 @@ fn without_a_state_only_the_list_counts() {
     let mut node =
         Node::new(Config::default(), provider, Arc::new(signer(100)), [100; 32], Time::ZERO)
             .unwrap();
-    node.on_session_message(offer(name(FIRST), 1, chain_of(&[terms(FIRST)])), Time::ZERO);
+    node.on_session_message(
+        offer(name(FIRST), 1, chain_of(&[terms(FIRST)])),
+        Which::Broker,
+        Time::ZERO,
+    );
     assert_eq!(node.endpoint.contact_count(), 0);
     assert_eq!(node.factory_reset(), Err(NodeError::State));
     assert_eq!(node.show_claim_code(Time::ZERO).map(|_| ()), Err(NodeError::State));
     assert_eq!(node.poll_store(), None);
     node.handle_stored(true, Time::ZERO);
     node.peer_allow(name(FIRST)).unwrap();
-    node.on_session_message(offer(name(FIRST), 1, vec![]), Time::ZERO);
+    node.on_session_message(offer(name(FIRST), 1, vec![]), Which::Broker, Time::ZERO);
     assert_eq!(node.endpoint.contact_count(), 1);
 }
 

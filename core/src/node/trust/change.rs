@@ -1,7 +1,7 @@
 //! Changes of a device's trust state, in two phases: made and handed to the integrator to be
 //! stored; then true. Claim codes, too.
 
-use super::super::{Node, NodeError};
+use super::super::{Node, NodeError, Which};
 use super::cloak::Opening;
 use super::{CHANGE_LEN, TrustEvent};
 use crate::base::{PublicKey, Time};
@@ -36,8 +36,8 @@ pub enum Stored {
     Cloak(Vec<u8>),
 }
 
-/// Who is told of it, and in answer to what.
-pub(super) type Asker = Option<(PublicKey, u32)>;
+/// Who is told of it, by which link, and in answer to what.
+pub(super) type Asker = Option<(Which, PublicKey, u32)>;
 
 /// A change that is not stored yet.
 pub(super) struct Pending {

@@ -23,7 +23,7 @@ use self::change::Pending;
 use self::cloak::Cloak;
 use self::offers::Held;
 use self::owner::Asked;
-use super::{Event, Node, NodeError, Reason, ServiceId, SessionId};
+use super::{Event, Node, NodeError, Reason, ServiceId, SessionId, Which};
 use crate::base::{ContactId, Handle, PublicKey, Time};
 use crate::trust::{ClaimSecret, Claiming, NoteError, Permit, TrustState, WallClock};
 use crate::wire::message::Ownership;
@@ -263,19 +263,23 @@ impl Node {
     }
 
     fn tell_ownership(&mut self, now: Time) {
-        self.link.owner.ownership = self.trust.ownership();
+        self.links.set_ownership(self.trust.ownership());
         self.announce(now);
     }
 
-    /// What the link has heard of the time, and whether it is there.
-    pub(super) fn on_link(&mut self, now: Time) {
-        if let Some((unix_s, at)) = self.link.owner.time.take() {
-            self.trust.clock.set_by_link(unix_s, at);
+    /// What a link has heard of the time, and whether it is there.
+    pub(super) fn on_link(&mut self, which: Which, now: Time) {
+        if let Some((unix_s, at)) = self.links.of_mut(which).owner.time.take() {
+            match which {
+                Which::Broker => self.trust.clock.set_by_link(unix_s, at),
+                #[cfg(feature = "gateway")]
+                Which::Gateway => self.trust.clock.set_by_gateway(unix_s, at),
+            }
             self.check_permits(now);
             self.check_cloak(now);
         }
-        if !self.link.is_online() {
-            self.fail_notes(Reason::Offline);
+        if !self.links.of(which).is_online() {
+            self.fail_notes(which, Reason::Offline);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Notes that come: what others want of this device, and the broker's signed time.
 
-use super::super::Node;
+use super::super::{Node, Which};
 use super::change::{Asker, Change, Pending};
 use super::cloak::Opening;
 use super::{CHANGE_LEN, Device};
@@ -22,7 +22,7 @@ impl Device {
         p: &dyn Provider,
         rng: &mut Rng,
         this: &PublicKey,
-        note: &Note,
+        (from, note): (Which, &Note),
         (clock, now): (&WallClock, Time),
     ) -> Result<Option<(u8, Vec<u8>)>, NoteError> {
         if self.pending.is_some() {
@@ -61,24 +61,26 @@ impl Device {
             }
             _ => return Err(NoteError::Malformed),
         };
-        self.pending = Some(Pending::new(state, change, Some((note.key, note.request))));
+        self.pending = Some(Pending::new(state, change, Some((from, note.key, note.request))));
         Ok(None)
     }
 }
 
 impl Node {
-    pub(in super::super) fn on_trust_message(&mut self, message: ToNode, now: Time) {
+    pub(in super::super) fn on_trust_message(&mut self, message: ToNode, from: Which, now: Time) {
         match message {
             ToNode::Note(note) => match note.kind {
-                NOTE_CLAIM_NONCE | NOTE_CLAIMED | NOTE_DONE => self.on_note_answered(note, now),
-                _ => self.on_note(&note, now),
+                NOTE_CLAIM_NONCE | NOTE_CLAIMED | NOTE_DONE => {
+                    self.on_note_answered(note, from, now)
+                }
+                _ => self.on_note(&note, from, now),
             },
-            ToNode::Time { statement } => self.on_time(&statement, now),
+            ToNode::Time { statement } if from == Which::Broker => self.on_time(&statement, now),
             _ => {}
         }
     }
 
-    fn on_note(&mut self, note: &Note, now: Time) {
+    fn on_note(&mut self, note: &Note, from: Which, now: Time) {
         // As if it were lost: whoever sent it asks again.
         if self.check_memory(CHANGE_LEN).is_err() {
             self.is_short_of_memory = true;
@@ -87,10 +89,10 @@ impl Node {
         let (provider, this) = (self.endpoint.provider(), self.public_key());
         let (clock, rng) = (&self.trust.clock, &mut self.endpoint.rng);
         let done = match &mut self.trust.device {
-            Some(device) => device.take_note(provider, rng, &this, note, (clock, now)),
+            Some(device) => device.take_note(provider, rng, &this, (from, note), (clock, now)),
             None => Err(NoteError::NoOwners),
         };
-        let asker = Some((note.key, note.request));
+        let asker = Some((from, note.key, note.request));
         match done {
             Ok(None) => {}
             Ok(Some((kind, body))) => self.answer(asker, kind, body, now),
@@ -100,10 +102,10 @@ impl Node {
 
     /// Answers a note; an answer that does not go out is asked for again.
     pub(super) fn answer(&mut self, asker: Asker, kind: u8, body: Vec<u8>, now: Time) {
-        if let Some((key, request)) = asker {
+        if let Some((by, key, request)) = asker {
             let note = Note { request, key, kind, body };
-            let _ = self.link.send(&ToBroker::Note(note), now);
-            self.process_link(now);
+            let _ = self.links.of_mut(by).send(&ToBroker::Note(note), now);
+            self.process_link(by, now);
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Where the decision needs the time, or a fresh word of the broker, the broker is asked, and the
 //! offer waits for the answer, once.
 
-use super::super::Node;
 use super::super::meet::Offer;
+use super::super::{Node, Which};
 use super::{PERMIT_LEN, Right};
 use crate::base::{PublicKey, Time};
 use crate::trust::{GrantError, Permit, authorize};
@@ -90,7 +90,9 @@ impl Node {
         }
         if device.held.until.is_none() {
             let nonce = self.trust.clock.ask(&mut self.endpoint.rng, now);
-            if self.link.send(&ToBroker::TimeQuery { nonce }, now).is_err() {
+            // A gateway does not know what its owner said last, so that its word is not fresh.
+            let link = self.links.of_mut(Which::Broker);
+            if !link.is_online() || link.send(&ToBroker::TimeQuery { nonce }, now).is_err() {
                 return Some(offer);
             }
             device.held.until = Some(now + HELD_TIME);
@@ -108,7 +110,7 @@ impl Node {
     /// The broker's answer. What it tells of a list is waited for until that is stored.
     pub(super) fn on_time(&mut self, statement: &[u8], now: Time) {
         let (provider, this) = (self.endpoint.provider(), self.public_key());
-        let Some(broker) = self.link.broker_key() else { return };
+        let Some(broker) = self.links.of(Which::Broker).broker_key() else { return };
         if self.trust.clock.hear(provider, &broker, &this, statement, now).is_err() {
             return;
         }

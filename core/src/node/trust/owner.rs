@@ -1,6 +1,6 @@
 //! The owner's end: notes to devices and their answers, and claiming one.
 
-use super::super::{Node, NodeError, Reason};
+use super::super::{Node, NodeError, Reason, Which};
 use super::TrustEvent;
 use crate::base::{PublicKey, Time};
 use crate::trust::{CLAIM_NONCE_LEN, ClaimSecret, NoteError, sign_claim, verify_claimed};
@@ -26,6 +26,7 @@ enum Course {
 }
 
 struct Asking {
+    by: Which,
     request: u32,
     to: PublicKey,
     until: Time,
@@ -82,9 +83,7 @@ impl Node {
         if body.len() > NOTE_LEN_MAX {
             return Err(NodeError::Argument);
         }
-        if !self.link.is_online() {
-            return Err(NodeError::Offline);
-        }
+        let by = self.links.to_ask().ok_or(NodeError::Offline)?;
         if self.trust.asked.0.len() >= NOTES_MAX {
             return Err(NodeError::Limit);
         }
@@ -92,14 +91,16 @@ impl Node {
         self.check_memory(listed + size_of::<ClaimSecret>() + body.len())?;
         let request = self.requests.fresh();
         let note = Note { request, key: to, kind, body: body.to_vec() };
-        self.link.send(&ToBroker::Note(note), now)?;
-        self.trust.asked.0.push(Asking { request, to, until: now + NOTE_TIMEOUT, course });
-        self.process_link(now);
+        self.links.of_mut(by).send(&ToBroker::Note(note), now)?;
+        self.trust.asked.0.push(Asking { by, request, to, until: now + NOTE_TIMEOUT, course });
+        self.process_link(by, now);
         Ok(request)
     }
 
-    pub(super) fn on_note_answered(&mut self, note: Note, now: Time) {
-        let is_it = |asking: &Asking| asking.request == note.request && asking.to == note.key;
+    pub(super) fn on_note_answered(&mut self, note: Note, from: Which, now: Time) {
+        let is_it = |asking: &Asking| {
+            asking.by == from && asking.request == note.request && asking.to == note.key
+        };
         let Some(asking) = self.trust.asked.take(is_it) else { return };
         let Note { request, key, kind, body } = note;
         match asking.course {
@@ -108,15 +109,14 @@ impl Node {
                 self.tell_owner_event(answered);
             }
             Course::Claim(secret, nonce) => {
-                self.go_on_claiming(request, key, (kind, &body), (secret, nonce), now);
+                self.go_on_claiming((from, request, key), (kind, &body), (secret, nonce), now);
             }
         }
     }
 
     fn go_on_claiming(
         &mut self,
-        request: u32,
-        device: PublicKey,
+        (by, request, device): (Which, u32, PublicKey),
         (kind, body): (u8, &[u8]),
         (secret, asked_with): (Box<ClaimSecret>, Option<[u8; CLAIM_NONCE_LEN]>),
         now: Time,
@@ -124,7 +124,7 @@ impl Node {
         let provider = self.endpoint.provider();
         let error = match (kind, asked_with) {
             (NOTE_CLAIM_NONCE, None) => match body.try_into() {
-                Ok(nonce) => return self.send_claim(request, device, secret, nonce, now),
+                Ok(nonce) => return self.send_claim((by, request, device), secret, nonce, now),
                 Err(_) => NoteError::Malformed,
             },
             (NOTE_CLAIMED, Some(nonce)) => {
@@ -146,8 +146,7 @@ impl Node {
     /// The device asked; here is the proof.
     fn send_claim(
         &mut self,
-        request: u32,
-        device: PublicKey,
+        (by, request, device): (Which, u32, PublicKey),
         secret: Box<ClaimSecret>,
         nonce: [u8; CLAIM_NONCE_LEN],
         now: Time,
@@ -159,25 +158,32 @@ impl Node {
             return self.tell_owner_event(TrustEvent::NoteFailed { request, reason });
         };
         let claim = Note { request, key: device, kind: NOTE_CLAIM, body };
-        if self.link.send(&ToBroker::Note(claim), now).is_err() {
+        if self.links.of_mut(by).send(&ToBroker::Note(claim), now).is_err() {
             let reason = Reason::Offline;
             return self.tell_owner_event(TrustEvent::NoteFailed { request, reason });
         }
         let course = Course::Claim(secret, Some(nonce));
         let until = now + NOTE_TIMEOUT;
-        self.trust.asked.0.push(Asking { request, to: device, until, course });
+        self.trust.asked.0.push(Asking { by, request, to: device, until, course });
     }
 
     /// The broker did not hand a note on.
-    pub(in super::super) fn on_note_refused(&mut self, request: u32, reason: RefuseReason) {
-        if self.trust.asked.take(|asking| asking.request == request).is_some() {
+    pub(in super::super) fn on_note_refused(
+        &mut self,
+        request: u32,
+        from: Which,
+        reason: RefuseReason,
+    ) {
+        let is_it = |asking: &Asking| asking.by == from && asking.request == request;
+        if self.trust.asked.take(is_it).is_some() {
             let reason = Reason::from(reason);
             self.tell_owner_event(TrustEvent::NoteFailed { request, reason });
         }
     }
 
-    pub(super) fn fail_notes(&mut self, reason: Reason) {
-        while let Some(Asking { request, .. }) = self.trust.asked.take(|_| true) {
+    /// Those that went by this link get no answer.
+    pub(super) fn fail_notes(&mut self, by: Which, reason: Reason) {
+        while let Some(Asking { request, .. }) = self.trust.asked.take(|a| a.by == by) {
             self.tell_owner_event(TrustEvent::NoteFailed { request, reason });
         }
     }

@@ -17,7 +17,7 @@ use crate::wire::frame;
 use crate::wire::params::TransportParams;
 use alloc::collections::VecDeque;
 use deadlines::Deadlines;
-use schedule::Schedule;
+use schedule::{Schedule, Ticket};
 
 #[cfg(test)]
 pub(super) use schedule::MAX_TURN;
@@ -44,6 +44,7 @@ struct Stream {
     send: SendStream,
     recv: RecvStream,
     priority: Priority,
+    ticket: Ticket,
     line: Line,
     is_in_control_line: bool,
     is_notified: bool,
@@ -253,9 +254,34 @@ impl Streams {
     ) -> Result<(), StreamError> {
         let stream = self.table.get_mut(&id).ok_or(StreamError::Unknown)?;
         let old = core::mem::replace(&mut stream.priority, priority);
-        if stream.line == Line::Ready && old != priority {
-            self.schedule.remove(id, old);
-            self.schedule.push(id, priority);
+        if old != priority {
+            // Another level has another time.
+            stream.ticket.served = 0;
+            if stream.line == Line::Ready {
+                self.schedule.remove(id, old);
+                self.schedule.push(id, priority, stream.ticket);
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "media")]
+    pub(super) fn set_share(
+        &mut self,
+        id: StreamId,
+        share: u8,
+        weight: u16,
+    ) -> Result<(), StreamError> {
+        let stream = self.table.get_mut(&id).ok_or(StreamError::Unknown)?;
+        self.schedule.set_weight(share, weight)?;
+        let in_line = match stream.line {
+            Line::Ready => self.schedule.remove(id, stream.priority),
+            Line::Out | Line::Starved => None,
+        };
+        let served = in_line.unwrap_or(stream.ticket).served;
+        stream.ticket = Ticket { share: Some(share), served };
+        if in_line.is_some() {
+            self.schedule.push(id, stream.priority, stream.ticket);
         }
         Ok(())
     }
@@ -428,6 +454,7 @@ impl Streams {
             send: SendStream::new(send_max),
             recv: RecvStream::new(self.stream_window),
             priority: Priority::default(),
+            ticket: Ticket::default(),
             line: Line::Out,
             is_in_control_line: false,
             is_notified: false,
@@ -446,7 +473,7 @@ impl Streams {
             // Lost data needs no credit: do not let it starve.
             Line::Starved => self.schedule.remove_starved(id),
         }
-        self.schedule.push(id, stream.priority);
+        self.schedule.push(id, stream.priority, stream.ticket);
     }
 
     /// The stream has a control frame to send.

@@ -96,11 +96,12 @@ impl Streams {
         let Some(id) = self.schedule.front() else { return false };
         let Some(stream) = self.table.get_mut(&id) else { return false };
         let has_pending = stream.send.has_pending();
+        self.schedule.on_sent(bytes);
         if stream.send.has_pending_without_credit() || has_pending && has_credit {
-            self.schedule.on_sent(bytes, round);
+            self.schedule.end_turn(round);
             return true;
         }
-        self.schedule.pop();
+        stream.ticket = self.schedule.pop().unwrap_or(stream.ticket);
         if has_pending {
             stream.line = Line::Starved;
             self.schedule.push_starved(id);

@@ -132,3 +132,21 @@ fn an_urgent_flood_starves_data_but_neither_limits_nor_resets_nor_stops() {
     assert_eq!(starved, 0, "strict, as RFC 9218 §10 has it");
     pair.run_until(|p| read_all(p, &[flood, data])[&data] == 100);
 }
+
+/// A pair that shares by weight: the first two streams a share of 48, the third one of 16.
+#[cfg(feature = "media")]
+#[test]
+fn shares_of_a_busy_path_are_as_their_weights() {
+    let (mut pair, ids) = pair_with(&[(3, true), (3, true), (3, true)]);
+    for (id, share, weight) in [(ids[0], 0, 48), (ids[1], 0, 48), (ids[2], 1, 16)] {
+        pair.a.stream_set_share(id, share, weight).unwrap();
+    }
+    let slack = MAX_TURN as usize + 3 * 1452;
+    race(&mut pair, &ids, |got| {
+        if got.iter().all(|got| *got < BULK) {
+            assert!((got[0] + got[1]).abs_diff(3 * got[2]) <= 4 * slack, "{got:?}");
+        }
+    });
+    assert_eq!(pair.a.stream_set_share(ids[0], SHARES_MAX as u8, 1), Err(StreamError::Limit));
+    assert_eq!(pair.a.stream_set_share(StreamId(400), 0, 1), Err(StreamError::Unknown));
+}

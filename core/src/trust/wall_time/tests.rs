@@ -36,6 +36,22 @@ fn unknown_until_somebody_tells() {
     assert_eq!(hear(&mut clock, &answer(&nonce), s(101)), Err(WallTimeError::Nonce), "once");
 }
 
+#[cfg(feature = "gateway")]
+#[test]
+fn a_gateway_counts_until_anybody_else_has_spoken() {
+    let (mut clock, nonce) = asked();
+    clock.set_by_gateway(5, s(100));
+    clock.set_by_gateway(50, s(100));
+    assert_eq!(clock.at(s(102)), WallTime { unix_s: Some(52), fresh: None });
+    let mut set = clock.clone();
+    set.set(9000, s(102));
+    assert_eq!(hear(&mut clock, &answer(&nonce), s(103)), Ok(()));
+    set.set_by_gateway(50, s(104));
+    clock.set_by_gateway(50, s(104));
+    assert_eq!(set.at(s(104)).unix_s, Some(9002));
+    assert_eq!(clock.at(s(104)).unix_s, Some(NOW_S + 4));
+}
+
 #[test]
 fn answers_that_are_refused() {
     let is = |make: &dyn Fn(&[u8; 16]) -> Vec<u8>, at: u64, expected: WallTimeError| {
