@@ -332,6 +332,12 @@ fn log(io: &Io, event: &Event) {
         Event::SessionDown { reason, .. } => {
             io.log(RIT_LOG_INFO, || format!("session: {reason}"));
         }
+        #[cfg(feature = "trust")]
+        Event::Trust(TrustEvent::Uncloaked { left_s }) => {
+            io.log(RIT_LOG_INFO, || format!("cloak: off for {left_s} s"));
+        }
+        #[cfg(feature = "trust")]
+        Event::Trust(TrustEvent::Cloaked) => io.log(RIT_LOG_INFO, || "cloak: on".into()),
         #[cfg(feature = "gateway")]
         Event::GatewayOnline => io.log(RIT_LOG_INFO, || "gateway: online".into()),
         #[cfg(feature = "gateway")]
@@ -339,12 +345,6 @@ fn log(io: &Io, event: &Event) {
             let level = if *reason == Reason::Local { RIT_LOG_INFO } else { RIT_LOG_WARN };
             io.log(level, || format!("gateway: {reason}"));
         }
-        #[cfg(feature = "trust")]
-        Event::Trust(TrustEvent::Uncloaked { left_s }) => {
-            io.log(RIT_LOG_INFO, || format!("cloak: off for {left_s} s"));
-        }
-        #[cfg(feature = "trust")]
-        Event::Trust(TrustEvent::Cloaked) => io.log(RIT_LOG_INFO, || "cloak: on".into()),
         _ => {}
     }
 }

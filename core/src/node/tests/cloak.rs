@@ -38,7 +38,7 @@ fn statement(number: u64, for_s: u32) -> Vec<u8> {
 
 fn tell(node: &mut Node, kind: u8, body: Vec<u8>, now: Time) {
     let note = Note { request: 1, key: PublicKey([9; 32]), kind, body };
-    node.on_session_message(ToNode::Note(note), now);
+    node.on_session_message(ToNode::Note(note), Which::Broker, now);
 }
 
 /// Takes the statement and stores what there is to store.
