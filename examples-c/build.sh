@@ -17,7 +17,7 @@ cargo build --locked --manifest-path "$root/Cargo.toml" -p rit-ffi --profile "$p
 mkdir -p "$out"
 flags="-std=c99 -Wall -Wextra -Wpedantic -Wconversion -O2 -g ${CFLAGS:-}"
 port=$(echo "$root"/ports/posix/*.c)
-for name in device reach owner sensor camera viewer minimal; do
+for name in device reach owner sensor camera viewer gateway minimal; do
     echo "building $name"
     sources="$root/examples-c/$name.c"
     [ "$name" = minimal ] || sources="$sources $port"

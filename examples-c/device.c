@@ -149,12 +149,13 @@ static void print_key(rit_posix *port) {
 static int show(const struct rit_posix_event *event) {
     static const char *const WORDS[] = {"", "online", "offline", "enrolled", "enrol-refused",
         "session-up", "session-down", "listening", "unavailable", "connection", "network-changed",
-        "port-mapped", "claimed", "owner-changed", "revoked", "owner-answered", "",
+        "port-mapped", "claimed", "owner-changed", "revoked", "owner-answered", "cloak-off",
         "gateway-online", "gateway-offline"};
+    int is_cloaked = event->type == RIT_POSIX_CLOAK && event->number == 0;
     char peer[RIT_KEY_TEXT_LEN];
 
     rit_key_to_text(event->peer, peer);
-    printf("%s", WORDS[event->type]);
+    printf("%s", is_cloaked ? "cloaked" : WORDS[event->type]);
     if (event->type == RIT_POSIX_SESSION_UP || event->type == RIT_POSIX_SESSION_DOWN ||
         event->type == RIT_POSIX_CLAIMED || event->type == RIT_POSIX_OWNER_CHANGED)
         printf(" %s", peer);

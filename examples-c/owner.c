@@ -4,11 +4,13 @@
  *   owner --state DIR grant DEVICE EPOCH KEY SECONDS FILE [SERVICE]...
  *   owner --state DIR --broker URI revoke DEVICE EPOCH NUMBER ID...
  *   owner --state DIR --broker URI transfer DEVICE EPOCH NEW-OWNER
+ *   owner --state DIR --broker URI cloak DEVICE EPOCH NUMBER SECONDS
  *
  * SECRET is what the device's label says, or the code that it shows. `claim` prints the epoch,
  * which the others need. `grant` needs no network: it writes FILE, which goes to whoever has KEY
  * (reach --grant FILE), and prints its ID; SECONDS from now it expires, 0: never. `revoke` takes the
- * whole list of IDs, with a NUMBER higher than the last one's.
+ * whole list of IDs, with a NUMBER higher than the last one's. `cloak` lets the device answer who
+ * asks who is there for so many SECONDS, 0: no more; its NUMBER is higher each time, too.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +26,8 @@ static int usage(void) {
     fputs("usage: owner --state DIR --broker URI [--enrol CODE] claim DEVICE SECRET\n"
           "       owner --state DIR grant DEVICE EPOCH KEY SECONDS FILE [SERVICE]...\n"
           "       owner --state DIR --broker URI revoke DEVICE EPOCH NUMBER ID...\n"
-          "       owner --state DIR --broker URI transfer DEVICE EPOCH NEW-OWNER\n", stderr);
+          "       owner --state DIR --broker URI transfer DEVICE EPOCH NEW-OWNER\n"
+          "       owner --state DIR --broker URI cloak DEVICE EPOCH NUMBER SECONDS\n", stderr);
     return 2;
 }
 
@@ -115,7 +118,23 @@ static int await(rit_posix *port, enum rit_posix_event_type wanted, struct rit_p
     return error;
 }
 
-/* claim DEVICE SECRET / revoke DEVICE EPOCH NUMBER ID... / transfer DEVICE EPOCH NEW-OWNER */
+/* cloak DEVICE EPOCH NUMBER SECONDS */
+static int sign_cloak(rit_node *node, const uint8_t device[RIT_KEY_LEN], char **argv, uint8_t *out,
+                      size_t cap, size_t *len) {
+    struct rit_cloak cloak;
+
+    memset(&cloak, 0, sizeof cloak);
+    cloak.struct_size = (uint32_t)sizeof cloak;
+    memcpy(cloak.device, device, RIT_KEY_LEN);
+    cloak.epoch = (uint32_t)strtoul(argv[1], NULL, 10);
+    cloak.number = strtoul(argv[2], NULL, 10);
+    cloak.issued_s = (uint64_t)time(NULL);
+    cloak.for_s = (uint32_t)strtoul(argv[3], NULL, 10);
+    return rit_cloak_sign(node, &cloak, out, cap, len);
+}
+
+/* claim DEVICE SECRET / revoke DEVICE EPOCH NUMBER ID... / transfer DEVICE EPOCH NEW-OWNER
+ * / cloak DEVICE EPOCH NUMBER SECONDS */
 static int tell(rit_posix *port, const char *what, int argc, char **argv, uint32_t *request) {
     uint8_t device[RIT_KEY_LEN], other[RIT_KEY_LEN], ids[IDS_MAX][RIT_GRANT_ID_LEN];
     uint8_t statement[RIT_REVOKED_MAX];
@@ -149,6 +168,9 @@ static int tell(rit_posix *port, const char *what, int argc, char **argv, uint32
     } else if (strcmp(what, "transfer") == 0 && key_of(argv[2], other) == 0) {
         error = rit_transfer_sign(node, device, (uint32_t)strtoul(argv[1], NULL, 10), other,
                                   statement, sizeof statement, &len);
+    } else if (strcmp(what, "cloak") == 0 && argc == 4) {
+        error = sign_cloak(node, device, argv, statement, sizeof statement, &len);
+        kind = RIT_TELL_CLOAK;
     } else {
         return usage();
     }

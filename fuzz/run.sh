@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 
 seconds=${1:-600}
 [ $# -gt 0 ] && shift
-all="packet frame crypto_reassembly message connection node relay carrier grant revocation claim trust_state"
+all="packet frame crypto_reassembly message connection node relay carrier grant revocation claim trust_state cloak identify"
 targets=${*:-$all}
 
 cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked

@@ -300,6 +300,12 @@ typedef struct rit_selftest rit_selftest;
 #define RIT_SOCKET_TLS 65535
 
 /**
+ * rit_path.socket of what comes by RIT_IDENTIFY_PORT, where the port has opened it, and of the
+ * answers; nothing else is sent by it, and nothing but a probe is taken.
+ */
+#define RIT_SOCKET_IDENTIFY 65534
+
+/**
  * rit_io.sockets is at most this.
  */
 #define RIT_SOCKETS_MAX 1024
@@ -314,6 +320,14 @@ typedef struct rit_selftest rit_selftest;
  * four bytes.
  */
 #define RIT_LAN_GROUP 4026495604
+
+/**
+ * UDP port at which a device is asked who it is, while its owner lets it be found
+ * (RIT_EVENT_CLOAK). A port that has a socket to spare opens it for that time, and hands in what
+ * comes there with rit_path.socket RIT_SOCKET_IDENTIFY; without, the node answers at its own
+ * ports.
+ */
+#define RIT_IDENTIFY_PORT 7485
 
 /**
  * No statement of rit_io.attest is longer; nor than stream_send_buffer of the one who makes it.
@@ -371,6 +385,13 @@ typedef struct rit_selftest rit_selftest;
  * rit_trust_start is called.
  */
 #define RIT_SLOT_TRUST 4
+
+/**
+ * Storage slot of the last statement by which the owner let a device be found, so that none works
+ * twice; only of a node for which rit_trust_start is called. Where it cannot be stored, the device
+ * stays cloaked.
+ */
+#define RIT_SLOT_CLOAK 5
 
 /**
  * RIT_SLOT_TRUST holds no more bytes than this.
@@ -547,9 +568,9 @@ typedef struct rit_selftest rit_selftest;
  * What came of rit_device_claim or rit_owner_tell. request; peer: the device, where it answered;
  * error: RIT_OK (code: of a claim the epoch); from the device, with its own number as code: STATE
  * (it obeys no owner, has none yet, or shows no code), EXISTS (it is another's), DENIED (wrong
- * secret, not its owner, or wrong too often), GRANT (of another device or ownership, or an older
- * list), AGAIN (busy), STORAGE (it cannot store); from elsewhere: OFFLINE, UNKNOWN, TIMEOUT,
- * LIMIT, CRYPTO, PEER.
+ * secret, not its owner, or wrong too often), GRANT (of another device or ownership, an older
+ * number, or its time is over by the device's clock or has not come), AGAIN (busy), STORAGE (it
+ * cannot store); from elsewhere: OFFLINE, UNKNOWN, TIMEOUT, LIMIT, CRYPTO, PEER.
  */
 #define RIT_EVENT_OWNER_ANSWERED 24
 
@@ -572,6 +593,14 @@ typedef struct rit_selftest rit_selftest;
  * BROKER_OFFLINE, and the node tries again by itself.
  */
 #define RIT_EVENT_GATEWAY_OFFLINE 27
+
+/**
+ * The owner lets this device be found: it answers who asks who is there (PROTOCOL.md, section 12),
+ * at the node's ports and at RIT_IDENTIFY_PORT where the port opens that now. code: for so many
+ * seconds; 0: it is over, and the device answers nobody any more. It ends by itself, and with a
+ * restart.
+ */
+#define RIT_EVENT_CLOAK 28
 
 /**
  * The peer is reached at its own address.
@@ -602,6 +631,16 @@ typedef struct rit_selftest rit_selftest;
  * No transfer is longer.
  */
 #define RIT_TRANSFER_MAX 256
+
+/**
+ * No statement of rit_cloak_sign is longer.
+ */
+#define RIT_CLOAK_MAX 256
+
+/**
+ * For no longer than this lets an owner a device be found, in seconds: a day.
+ */
+#define RIT_CLOAK_FOR_MAX_S 86400
 
 /**
  * rit_grant.rights: to use the services.
@@ -642,6 +681,11 @@ typedef struct rit_selftest rit_selftest;
  * What rit_owner_tell takes: what rit_transfer_sign made.
  */
 #define RIT_TELL_TRANSFER 6
+
+/**
+ * What rit_owner_tell takes: what rit_cloak_sign made.
+ */
+#define RIT_TELL_CLOAK 8
 
 /**
  * rit_service.kind: a TCP service. Each stream is one connection.
@@ -1237,7 +1281,8 @@ struct rit_path {
     uint16_t port;
     /**
      * Which of the port's own sockets the datagram leaves from or came in by: 0 the one that it
-     * always has, 1 to rit_io.sockets one of those, RIT_SOCKET_TLS none but a TCP connection.
+     * always has, 1 to rit_io.sockets one of those, RIT_SOCKET_IDENTIFY that of RIT_IDENTIFY_PORT,
+     * RIT_SOCKET_TLS none but a TCP connection.
      */
     uint16_t socket;
     /**
@@ -1826,6 +1871,40 @@ struct rit_revoked {
      * How many, at most 16.
      */
     size_t key_count;
+};
+
+/**
+ * What rit_cloak_sign signs: that a device answers who asks who is there, or no more.
+ */
+struct rit_cloak {
+    /**
+     * sizeof(struct rit_cloak).
+     */
+    uint32_t struct_size;
+    /**
+     * The ownership that it belongs to.
+     */
+    uint32_t epoch;
+    /**
+     * The device's key.
+     */
+    uint8_t device[RIT_KEY_LEN];
+    /**
+     * Higher than in any before for this device, from 1 on; such as the time in seconds.
+     */
+    uint64_t number;
+    /**
+     * Now, in seconds since 1970.
+     */
+    uint64_t issued_s;
+    /**
+     * For so many seconds, at most RIT_CLOAK_FOR_MAX_S; 0: no more, at once.
+     */
+    uint32_t for_s;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
 };
 
 /**
@@ -2487,10 +2566,25 @@ int32_t rit_transfer_sign(struct rit_node *node,
                           size_t *len);
 
 /**
+ * Signs with this node's key, the device's owner's, that the device may be found for a while, or
+ * no more. rit_owner_tell takes it to the device, where it works once.
+ *
+ * cloak: copied. out: room for cap bytes, RIT_CLOAK_MAX always do; len: gets the length.
+ * Errors: NULL, SIZE, ARG (for_s, reserved), BUFFER, CRYPTO, STATE (a library built without
+ * `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ */
+int32_t rit_cloak_sign(struct rit_node *node,
+                       const struct rit_cloak *cloak,
+                       uint8_t *out,
+                       size_t cap,
+                       size_t *len);
+
+/**
  * From now on the node obeys an owner, and lets in whom the owner granted it, beside the peers of
  * rit_peer_allow. Loads RIT_SLOT_TRUST: without an owner there, whoever proves to know the claim
  * secret, or a code that rit_claim_code_show made, becomes it. To be called once, before
- * rit_broker_connect. Events: CLAIMED, OWNER_CHANGED, REVOKED; each comes once it is stored.
+ * rit_broker_connect. Events: CLAIMED, OWNER_CHANGED, REVOKED, CLOAK; each comes once it is
+ * stored. Loads RIT_SLOT_CLOAK, too; what is wrong there only keeps this owner from uncloaking it.
  *
  * claim_secret: the RIT_CLAIM_SECRET_LEN bytes that this device was made with, and that its label
  * shows; copied. null: it can be claimed by a shown code alone.

@@ -4,13 +4,13 @@
 #
 #   sh tests/run.sh                  all areas
 #   sh tests/run.sh AREA...          some of: unit sim trust abi e2e programs server nat
-#                                    cloak firmware fuzz-seeds
+#                                    cloak gateway firmware fuzz-seeds
 #
 # The summary at the end counts passed, failed and skipped, and gives each skip's reason. The exit
 # status is 0 only if nothing failed, and 2 for a wrong call.
 set -u
 
-AREAS="unit sim trust abi e2e programs server nat cloak firmware fuzz-seeds"
+AREAS="unit sim trust abi e2e programs server nat cloak gateway firmware fuzz-seeds"
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # shellcheck source=tests/setup.sh
@@ -358,6 +358,30 @@ cloak() {
 scanners() {
     $lab_as unshare --net python3 -B tests/cloak/run.py --bin "$TARGET/e2e" \
         --server "$TARGET/release/rit-server" --nginx "$NGINX"
+}
+
+# Hosts without the library that are reached through one that has it.
+gateway() {
+    PATH=$PATH:/usr/sbin:/sbin
+    set_up need_c_compiler || return
+    set_up need_libclang || return
+    set_up need_command curl curl || return
+    set_up need_command ip iproute2 || return
+    set_up need_command nft nftables || return
+    set_up need_command python3 python3 || return
+    set_up need_web_server || return
+    build_programs || return
+    build_rit || return
+    lab_runner || {
+        skip "gateways" "no network namespace with nftables can be made here"
+        return
+    }
+    step "gateways" gateways
+}
+
+gateways() {
+    $lab_as unshare --net python3 -B tests/gateway/run.py --bin "$TARGET/e2e" \
+        --server "$TARGET/release/rit-server" --rit "$TARGET/debug/rit" --nginx "$NGINX"
 }
 
 # The ports to devices' TCP/IP stacks as programs of this machine, where they have tests; then images

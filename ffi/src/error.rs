@@ -13,7 +13,8 @@ use rit_core::wire::text::TextError;
 use rit_core::{
     crypto::SignError,
     trust::{
-        ClaimTextError, GrantError, GrantSignError, NoteError, RevocationSignError, TrustStateError,
+        ClaimTextError, CloakSignError, GrantError, GrantSignError, NoteError, RevocationSignError,
+        TrustStateError,
     },
 };
 use thiserror::Error;
@@ -154,6 +155,9 @@ pub(crate) enum Error {
     Revoked(#[from] RevocationSignError),
     #[cfg(feature = "trust")]
     #[error(transparent)]
+    Cloak(#[from] CloakSignError),
+    #[cfg(feature = "trust")]
+    #[error(transparent)]
     Sign(#[from] SignError),
     #[error("the peer was not allowed")]
     NotAllowed,
@@ -202,7 +206,10 @@ impl Error {
             #[cfg(feature = "trust")]
             Error::Grant(GrantSignError::Sign(_))
             | Error::Revoked(RevocationSignError::Sign(_))
+            | Error::Cloak(CloakSignError::Sign(_))
             | Error::Sign(_) => RIT_ERR_CRYPTO,
+            #[cfg(feature = "trust")]
+            Error::Cloak(CloakSignError::TooLong) => RIT_ERR_ARG,
             #[cfg(feature = "trust")]
             Error::Grant(_) | Error::Revoked(_) | Error::Chain(_) => RIT_ERR_GRANT,
             Error::NotAllowed => RIT_ERR_UNKNOWN,
@@ -254,7 +261,11 @@ pub(crate) fn note_code(error: NoteError) -> i32 {
         NoteError::NoOwners | NoteError::Unclaimed | NoteError::Closed => RIT_ERR_STATE,
         NoteError::Claimed => RIT_ERR_EXISTS,
         NoteError::NotOwner | NoteError::Proof | NoteError::Locked => RIT_ERR_DENIED,
-        NoteError::Device | NoteError::Epoch | NoteError::Older | NoteError::Nonce => RIT_ERR_GRANT,
+        NoteError::Device
+        | NoteError::Epoch
+        | NoteError::Older
+        | NoteError::Nonce
+        | NoteError::Time => RIT_ERR_GRANT,
         NoteError::Busy => RIT_ERR_AGAIN,
         NoteError::Store => RIT_ERR_STORAGE,
         NoteError::Malformed | NoteError::Other(_) => RIT_ERR_PEER,

@@ -88,9 +88,9 @@ pub const RIT_EVENT_REVOKED: u32 = 23;
 /// What came of rit_device_claim or rit_owner_tell. request; peer: the device, where it answered;
 /// error: RIT_OK (code: of a claim the epoch); from the device, with its own number as code: STATE
 /// (it obeys no owner, has none yet, or shows no code), EXISTS (it is another's), DENIED (wrong
-/// secret, not its owner, or wrong too often), GRANT (of another device or ownership, or an older
-/// list), AGAIN (busy), STORAGE (it cannot store); from elsewhere: OFFLINE, UNKNOWN, TIMEOUT,
-/// LIMIT, CRYPTO, PEER.
+/// secret, not its owner, or wrong too often), GRANT (of another device or ownership, an older
+/// number, or its time is over by the device's clock or has not come), AGAIN (busy), STORAGE (it
+/// cannot store); from elsewhere: OFFLINE, UNKNOWN, TIMEOUT, LIMIT, CRYPTO, PEER.
 pub const RIT_EVENT_OWNER_ANSWERED: u32 = 24;
 
 /// What a session's pipe holds crossed a threshold of rit_session_watch. session; code: 1: delay_us
@@ -105,6 +105,12 @@ pub const RIT_EVENT_GATEWAY_ONLINE: u32 = 26;
 /// this node; it is asked again after 15 minutes, without the code); otherwise as of
 /// BROKER_OFFLINE, and the node tries again by itself.
 pub const RIT_EVENT_GATEWAY_OFFLINE: u32 = 27;
+
+/// The owner lets this device be found: it answers who asks who is there (PROTOCOL.md, section 12),
+/// at the node's ports and at RIT_IDENTIFY_PORT where the port opens that now. code: for so many
+/// seconds; 0: it is over, and the device answers nobody any more. It ends by itself, and with a
+/// restart.
+pub const RIT_EVENT_CLOAK: u32 = 28;
 
 /// The peer is reached at its own address.
 pub const RIT_PATH_DIRECT: u32 = 0;
@@ -285,6 +291,10 @@ fn owner_event(event: &TrustEvent) -> rit_event {
         }
         TrustEvent::OwnerForgotten => new(RIT_EVENT_OWNER_CHANGED),
         TrustEvent::Revoked { number } => rit_event { code: *number, ..new(RIT_EVENT_REVOKED) },
+        TrustEvent::Uncloaked { left_s } => {
+            rit_event { code: (*left_s).into(), ..new(RIT_EVENT_CLOAK) }
+        }
+        TrustEvent::Cloaked => new(RIT_EVENT_CLOAK),
         TrustEvent::NoteAnswered { request, from, body, .. } => rit_event {
             peer: from.0,
             ..match NoteError::of_body(body) {
@@ -329,6 +339,12 @@ fn log(io: &Io, event: &Event) {
             let level = if *reason == Reason::Local { RIT_LOG_INFO } else { RIT_LOG_WARN };
             io.log(level, || format!("gateway: {reason}"));
         }
+        #[cfg(feature = "trust")]
+        Event::Trust(TrustEvent::Uncloaked { left_s }) => {
+            io.log(RIT_LOG_INFO, || format!("cloak: off for {left_s} s"));
+        }
+        #[cfg(feature = "trust")]
+        Event::Trust(TrustEvent::Cloaked) => io.log(RIT_LOG_INFO, || "cloak: on".into()),
         _ => {}
     }
 }

@@ -11,6 +11,8 @@ use alloc::string::String;
 use core::ffi::{c_char, c_void};
 use rit_core::base::{Ecn, Path};
 use rit_core::traverse::{LAN_GROUPS, LAN_PORT};
+#[cfg(feature = "trust")]
+use rit_core::wire::identify::IDENTIFY_PORT;
 
 /// A remote UDP address as the port sees it.
 #[repr(C)]
@@ -27,7 +29,8 @@ pub struct rit_path {
     /// UDP port in host order, not 0; of a RIT_SOCKET_TLS the TCP port.
     pub port: u16,
     /// Which of the port's own sockets the datagram leaves from or came in by: 0 the one that it
-    /// always has, 1 to rit_io.sockets one of those, RIT_SOCKET_TLS none but a TCP connection.
+    /// always has, 1 to rit_io.sockets one of those, RIT_SOCKET_IDENTIFY that of RIT_IDENTIFY_PORT,
+    /// RIT_SOCKET_TLS none but a TCP connection.
     pub socket: u16,
     /// The ECN codepoint of the IP packet (RFC 3168), 0 to 3: that a datagram came with, in
     /// rit_node_receive and rit_io.recv; that it is to be sent with, in rit_io.send and
@@ -39,6 +42,9 @@ pub struct rit_path {
 
 /// rit_path.socket of a path that is a TCP connection with TLS.
 pub const RIT_SOCKET_TLS: u16 = 0xffff;
+/// rit_path.socket of what comes by RIT_IDENTIFY_PORT, where the port has opened it, and of the
+/// answers; nothing else is sent by it, and nothing but a probe is taken.
+pub const RIT_SOCKET_IDENTIFY: u16 = 0xfffe;
 /// rit_io.sockets is at most this.
 pub const RIT_SOCKETS_MAX: u32 = 1024;
 
@@ -47,6 +53,15 @@ pub const RIT_LAN_PORT: u16 = 7484;
 /// IPv4 address of its group: 239.255.114.116. That of IPv6, ff12::efff:7274, has the same last
 /// four bytes.
 pub const RIT_LAN_GROUP: u32 = 0xefff_7274;
+
+/// UDP port at which a device is asked who it is, while its owner lets it be found
+/// (RIT_EVENT_CLOAK). A port that has a socket to spare opens it for that time, and hands in what
+/// comes there with rit_path.socket RIT_SOCKET_IDENTIFY; without, the node answers at its own
+/// ports.
+pub const RIT_IDENTIFY_PORT: u16 = 7485;
+
+#[cfg(feature = "trust")]
+const _: () = assert!(IDENTIFY_PORT == RIT_IDENTIFY_PORT && Path::IDENTIFY == RIT_SOCKET_IDENTIFY);
 
 const _: () = {
     assert!(LAN_PORT == RIT_LAN_PORT);
@@ -237,6 +252,10 @@ pub const RIT_SLOT_SELFTEST: u32 = 3;
 /// Storage slot of whom a device obeys, and of what its owner took back; only of a node for which
 /// rit_trust_start is called.
 pub const RIT_SLOT_TRUST: u32 = 4;
+/// Storage slot of the last statement by which the owner let a device be found, so that none works
+/// twice; only of a node for which rit_trust_start is called. Where it cannot be stored, the device
+/// stays cloaked.
+pub const RIT_SLOT_CLOAK: u32 = 5;
 /// RIT_SLOT_TRUST holds no more bytes than this.
 pub const RIT_SLOT_TRUST_MAX: usize = 1612;
 /// No other slot ever holds more bytes than this.

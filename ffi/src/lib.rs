@@ -50,7 +50,7 @@ pub use flow::rit_flow;
 pub use heap::rit_heap_info;
 pub use io::{rit_io, rit_path};
 pub use node::{rit_node, rit_node_free, rit_node_new, rit_stats};
-pub use owner::{rit_grant, rit_revoked};
+pub use owner::{rit_cloak, rit_grant, rit_revoked};
 pub use pipe::rit_pipe;
 pub use selftest::{
     rit_finding, rit_selftest, rit_selftest_config, rit_selftest_free, rit_selftest_new,

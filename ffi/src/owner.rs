@@ -1,5 +1,6 @@
-//! What owners sign: grants, what is taken back, transfers. It is made here and needs no network;
-//! `rit_session_open` takes grants to the device, `rit_owner_tell` the rest.
+//! What owners sign: grants, what is taken back, transfers, that a device may be found. It is made
+//! here and needs no network; `rit_session_open` takes grants to the device, `rit_owner_tell` the
+//! rest.
 
 use crate::RIT_KEY_LEN;
 use crate::args::{self, Versioned};
@@ -15,6 +16,10 @@ pub const RIT_CHAIN_MAX: usize = 2048;
 pub const RIT_REVOKED_MAX: usize = 2048;
 /// No transfer is longer.
 pub const RIT_TRANSFER_MAX: usize = 256;
+/// No statement of rit_cloak_sign is longer.
+pub const RIT_CLOAK_MAX: usize = 256;
+/// For no longer than this lets an owner a device be found, in seconds: a day.
+pub const RIT_CLOAK_FOR_MAX_S: u32 = 86400;
 
 /// rit_grant.rights: to use the services.
 pub const RIT_RIGHT_USE: u32 = 1;
@@ -216,9 +221,60 @@ pub unsafe extern "C" fn rit_transfer_sign(
     }
 }
 
+/// What rit_cloak_sign signs: that a device answers who asks who is there, or no more.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rit_cloak {
+    /// sizeof(struct rit_cloak).
+    pub struct_size: u32,
+    /// The ownership that it belongs to.
+    pub epoch: u32,
+    /// The device's key.
+    pub device: [u8; RIT_KEY_LEN],
+    /// Higher than in any before for this device, from 1 on; such as the time in seconds.
+    pub number: u64,
+    /// Now, in seconds since 1970.
+    pub issued_s: u64,
+    /// For so many seconds, at most RIT_CLOAK_FOR_MAX_S; 0: no more, at once.
+    pub for_s: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+// SAFETY: repr(C), begins with struct_size, no padding, any bytes are a value.
+unsafe impl Versioned for rit_cloak {
+    const NAME: &'static str = "rit_cloak";
+}
+
+/// Signs with this node's key, the device's owner's, that the device may be found for a while, or
+/// no more. rit_owner_tell takes it to the device, where it works once.
+///
+/// cloak: copied. out: room for cap bytes, RIT_CLOAK_MAX always do; len: gets the length.
+/// Errors: NULL, SIZE, ARG (for_s, reserved), BUFFER, CRYPTO, STATE (a library built without
+/// `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rit_cloak_sign(
+    node: *mut rit_node,
+    cloak: *const rit_cloak,
+    out: *mut u8,
+    cap: usize,
+    len: *mut usize,
+) -> i32 {
+    // SAFETY: as the header asks of the caller.
+    unsafe {
+        command(node, |inner, _| {
+            let cloak = args::read(cloak)?;
+            if cloak.reserved != 0 {
+                return Err(Error::Argument("rit_cloak.reserved"));
+            }
+            imp::sign_cloak(inner, &cloak, Out::new(out, cap, len)?)
+        })
+    }
+}
+
 #[cfg(feature = "trust")]
 mod imp {
-    use super::{Out, RIT_GRANT_ID_LEN, RIT_KEY_LEN, rit_grant, rit_revoked};
+    use super::{Out, RIT_GRANT_ID_LEN, RIT_KEY_LEN, rit_cloak, rit_grant, rit_revoked};
     use crate::args;
     use crate::error::Error;
     use crate::memory;
@@ -227,9 +283,9 @@ mod imp {
     use core::ffi::c_char;
     use rit_core::base::PublicKey;
     use rit_core::trust::{
-        CHAIN_LEN_MAX, GRANT_SERVICES_MAX, GrantId, REVOCATION_LEN_MAX, REVOKED_IDS_MAX,
-        REVOKED_KEYS_MAX, Revocations, Rights, ServiceList, TRANSFER_LEN_MAX, Terms, append_grant,
-        sign_transfer as sign,
+        CHAIN_LEN_MAX, CLOAK_FOR_MAX_S, CLOAK_LEN_MAX, GRANT_SERVICES_MAX, GrantId,
+        REVOCATION_LEN_MAX, REVOKED_IDS_MAX, REVOKED_KEYS_MAX, Revocations, Rights, ServiceList,
+        TRANSFER_LEN_MAX, Terms, append_grant, sign_cloak as cloak, sign_transfer as sign,
     };
     use rit_core::wire::message::SERVICE_NAME_LEN_MAX;
 
@@ -237,6 +293,8 @@ mod imp {
         CHAIN_LEN_MAX == super::RIT_CHAIN_MAX
             && REVOCATION_LEN_MAX == super::RIT_REVOKED_MAX
             && TRANSFER_LEN_MAX == super::RIT_TRANSFER_MAX
+            && CLOAK_LEN_MAX == super::RIT_CLOAK_MAX
+            && CLOAK_FOR_MAX_S == super::RIT_CLOAK_FOR_MAX_S
     );
 
     /// Memory for making a statement, which grows as it is put together, is copied into its
@@ -339,11 +397,21 @@ mod imp {
         let signed = sign(&PublicKey(device), epoch, &PublicKey(new_owner), inner.node.signer());
         out.write(&signed?)
     }
+
+    pub(super) fn sign_cloak(
+        inner: &mut Inner,
+        said: &rit_cloak,
+        out: Out<'_>,
+    ) -> Result<(), Error> {
+        memory::check(ROOM)?;
+        let (device, signer) = (PublicKey(said.device), inner.node.signer());
+        out.write(&cloak(&device, said.epoch, said.number, said.issued_s, said.for_s, signer)?)
+    }
 }
 
 #[cfg(not(feature = "trust"))]
 mod imp {
-    use super::{Out, RIT_GRANT_ID_LEN, RIT_KEY_LEN, rit_grant, rit_revoked};
+    use super::{Out, RIT_GRANT_ID_LEN, RIT_KEY_LEN, rit_cloak, rit_grant, rit_revoked};
     use crate::error::Error;
     use crate::node::Inner;
 
@@ -375,6 +443,10 @@ mod imp {
         _: [u8; RIT_KEY_LEN],
         _: Out<'_>,
     ) -> Result<(), Error> {
+        Err(Error::NoTrust)
+    }
+
+    pub(super) fn sign_cloak(_: &mut Inner, _: &rit_cloak, _: Out<'_>) -> Result<(), Error> {
         Err(Error::NoTrust)
     }
 }

@@ -15,18 +15,19 @@ use crate::node::{command, query, rit_node};
 use core::ffi::c_char;
 #[cfg(feature = "trust")]
 use {
-    crate::io::{RIT_LOG_ERROR, RIT_SLOT_TRUST, RIT_SLOT_TRUST_MAX},
+    crate::io::{RIT_LOG_ERROR, RIT_SLOT_CLOAK, RIT_SLOT_MAX, RIT_SLOT_TRUST, RIT_SLOT_TRUST_MAX},
     crate::memory,
     crate::node::Inner,
     crate::text::copy_cut,
     alloc::format,
     alloc::vec,
     rit_core::base::{PublicKey, Time},
+    rit_core::node::Stored,
     rit_core::trust::{
-        CLAIM_CODE_TEXT_LEN, CLAIM_SECRET_LEN, CLAIM_SECRET_TEXT_LEN, ClaimCode, ClaimSecret,
-        TRUST_STATE_LEN_MAX, TrustState,
+        CLAIM_CODE_TEXT_LEN, CLAIM_SECRET_LEN, CLAIM_SECRET_TEXT_LEN, CLOAK_STATE_LEN, ClaimCode,
+        ClaimSecret, CloakState, TRUST_STATE_LEN_MAX, TrustState,
     },
-    rit_core::wire::message::{NOTE_REVOKED, NOTE_TRANSFER},
+    rit_core::wire::message::{NOTE_CLOAK, NOTE_REVOKED, NOTE_TRANSFER},
     zeroize::Zeroizing,
 };
 
@@ -41,6 +42,8 @@ pub const RIT_CLAIM_CODE_LEN: usize = 17;
 pub const RIT_TELL_REVOKED: u32 = 5;
 /// What rit_owner_tell takes: what rit_transfer_sign made.
 pub const RIT_TELL_TRANSFER: u32 = 6;
+/// What rit_owner_tell takes: what rit_cloak_sign made.
+pub const RIT_TELL_CLOAK: u32 = 8;
 
 #[cfg(feature = "trust")]
 const _: () = assert!(
@@ -50,6 +53,8 @@ const _: () = assert!(
         && TRUST_STATE_LEN_MAX == RIT_SLOT_TRUST_MAX
         && NOTE_REVOKED as u32 == RIT_TELL_REVOKED
         && NOTE_TRANSFER as u32 == RIT_TELL_TRANSFER
+        && NOTE_CLOAK as u32 == RIT_TELL_CLOAK
+        && CLOAK_STATE_LEN <= RIT_SLOT_MAX
 );
 
 /// Longest text of a claim secret or code that is read, however it is spaced.
@@ -105,13 +110,34 @@ macro_rules! with_owner {
 impl Inner {
     /// Has stored what is to be, and only then lets it become true.
     pub(crate) fn drain_store(&mut self, now: Time) {
-        while let Some(state) = self.node.poll_store() {
-            let stored = self.io.store(RIT_SLOT_TRUST, &state);
+        while let Some(to_store) = self.node.poll_store() {
+            let (slot, what, bytes) = match &to_store {
+                Stored::Trust(bytes) => (RIT_SLOT_TRUST, "owner", bytes),
+                Stored::Cloak(bytes) => (RIT_SLOT_CLOAK, "cloak", bytes),
+            };
+            let stored = self.io.store(slot, bytes);
             if let Err(error) = stored {
-                self.io.log(RIT_LOG_ERROR, || format!("owner not changed: {error}"));
+                self.io.log(RIT_LOG_ERROR, || format!("{what} not changed: {error}"));
             }
             self.node.handle_stored(stored.is_ok(), now);
         }
+    }
+
+    /// What the cloak slot holds. A device whose storage has no such slot, or whose slot is
+    /// damaged, goes on without.
+    fn load_cloak(&self, epoch: u32) -> CloakState {
+        let mut slot = [0; RIT_SLOT_MAX];
+        let loaded = self.io.load(RIT_SLOT_CLOAK, &mut slot).and_then(|len| match len {
+            0 => Ok(CloakState::new()),
+            len => {
+                let stored = slot.get(..len).unwrap_or_default();
+                Ok(CloakState::decode(self.node.provider(), stored)?)
+            }
+        });
+        loaded.unwrap_or_else(|error| {
+            self.io.log(RIT_LOG_ERROR, || format!("this owner cannot uncloak: {error}"));
+            CloakState::lost(epoch)
+        })
     }
 
     /// What the trust slot holds.
@@ -143,7 +169,8 @@ fn secret_of_text(inner: &Inner, text: &str) -> Result<ClaimSecret, Error> {
 /// From now on the node obeys an owner, and lets in whom the owner granted it, beside the peers of
 /// rit_peer_allow. Loads RIT_SLOT_TRUST: without an owner there, whoever proves to know the claim
 /// secret, or a code that rit_claim_code_show made, becomes it. To be called once, before
-/// rit_broker_connect. Events: CLAIMED, OWNER_CHANGED, REVOKED; each comes once it is stored.
+/// rit_broker_connect. Events: CLAIMED, OWNER_CHANGED, REVOKED, CLOAK; each comes once it is
+/// stored. Loads RIT_SLOT_CLOAK, too; what is wrong there only keeps this owner from uncloaking it.
 ///
 /// claim_secret: the RIT_CLAIM_SECRET_LEN bytes that this device was made with, and that its label
 /// shows; copied. null: it can be claimed by a shown code alone.
@@ -166,7 +193,9 @@ pub unsafe extern "C" fn rit_trust_start(node: *mut rit_node, claim_secret: *con
                     Some(ClaimSecret::new(bytes))
                 };
                 let state = inner.load_trust()?;
-                Ok(inner.node.set_trust(state, secret, now)?)
+                let cloak = inner.load_cloak(state.epoch());
+                inner.node.set_trust(state, secret, now)?;
+                Ok(inner.node.set_cloak_state(cloak)?)
             }
         })
     }
@@ -325,7 +354,7 @@ pub unsafe extern "C" fn rit_owner_tell(
             let statement = args::bytes(statement, len, "statement")?;
             let request = args::place(request, "request")?;
             let what = match what {
-                RIT_TELL_REVOKED | RIT_TELL_TRANSFER => what as u8,
+                RIT_TELL_REVOKED | RIT_TELL_TRANSFER | RIT_TELL_CLOAK => what as u8,
                 _ => return Err(Error::Argument("what")),
             };
             with_owner! {

@@ -20,142 +20,22 @@
 #define ROUNDS_MAX 8             /* buffers relayed before others have their turn */
 #define ACCEPTS_MAX 64           /* and connections accepted */
 #define CONNECT_US 10000000u     /* a service that does not answer its SYN for so long refuses */
+/* A neighbour's service that cannot be connected to refuses after so long, whatever the reason: who
+ * asks is not told whether its host is there. Three SYNs fit (RFC 6298). */
+#define NEIGHBOUR_US 4000000u
 #define WAIT_US 3000000u         /* how long an accepted connection waits for a session */
 #define RETRY_US 10000u          /* after a limit that passes by itself */
 #define DESCRIPTORS_US 100000u   /* after running out of descriptors */
 #define REFUSED_PAUSE_US 1000000u  /* another user who is refused without end is told once */
 
-enum state {
-    WAITING,    /* accepted here; no stream yet */
-    CONNECTING, /* to the service; the stream is not answered */
-    ANSWERING,  /* connected to the service; the answer did not fit into the stream yet */
-    OPEN
-};
-
-/* What one direction holds. */
-struct buffer {
-    size_t at, len;
-    uint8_t bytes[RITP_BUFFER];
-};
-
-struct ritp_conn {
-    struct ritp_conn *next_by_stream;
-    size_t index; /* in port->conns */
-    enum state state;
-    int fd;       /* -1: none */
-    int poll;
-    rit_session session;
-    rit_stream stream;           /* 0: none */
-    struct ritp_want *want;      /* reaching side */
-    struct ritp_offer *offer;    /* device side */
-    size_t address;              /* of the offer's, being tried */
-    uint64_t due_us, give_up_us; /* when to try again, until when */
-    int tcp_has_ended, stream_has_ended;     /* its peer sent the end of its bytes */
-    int is_finished, is_shut;                /* which was handed on */
-    int is_blocked;                          /* the stream takes no bytes now */
-    int is_readable;                         /* the stream may have bytes */
-    int tcp_is_readable;                     /* and so may TCP */
-    int has_hung_up;                         /* poll() would only say so again */
-    struct buffer up, down;                  /* to the stream, to TCP */
-};
-
-/* ---- the table */
-
-static size_t bucket(rit_stream stream) {
-    return (size_t)((stream * UINT64_C(0x9e3779b97f4a7c15)) >> 40) & (RITP_HASH - 1);
-}
-
-static struct ritp_conn *find(struct rit_posix *port, rit_stream stream) {
-    struct ritp_conn *conn = port->by_stream[bucket(stream)];
-
-    while (conn != NULL && conn->stream != stream)
-        conn = conn->next_by_stream;
-    return conn;
-}
-
-static void set_stream(struct rit_posix *port, struct ritp_conn *conn, rit_stream stream) {
-    struct ritp_conn **place = &port->by_stream[bucket(stream)];
-
-    conn->stream = stream;
-    conn->next_by_stream = *place;
-    *place = conn;
-}
-
-static void clear_stream(struct rit_posix *port, struct ritp_conn *conn) {
-    struct ritp_conn **place = &port->by_stream[bucket(conn->stream)];
-
-    while (*place != conn)
-        place = &(*place)->next_by_stream;
-    *place = conn->next_by_stream;
-    conn->stream = 0;
-}
-
-static int reserve(struct rit_posix *port) {
-    size_t room = port->conn_room == 0 ? 64 : port->conn_room * 2;
-    struct ritp_conn **conns;
-
-    if (port->conn_count >= RIT_POSIX_CONNECTIONS_MAX)
-        return -1;
-    if (port->conn_count < port->conn_room)
-        return 0;
-    conns = realloc(port->conns, room * sizeof(struct ritp_conn *));
-    if (conns == NULL)
-        return -1;
-    port->conns = conns;
-    port->conn_room = room;
-    return 0;
-}
-
-static struct ritp_conn *add(struct rit_posix *port, rit_session session) {
-    struct ritp_conn *conn;
-
-    if (reserve(port) != 0)
-        return NULL;
-    conn = malloc(sizeof *conn); /* the buffers need no zeroes, and no pages before they are used */
-    if (conn == NULL)
-        return NULL;
-    memset(conn, 0, offsetof(struct ritp_conn, up));
-    conn->up.at = conn->up.len = conn->down.at = conn->down.len = 0;
-    conn->fd = conn->poll = -1;
-    conn->session = session;
-    conn->due_us = conn->give_up_us = RITP_NEVER;
-    conn->index = port->conn_count;
-    port->conns[port->conn_count++] = conn;
-    return conn;
-}
-
-/* The last takes its place, so a loop over the table runs from its end. */
-static void drop(struct rit_posix *port, struct ritp_conn *conn) {
-    struct ritp_conn *last = port->conns[--port->conn_count];
-
-    last->index = conn->index;
-    port->conns[conn->index] = last;
-    if (conn->stream != 0)
-        clear_stream(port, conn);
-    if (conn->fd >= 0)
-        (void)close(conn->fd);
-    free(conn);
-}
-
 /* ---- ends of a connection */
 
-static const char *name_of(const struct ritp_conn *conn) {
-    return conn->want != NULL ? conn->want->service : conn->offer->name;
-}
-
 static void tell_connection(struct rit_posix *port, const struct ritp_conn *conn, int error) {
-    static const uint8_t NOBODY[RIT_KEY_LEN];
-    struct rit_session_info info;
-
-    if (conn->want != NULL) {
-        ritp_tell(port, RIT_POSIX_CONNECTION, error, conn->want->peer->device, name_of(conn));
-        return;
-    }
-    memset(&info, 0, sizeof info);
-    info.struct_size = (uint32_t)sizeof info;
-    if (rit_session_info(port->node, conn->session, &info) != RIT_OK)
-        memcpy(info.peer, NOBODY, sizeof NOBODY);
-    ritp_tell(port, RIT_POSIX_CONNECTION, error, info.peer, name_of(conn));
+    if (conn->want != NULL)
+        ritp_tell(port, RIT_POSIX_CONNECTION, error, conn->want->peer->device,
+                  conn->want->service);
+    else
+        ritp_tell_offered(port, conn->session, conn->offer->name, error);
 }
 
 /* Both directions end at once: RST to TCP, reset and stop to the stream. */
@@ -165,7 +45,7 @@ static void abort_conn(struct rit_posix *port, struct ritp_conn *conn) {
     conn->fd = -1;
     if (conn->stream != 0)
         (void)rit_stream_release(port->node, conn->stream);
-    drop(port, conn);
+    ritp_conn_drop(port, conn);
 }
 
 static void refuse(struct rit_posix *port, struct ritp_conn *conn, int32_t refusal) {
@@ -174,7 +54,7 @@ static void refuse(struct rit_posix *port, struct ritp_conn *conn, int32_t refus
     tell_connection(port, conn, error);
     if (rit_stream_refuse(port->node, conn->stream, refusal) != RIT_OK)
         (void)rit_stream_release(port->node, conn->stream);
-    drop(port, conn);
+    ritp_conn_drop(port, conn);
 }
 
 /* ---- relay */
@@ -185,7 +65,7 @@ static int is_passing(int error) {
 
 /* TCP to stream. -1: the connection is dead. */
 static int relay_up(struct rit_posix *port, struct ritp_conn *conn) {
-    struct buffer *buf = &conn->up;
+    struct ritp_buffer *buf = &conn->up;
     int rounds;
 
     for (rounds = 0; rounds < ROUNDS_MAX; rounds++) {
@@ -225,7 +105,7 @@ static int relay_up(struct rit_posix *port, struct ritp_conn *conn) {
 
 /* Stream to TCP. -1: the connection is dead. */
 static int relay_down(struct rit_posix *port, struct ritp_conn *conn) {
-    struct buffer *buf = &conn->down;
+    struct ritp_buffer *buf = &conn->down;
     int rounds;
 
     for (rounds = 0; rounds < ROUNDS_MAX; rounds++) {
@@ -269,7 +149,7 @@ static void relay(struct rit_posix *port, struct ritp_conn *conn) {
     if (conn->is_finished && conn->is_shut) {
         /* What the stream still has to deliver it delivers without us. */
         (void)rit_stream_release(port->node, conn->stream);
-        drop(port, conn);
+        ritp_conn_drop(port, conn);
         return;
     }
     conn->has_hung_up = 0;
@@ -277,11 +157,23 @@ static void relay(struct rit_posix *port, struct ritp_conn *conn) {
 
 /* ---- device side: connect to the service, then answer */
 
+/* Those that wait for a neighbour that did not answer have their turn. */
+static void on_found_again(struct rit_posix *port, struct ritp_offer *offer) {
+    size_t i;
+
+    offer->is_silent = 0;
+    for (i = 0; i < port->conn_count; i++) {
+        struct ritp_conn *conn = port->conns[i];
+        if (conn->offer == offer && conn->state == RITP_CONNECTING && conn->fd < 0)
+            conn->due_us = 0;
+    }
+}
+
 static void answer(struct rit_posix *port, struct ritp_conn *conn, uint64_t now_us) {
     int32_t failed = rit_stream_accept(port->node, conn->stream);
 
     if (failed == RIT_ERR_AGAIN) { /* the session's buffer is full */
-        conn->state = ANSWERING;
+        conn->state = RITP_ANSWERING;
         conn->due_us = now_us + RETRY_US;
         return;
     }
@@ -289,18 +181,33 @@ static void answer(struct rit_posix *port, struct ritp_conn *conn, uint64_t now_
         abort_conn(port, conn);
         return;
     }
-    conn->state = OPEN;
+    conn->state = RITP_OPEN;
     conn->due_us = conn->give_up_us = RITP_NEVER;
     conn->is_readable = 1;
+    if (conn->offer->is_silent)
+        on_found_again(port, conn->offer);
     tell_connection(port, conn, 0);
     relay(port, conn);
 }
 
+/* A neighbour cannot be connected to: until its time is over, the connection has no socket. */
+static void fail_silently(struct ritp_conn *conn, uint64_t now_us) {
+    conn->offer->is_silent = 1;
+    ritp_offer_look(conn->offer, now_us);
+}
+
 /* Tries the offer's addresses from the current one on. */
 static void connect_next(struct rit_posix *port, struct ritp_conn *conn, uint64_t now_us) {
+    int is_neighbour = conn->offer->is_neighbour;
+
     while (conn->address < conn->offer->address_count) {
         const struct ritp_address *to = &conn->offer->addresses[conn->address];
-        int fd = socket(to->at.ss_family, SOCK_STREAM, 0);
+        int fd;
+        if (is_neighbour && !ritp_is_allowed(port, to)) {
+            conn->address++;
+            continue;
+        }
+        fd = socket(to->at.ss_family, SOCK_STREAM, 0);
         if (fd < 0 && ritp_is_short_of_room(errno)) {
             refuse(port, conn, RIT_REFUSED_LIMIT);
             return;
@@ -308,8 +215,9 @@ static void connect_next(struct rit_posix *port, struct ritp_conn *conn, uint64_
         if (fd >= 0 && ritp_prepare_fd(fd) == 0) {
             ritp_no_delay(fd);
             conn->fd = fd;
-            conn->state = CONNECTING;
-            conn->give_up_us = now_us + CONNECT_US;
+            conn->state = RITP_CONNECTING;
+            if (!is_neighbour)
+                conn->give_up_us = now_us + CONNECT_US;
             if (connect(fd, (const struct sockaddr *)&to->at, to->len) == 0) {
                 answer(port, conn, now_us);
                 return;
@@ -322,7 +230,16 @@ static void connect_next(struct rit_posix *port, struct ritp_conn *conn, uint64_
         conn->fd = -1;
         conn->address++;
     }
-    refuse(port, conn, RIT_REFUSED_SERVICE);
+    if (is_neighbour)
+        fail_silently(conn, now_us);
+    else
+        refuse(port, conn, RIT_REFUSED_SERVICE);
+}
+
+static void connect_again(struct rit_posix *port, struct ritp_conn *conn, uint64_t now_us) {
+    conn->due_us = RITP_NEVER;
+    conn->address = 0;
+    connect_next(port, conn, now_us);
 }
 
 static void on_connected(struct rit_posix *port, struct ritp_conn *conn, uint64_t now_us) {
@@ -340,21 +257,31 @@ static void on_connected(struct rit_posix *port, struct ritp_conn *conn, uint64_
 }
 
 static void on_incoming(struct rit_posix *port, const struct rit_event *event) {
-    struct ritp_offer *offer = port->offers;
+    struct ritp_offer *offer = ritp_find_offer(port, event->service);
     struct ritp_conn *conn = NULL;
+    uint64_t now_us = ritp_now_us();
+    int has_limits = offer != NULL && offer->is_neighbour;
 
-    while (offer != NULL && offer->id != event->service)
-        offer = offer->next;
-    if (offer != NULL)
-        conn = add(port, event->session);
+    if (offer != NULL &&
+        (!has_limits || ritp_may_begin(port, offer, ritp_conn_count(port, offer, 0), now_us)))
+        conn = ritp_conn_add(port, event->session);
     if (conn == NULL) {
         int32_t why = offer == NULL ? RIT_REFUSED_UNKNOWN : RIT_REFUSED_LIMIT;
         (void)rit_stream_refuse(port->node, event->stream, why);
+        if (offer != NULL)
+            ritp_tell_offered(port, event->session, offer->name, RIT_ERR_LIMIT);
         return;
     }
     conn->offer = offer;
-    set_stream(port, conn, event->stream);
-    connect_next(port, conn, ritp_now_us());
+    ritp_conn_set_stream(port, conn, event->stream);
+    conn->state = RITP_CONNECTING;
+    if (has_limits) {
+        conn->give_up_us = now_us + NEIGHBOUR_US;
+        ritp_offer_look(offer, now_us);
+    }
+    /* One knock at a time is enough for a neighbour that does not answer. */
+    if (!offer->is_silent || ritp_conn_count(port, offer, 1) == 0)
+        connect_next(port, conn, now_us);
 }
 
 /* ---- reaching side: accept, then ask for the service */
@@ -372,9 +299,9 @@ static void open_stream(struct rit_posix *port, struct ritp_conn *conn, uint64_t
     }
     if (failed == RIT_OK) {
         conn->session = peer->session;
-        conn->state = OPEN;
+        conn->state = RITP_OPEN;
         conn->due_us = conn->give_up_us = RITP_NEVER;
-        set_stream(port, conn, stream);
+        ritp_conn_set_stream(port, conn, stream);
         relay(port, conn); /* bytes need not wait for the answer */
     } else if (failed != RIT_ERR_OFFLINE && failed != RIT_ERR_STATE && failed != RIT_ERR_LIMIT &&
                failed != RIT_ERR_AGAIN) {
@@ -401,7 +328,7 @@ static void accept_all(struct rit_posix *port, struct ritp_want *want, uint64_t 
             want->refused_again_us = now_us + REFUSED_PAUSE_US;
             continue;
         }
-        conn = ritp_prepare_fd(fd) == 0 ? add(port, 0) : NULL;
+        conn = ritp_prepare_fd(fd) == 0 ? ritp_conn_add(port, 0) : NULL;
         if (conn == NULL) {
             ritp_close_with_reset(fd);
             return;
@@ -409,7 +336,7 @@ static void accept_all(struct rit_posix *port, struct ritp_want *want, uint64_t 
         ritp_no_delay(fd);
         conn->fd = fd;
         conn->want = want;
-        conn->state = WAITING;
+        conn->state = RITP_WAITING;
         conn->give_up_us = now_us + WAIT_US;
         open_stream(port, conn, now_us);
     }
@@ -424,7 +351,7 @@ void ritp_bridge_event(struct rit_posix *port, const struct rit_event *event) {
         on_incoming(port, event);
         return;
     }
-    conn = find(port, event->stream);
+    conn = ritp_conn_find(port, event->stream);
     if (conn == NULL)
         return;
     switch (event->type) {
@@ -448,7 +375,7 @@ void ritp_bridge_event(struct rit_posix *port, const struct rit_event *event) {
     default:
         return;
     }
-    if (conn->state == OPEN)
+    if (conn->state == RITP_OPEN)
         relay(port, conn);
 }
 
@@ -459,7 +386,7 @@ void ritp_bridge_session_down(struct rit_posix *port, rit_session session) {
         struct ritp_conn *conn = port->conns[i];
         if (conn->session != session)
             continue;
-        clear_stream(port, conn); /* its handle is stale */
+        ritp_conn_clear_stream(port, conn); /* its handle is stale */
         abort_conn(port, conn);
     }
 }
@@ -475,15 +402,24 @@ void ritp_bridge_leave(struct rit_posix *port, const struct ritp_want *want) {
         (void)close(want->fd);
 }
 
+void ritp_bridge_withdraw(struct rit_posix *port, const struct ritp_offer *offer) {
+    size_t i;
+
+    for (i = port->conn_count; i-- > 0;) {
+        if (port->conns[i]->offer == offer)
+            abort_conn(port, port->conns[i]);
+    }
+}
+
 /* ---- the loop's two calls */
 
 static void prepare_conn(struct rit_posix *port, struct ritp_conn *conn) {
     int events = 0;
 
     conn->poll = -1;
-    if (conn->state == CONNECTING)
+    if (conn->state == RITP_CONNECTING)
         events = POLLOUT;
-    if (conn->state == OPEN) {
+    if (conn->state == RITP_OPEN) {
         if (conn->up.len == 0 && !conn->tcp_has_ended && !conn->is_blocked)
             events |= POLLIN;
         if (conn->down.len > 0)
@@ -526,28 +462,36 @@ uint64_t ritp_bridge_prepare(struct rit_posix *port, uint64_t now_us) {
     return wake_us;
 }
 
+static void give_up(struct rit_posix *port, struct ritp_conn *conn, uint64_t now_us) {
+    if (conn->offer->is_neighbour)
+        fail_silently(conn, now_us);
+    refuse(port, conn, RIT_REFUSED_SERVICE);
+}
+
 static void run_conn(struct rit_posix *port, struct ritp_conn *conn, int found, uint64_t now_us) {
-    if (conn->state == CONNECTING && found != 0) {
+    if (conn->state == RITP_CONNECTING && found != 0) {
         on_connected(port, conn, now_us);
     } else if (conn->give_up_us <= now_us) {
-        if (conn->state == CONNECTING)
-            refuse(port, conn, RIT_REFUSED_SERVICE);
+        if (conn->state == RITP_CONNECTING)
+            give_up(port, conn, now_us);
         else
             abort_conn(port, conn);
     } else if (found & (POLLERR | POLLNVAL)) {
         abort_conn(port, conn);
     } else if (conn->due_us <= now_us) {
-        if (conn->state == WAITING)
+        if (conn->state == RITP_WAITING)
             open_stream(port, conn, now_us);
+        else if (conn->state == RITP_CONNECTING)
+            connect_again(port, conn, now_us);
         else
             answer(port, conn, now_us);
-    } else if (conn->state == OPEN &&
+    } else if (conn->state == RITP_OPEN &&
                (found != 0 || conn->is_readable || (conn->up.len > 0 && !conn->is_blocked))) {
         int hangs = (found & POLLHUP) != 0 && (found & (POLLIN | POLLOUT)) == 0;
         rit_stream stream = conn->stream;
         conn->tcp_is_readable |= (found & (POLLIN | POLLHUP)) != 0;
         relay(port, conn);
-        conn = find(port, stream);
+        conn = ritp_conn_find(port, stream);
         if (conn != NULL && hangs)
             conn->has_hung_up = 1;
     } else if (found & POLLHUP) {

@@ -16,12 +16,19 @@
 # Who is on the same link still sees that there is a machine (ARP, neighbour discovery), and may
 # hear it join the group by which librit finds peers there. An IGMP query is not answered, so that
 # behind a switch that asks for members (IGMP snooping) peers on the link meet in another way.
+#
+# While the device's owner lets it be found (`rit cloak off`), it answers at one UDP port. The rules
+# let that through only while a program has it open: the kernel looks for the socket (nft's `socket`
+# expression, Linux 4.18; Debian's and most other kernels have it), so nothing has to be changed when
+# that time begins or ends. Any program of this machine could open that port; the device's does.
 set -eu
 
-# RIT_LAN_GROUP, in IPv4 and as an IPv6 group of the link, and RIT_LAN_PORT of rit.h.
+# RIT_LAN_GROUP, in IPv4 and as an IPv6 group of the link, RIT_LAN_PORT and RIT_IDENTIFY_PORT of
+# rit.h.
 GROUP4=239.255.114.116
 GROUP6=ff12::efff:7274
 LAN_PORT=7484
+IDENTIFY_PORT=7485
 HANDOVER=3m
 
 fail() {
@@ -66,6 +73,8 @@ table inet rit_cloak {
         # Peers on the link. What is not sealed for this device is not answered.
         ip daddr $GROUP4 udp dport $LAN_PORT accept
         ip6 daddr $GROUP6 udp dport $LAN_PORT accept
+        # Who asks who is there, while there is a socket that was opened to be asked.
+        udp dport $IDENTIFY_PORT socket transparent 0 accept
         # Addresses: DHCP, and IPv6's neighbours, routers and the groups that they need.
         udp sport 67 udp dport 68 accept
         ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept

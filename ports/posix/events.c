@@ -39,6 +39,17 @@ void ritp_tell(struct rit_posix *port, enum rit_posix_event_type type, int error
         (void)snprintf(event->service, sizeof event->service, "%s", service);
 }
 
+void ritp_tell_offered(struct rit_posix *port, rit_session session, const char *service,
+                       int error) {
+    struct rit_session_info info;
+
+    memset(&info, 0, sizeof info);
+    info.struct_size = (uint32_t)sizeof info;
+    if (rit_session_info(port->node, session, &info) != RIT_OK)
+        memset(info.peer, 0, sizeof info.peer);
+    ritp_tell(port, RIT_POSIX_CONNECTION, error, info.peer, service);
+}
+
 void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want, uint16_t kind,
                          const uint8_t address[4], uint16_t number) {
     struct rit_posix_event *event;
@@ -65,7 +76,9 @@ void ritp_tell_mapped(struct rit_posix *port) {
 void ritp_tell_owner(struct rit_posix *port, const struct rit_event *from) {
     static const enum rit_posix_event_type TYPES[] = {RIT_POSIX_CLAIMED, RIT_POSIX_OWNER_CHANGED,
         RIT_POSIX_REVOKED, RIT_POSIX_OWNER_ANSWERED};
-    struct rit_posix_event *event = push(port, TYPES[from->type - RIT_EVENT_CLAIMED]);
+    struct rit_posix_event *event =
+        push(port, from->type == RIT_EVENT_CLOAK ? RIT_POSIX_CLOAK
+                                                 : TYPES[from->type - RIT_EVENT_CLAIMED]);
 
     if (event == NULL)
         return;
@@ -96,6 +109,8 @@ const char *rit_posix_strerror(int error) {
         return "no loopback address and port could be listened on";
     case RIT_POSIX_ERR_USER:
         return "another user's program, or one that was gone at once";
+    case RIT_POSIX_ERR_NOT_ALLOWED:
+        return "no rule allows this address and port, or none may";
     case RIT_POSIX_ERR_SERVICE:
         return "the device does not offer this service";
     default:

@@ -19,6 +19,7 @@
 
 #define MESSAGES_MAX 64      /* moved for one socket before others have their turn */
 #define EXPIRY_US 1000000u   /* a message that waits for longer to be sent is of no use any more */
+#define IDLE_US 5000000u     /* a neighbour's flow that was not used makes room for another one */
 #define REFUSED_US 500000u   /* after a refusal no flow is opened for a service */
 #define BUFFER_LEN (RIT_MESSAGE_MAX + 1) /* so that a message cut short by the system shows */
 
@@ -112,17 +113,11 @@ static int make_room(struct rit_posix *port, rit_session session) {
 }
 
 static void tell(struct rit_posix *port, const struct ritp_flow *flow, int error) {
-    const char *name = flow->want != NULL ? flow->want->service : flow->offer->name;
-
-    if (flow->want != NULL) {
-        ritp_tell(port, RIT_POSIX_CONNECTION, error, flow->want->peer->device, name);
-    } else {
-        struct rit_session_info info;
-        memset(&info, 0, sizeof info);
-        info.struct_size = (uint32_t)sizeof info;
-        if (rit_session_info(port->node, flow->session, &info) == RIT_OK)
-            ritp_tell(port, RIT_POSIX_CONNECTION, error, info.peer, name);
-    }
+    if (flow->want != NULL)
+        ritp_tell(port, RIT_POSIX_CONNECTION, error, flow->want->peer->device,
+                  flow->want->service);
+    else
+        ritp_tell_offered(port, flow->session, flow->offer->name, error);
 }
 
 static int is_passing(int error) {
@@ -147,30 +142,56 @@ static int take_messages(struct rit_posix *port, struct ritp_flow *flow) {
             put = sendto(flow->want->udp_fd, port->flow_buf, len, MSG_NOSIGNAL,
                          (const struct sockaddr *)&flow->client, sizeof flow->client);
         /* A client that is gone is no reason to end its flow: its port may be used again. */
-        if (put < 0 && flow->fd >= 0 && errno == ECONNREFUSED)
+        if (put < 0 && flow->fd >= 0 && errno == ECONNREFUSED && !flow->offer->is_neighbour)
             return -1;
     }
     return 0;
 }
 
+/* Whether an offer has room for one more. A neighbour's makes some: whoever asks by a new port each
+ * time, as resolvers do, leaves a flow behind with each question. */
+static int may_begin(struct rit_posix *port, struct ritp_offer *offer, uint64_t now_us) {
+    struct ritp_flow *oldest = NULL;
+    size_t i, open = 0;
+
+    if (!offer->is_neighbour)
+        return 1;
+    ritp_offer_look(offer, now_us);
+    for (i = 0; i < port->flow_count; i++) {
+        struct ritp_flow *flow = &port->flows[i];
+        if (flow->offer != offer)
+            continue;
+        open++;
+        if (oldest == NULL || flow->used_us < oldest->used_us)
+            oldest = flow;
+    }
+    if (oldest != NULL && oldest->used_us + IDLE_US <= now_us && ritp_is_full(port, open)) {
+        end(port, oldest);
+        open--;
+    }
+    return ritp_may_begin(port, offer, open, now_us);
+}
+
 /* Device side: a socket connected to the first address that can be; refuses if there is none. */
 static void on_incoming(struct rit_posix *port, const struct rit_event *event) {
-    struct ritp_offer *offer = port->offers;
+    struct ritp_offer *offer = ritp_find_offer(port, event->service);
     struct ritp_flow *flow = NULL;
     size_t i;
 
-    while (offer != NULL && offer->id != event->service)
-        offer = offer->next;
-    if (offer != NULL)
+    if (offer != NULL && may_begin(port, offer, ritp_now_us()))
         flow = add(port, event->flow, event->session);
     if (flow == NULL) {
         int32_t why = offer == NULL ? RIT_REFUSED_UNKNOWN : RIT_REFUSED_LIMIT;
         (void)rit_flow_refuse(port->node, event->flow, why);
+        if (offer != NULL)
+            ritp_tell_offered(port, event->session, offer->name, RIT_ERR_LIMIT);
         return;
     }
     flow->offer = offer;
     for (i = 0; i < offer->address_count && flow->fd < 0; i++) {
         const struct ritp_address *to = &offer->addresses[i];
+        if (offer->is_neighbour && !ritp_is_allowed(port, to))
+            continue;
         flow->fd = socket(to->at.ss_family, SOCK_DGRAM, 0);
         if (flow->fd >= 0 && (ritp_prepare_fd(flow->fd) != 0 ||
                               connect(flow->fd, (const struct sockaddr *)&to->at, to->len) != 0)) {
@@ -234,6 +255,15 @@ void ritp_flow_leave(struct rit_posix *port, const struct ritp_want *want) {
         (void)close(want->udp_fd);
 }
 
+void ritp_flow_withdraw(struct rit_posix *port, const struct ritp_offer *offer) {
+    size_t i;
+
+    for (i = port->flow_count; i-- > 0;) {
+        if (port->flows[i].offer == offer)
+            end(port, &port->flows[i]);
+    }
+}
+
 /* ---- to the flow */
 
 /* A flow for a new client; NULL: there can be none now. */
@@ -295,8 +325,9 @@ static int take_from_service(struct rit_posix *port, struct ritp_flow *flow) {
 
     for (count = 0; count < MESSAGES_MAX; count++) {
         ssize_t len = recv(flow->fd, port->flow_buf, BUFFER_LEN, 0);
+        /* Whether a neighbour's port is closed or filtered nobody is told. */
         if (len < 0)
-            return is_passing(errno) ? 0 : -1;
+            return is_passing(errno) || flow->offer->is_neighbour ? 0 : -1;
         send_message(port, flow, (size_t)len);
     }
     return 0;

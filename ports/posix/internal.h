@@ -4,10 +4,11 @@
  * that it has for a while; lan.c those that hear multicast; tcp.c its TCP connections for where UDP
  * is blocked; network.c own addresses and that they change; portmap.c what is said to the router;
  * loop.c the poll loop; reach.c the devices that are reached, and their sessions; bridge.c
- * connectors and the relay between TCP and streams; flow.c the same between UDP and flows; places.c
- * at which addresses services are listened for; users.c whose connections are taken; broker.c when
- * broker and gateway are called, where.c at which addresses, gateway.c how one is found, mdns.c
- * what is said for that. Invariant: every descriptor is non-blocking and close-on-exec.
+ * connectors and the relay between TCP and streams, conns.c their table; flow.c the same between UDP
+ * and flows; places.c at which addresses services are listened for; users.c whose connections are
+ * taken; offers.c what is offered here; neighbours.c which neighbours may be; broker.c when broker
+ * and gateway are called, where.c at which addresses, gateway.c how one is found, mdns.c what is
+ * said for that. Invariant: every descriptor is non-blocking and close-on-exec.
  */
 #ifndef RIT_POSIX_INTERNAL_H
 #define RIT_POSIX_INTERNAL_H
@@ -86,6 +87,14 @@ struct ritp_offer {
     char name[RIT_POSIX_NAME_LEN];
     struct ritp_address addresses[RITP_ADDRESSES_MAX];
     size_t address_count;
+    uint16_t kind, port;
+    int is_neighbour;  /* else it is this host's own */
+    int is_silent;     /* the last connection to the neighbour failed */
+    uint64_t full_us;  /* when as many connections as in a second can begin at once again */
+    char *host;        /* to be looked up again; NULL: it was an address */
+    int look_fd;       /* a thread answers there; -1: none */
+    int look_poll;     /* its place in the poll array; -1: none */
+    uint64_t look_after_us;
 };
 
 /* A session that is up, to know whose it was when it ends. */
@@ -176,9 +185,43 @@ struct ritp_where {
 };
 
 struct ritp_gateway; /* gateway.c */
-struct ritp_conn; /* bridge.c */
+enum ritp_conn_state {
+    RITP_WAITING,    /* accepted here; no stream yet */
+    RITP_CONNECTING, /* to the service; the stream is not answered */
+    RITP_ANSWERING,  /* connected to the service; the answer did not fit into the stream yet */
+    RITP_OPEN
+};
+
+/* What one direction holds. */
+struct ritp_buffer {
+    size_t at, len;
+    uint8_t bytes[RITP_BUFFER];
+};
+
+struct ritp_conn {
+    struct ritp_conn *next_by_stream;
+    size_t index; /* in port->conns */
+    enum ritp_conn_state state;
+    int fd;       /* -1: none */
+    int poll;
+    rit_session session;
+    rit_stream stream;           /* 0: none */
+    struct ritp_want *want;      /* reaching side */
+    struct ritp_offer *offer;    /* device side */
+    size_t address;              /* of the offer's, being tried */
+    uint64_t due_us, give_up_us; /* when to try again, until when */
+    int tcp_has_ended, stream_has_ended;     /* its peer sent the end of its bytes */
+    int is_finished, is_shut;                /* which was handed on */
+    int is_blocked;                          /* the stream takes no bytes now */
+    int is_readable;                         /* the stream may have bytes */
+    int tcp_is_readable;                     /* and so may TCP */
+    int has_hung_up;                         /* poll() would only say so again */
+    struct ritp_buffer up, down;             /* to the stream, to TCP */
+};
+
 struct ritp_place; /* places.c */
 struct ritp_flow; /* flow.c */
+struct ritp_rule; /* neighbours.c */
 
 struct rit_posix {
     rit_node *node;
@@ -231,6 +274,7 @@ struct rit_posix {
     /* sockets.c */
     struct ritp_socket *sockets; /* compact, in no order; NULL: there is none */
     size_t socket_count;
+    struct ritp_socket identify[2]; /* IPv4, IPv6; fd -1: not open */
 
     /* lan.c */
     int has_multicast;
@@ -261,8 +305,12 @@ struct rit_posix {
     struct pollfd *polls;
     size_t poll_count, poll_room;
 
-    /* bridge.c */
+    /* offers.c, neighbours.c */
     struct ritp_offer *offers;
+    struct ritp_rule *rules;
+    uint32_t neighbour_connections, neighbour_rate; /* 0: as usual */
+
+    /* bridge.c */
     struct ritp_conn *by_stream[RITP_HASH];
     struct ritp_conn **conns; /* compact, in no order */
     size_t conn_count, conn_room;
@@ -311,6 +359,9 @@ int ritp_is_short_of_room(int error);
 /* Addresses of a host; 0 on success. *count is their number on return. */
 int ritp_resolve(struct rit_posix *port, const char *host, uint16_t number, int type,
                  struct ritp_address *out, size_t room, size_t *count);
+/* The same in any thread; answers as getaddrinfo does. */
+int ritp_look_up(const char *host, uint16_t number, int type, struct ritp_address *out,
+                 size_t room, size_t *count);
 void ritp_path_from_address(struct rit_path *path, const struct sockaddr_storage *from);
 int ritp_path_is_loopback(const struct rit_path *path);
 socklen_t ritp_address_from_path(struct sockaddr_storage *out, const struct rit_path *path);
@@ -340,6 +391,8 @@ void ritp_sockets_look(struct rit_posix *port);
 /* Gives the node what arrived, up to a limit for each; answers as the node does. */
 int ritp_sockets_receive(struct rit_posix *port);
 void ritp_sockets_close(struct rit_posix *port);
+/* The device may be found, or no more: RIT_IDENTIFY_PORT is opened or closed, and it is told. */
+void ritp_cloak_event(struct rit_posix *port, const struct rit_event *event);
 
 /* ---- lan.c */
 
@@ -455,6 +508,9 @@ size_t ritp_portmap_release(struct ritp_portmap *map, uint8_t out[RITP_PORTMAP_L
 
 void ritp_tell(struct rit_posix *port, enum rit_posix_event_type type, int error,
                const uint8_t *peer, const char *service);
+/* RIT_POSIX_CONNECTION of a peer's to a service that is offered here. */
+void ritp_tell_offered(struct rit_posix *port, rit_session session, const char *service,
+                       int error);
 void ritp_tell_listening(struct rit_posix *port, const struct ritp_want *want, uint16_t kind,
                          const uint8_t address[4], uint16_t number);
 void ritp_tell_mapped(struct rit_posix *port);
@@ -500,23 +556,64 @@ void ritp_users_open(struct rit_posix *port, int own_user_only);
 int ritp_is_own_user(struct rit_posix *port, int fd);
 void ritp_users_close(struct rit_posix *port);
 
+/* ---- conns.c: the table; the last one takes the place of one that is dropped */
+
+struct ritp_conn *ritp_conn_find(struct rit_posix *port, rit_stream stream);
+/* NULL: there is no room. */
+struct ritp_conn *ritp_conn_add(struct rit_posix *port, rit_session session);
+void ritp_conn_set_stream(struct rit_posix *port, struct ritp_conn *conn, rit_stream stream);
+void ritp_conn_clear_stream(struct rit_posix *port, struct ritp_conn *conn);
+void ritp_conn_drop(struct rit_posix *port, struct ritp_conn *conn);
+/* How many there are to a service offered here, or (only_made) are being connected to it. */
+size_t ritp_conn_count(const struct rit_posix *port, const struct ritp_offer *offer,
+                       int only_made);
+
 /* ---- bridge.c */
 
 void ritp_bridge_event(struct rit_posix *port, const struct rit_event *event);
 void ritp_bridge_session_down(struct rit_posix *port, rit_session session);
 /* Ends the connections through it, and listens no more. */
 void ritp_bridge_leave(struct rit_posix *port, const struct ritp_want *want);
+/* Ends the connections to a service offered here. */
+void ritp_bridge_withdraw(struct rit_posix *port, const struct ritp_offer *offer);
 /* Fills the poll array; returns when the bridge wants to be woken. */
 uint64_t ritp_bridge_prepare(struct rit_posix *port, uint64_t now_us);
 /* Does what poll() found, and what is due. */
 void ritp_bridge_run(struct rit_posix *port, uint64_t now_us);
 void ritp_bridge_free(struct rit_posix *port);
 
+/* ---- offers.c */
+
+/* NULL: there is none (any more). */
+struct ritp_offer *ritp_find_offer(const struct rit_posix *port, rit_service_id id);
+/* Looks the neighbour's name up again, if it has one and the last time is long enough ago. */
+void ritp_offer_look(struct ritp_offer *offer, uint64_t now_us);
+/* Fills the poll array; takes what was found. */
+void ritp_offers_prepare(struct rit_posix *port);
+void ritp_offers_run(struct rit_posix *port);
+/* With the rules. */
+void ritp_offers_free(struct rit_posix *port);
+
+/* ---- neighbours.c */
+
+/* Whether an address may be a neighbour's, by whatever rule. */
+int ritp_is_neighbour(const struct ritp_address *to);
+/* And a rule allows it with its port. */
+int ritp_is_allowed(const struct rit_posix *port, const struct ritp_address *to);
+/* Whether so many open connections (flows) to a neighbour's service are all that there may be. */
+int ritp_is_full(const struct rit_posix *port, size_t open);
+/* Whether one more connection (flow) to a neighbour's service may begin, where so many are open; it
+ * is counted then. */
+int ritp_may_begin(const struct rit_posix *port, struct ritp_offer *offer, size_t open,
+                   uint64_t now_us);
+void ritp_rules_free(struct rit_posix *port);
+
 /* ---- flow.c: the same, before the bridge's free */
 
 void ritp_flow_event(struct rit_posix *port, const struct rit_event *event);
 void ritp_flow_session_down(struct rit_posix *port, rit_session session);
 void ritp_flow_leave(struct rit_posix *port, const struct ritp_want *want);
+void ritp_flow_withdraw(struct rit_posix *port, const struct ritp_offer *offer);
 void ritp_flow_prepare(struct rit_posix *port);
 void ritp_flow_run(struct rit_posix *port);
 void ritp_flow_free(struct rit_posix *port);

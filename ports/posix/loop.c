@@ -25,6 +25,7 @@
 static void set_limits(struct rit_config *limits) {
     rit_config_init(limits);
     limits->max_datagram = 9000;
+    limits->max_services = 32; /* the most that there can be */
     limits->stream_window = limits->stream_send_buffer = 1 << 20;
     limits->session_window = 32 << 20;
 }
@@ -49,7 +50,7 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
         port->event_ctx = config->event_ctx;
         port->log_level = config->log_level != 0 ? config->log_level : RIT_LOG_WARN;
         port->udp[0] = port->udp[1] = port->news_fd = port->router_fd = -1;
-        port->users_fd = port->broker.fd = -1;
+        port->users_fd = port->broker.fd = port->identify[0].fd = port->identify[1].fd = -1;
         ritp_tcp_open(port, config->tls_port);
         failed = ritp_system_open(port, config);
         if (failed == 0)
@@ -83,11 +84,7 @@ void rit_posix_free(rit_posix *port) {
     ritp_reach_leave_all(port);
     ritp_flow_free(port);
     ritp_bridge_free(port);
-    while (port->offers != NULL) {
-        struct ritp_offer *next = port->offers->next;
-        free(port->offers);
-        port->offers = next;
-    }
+    ritp_offers_free(port);
     ritp_reach_free(port);
     ritp_gateway_close(port);
     ritp_broker_close(port);
@@ -105,68 +102,6 @@ void rit_posix_free(rit_posix *port) {
 
 rit_node *rit_posix_node(rit_posix *port) {
     return port != NULL ? port->node : NULL;
-}
-
-/* ---- what the user asks for */
-
-int rit_posix_prioritise(rit_posix *port, const char *name, uint32_t urgency, uint32_t weight) {
-    const struct ritp_offer *offer;
-    int failed = RIT_POSIX_ERR_SERVICE;
-
-    if (port == NULL || name == NULL)
-        return RIT_ERR_NULL;
-    for (offer = port->offers; offer != NULL; offer = offer->next) {
-        if (strcmp(offer->name, name) != 0)
-            continue;
-        failed = rit_service_set_priority(port->node, offer->id, urgency, weight);
-        if (failed != RIT_OK)
-            break;
-    }
-    return failed;
-}
-
-static int add_offer(struct rit_posix *port, uint16_t kind, const char *name, const char *host,
-                     uint16_t service_port) {
-    int type = kind == RIT_SERVICE_TCP ? SOCK_STREAM : SOCK_DGRAM;
-    struct rit_service service;
-    struct ritp_offer *offer;
-    int failed;
-
-    if (port == NULL || name == NULL || host == NULL)
-        return RIT_ERR_NULL;
-    if (service_port == 0)
-        return RIT_ERR_ARG;
-    if (strlen(name) >= RIT_POSIX_NAME_LEN)
-        return RIT_ERR_NAME;
-    offer = calloc(1, sizeof *offer);
-    if (offer == NULL)
-        return RIT_ERR_NOMEM;
-    (void)snprintf(offer->name, sizeof offer->name, "%s", name);
-    memset(&service, 0, sizeof service);
-    service.struct_size = (uint32_t)sizeof service;
-    service.kind = kind;
-    service.port = service_port;
-    service.name = name;
-    failed = ritp_resolve(port, host, service_port, type, offer->addresses,
-                          RITP_ADDRESSES_MAX, &offer->address_count);
-    if (failed == 0)
-        failed = rit_service_add(port->node, &service, &offer->id);
-    if (failed != 0) {
-        free(offer);
-        return failed;
-    }
-    offer->next = port->offers;
-    port->offers = offer;
-    return 0;
-}
-
-int rit_posix_offer(rit_posix *port, const char *name, const char *host, uint16_t service_port) {
-    return add_offer(port, RIT_SERVICE_TCP, name, host, service_port);
-}
-
-int rit_posix_offer_udp(rit_posix *port, const char *name, const char *host,
-                        uint16_t service_port) {
-    return add_offer(port, RIT_SERVICE_UDP, name, host, service_port);
 }
 
 /* ---- what the node says */
@@ -196,6 +131,8 @@ static int take_events(struct rit_posix *port) {
             ritp_flow_event(port, &event);
         else if (event.type >= RIT_EVENT_CLAIMED && event.type <= RIT_EVENT_OWNER_ANSWERED)
             ritp_tell_owner(port, &event);
+        else if (event.type == RIT_EVENT_CLOAK)
+            ritp_cloak_event(port, &event);
         else
             ritp_bridge_event(port, &event);
     }
@@ -267,6 +204,7 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
     deadline_us = ritp_bridge_prepare(port, now_us);
     ritp_flow_prepare(port);
+    ritp_offers_prepare(port);
     ritp_tcp_prepare(port);
     wake_us = deadline_us < wake_us ? deadline_us : wake_us;
     deadline_us = ritp_broker_prepare(port);
@@ -295,6 +233,7 @@ int rit_posix_step(rit_posix *port, int timeout_ms) {
     if (failed == 0) {
         ritp_bridge_run(port, ritp_now_us());
         ritp_flow_run(port);
+        ritp_offers_run(port);
         failed = take_events(port);
     }
     return failed;

@@ -17,9 +17,11 @@
  * One rit_posix belongs to one thread at a time; several in one process are independent. All of it
  * runs inside rit_posix_step, which never waits but in its one poll(). It notices by itself that
  * addresses or routes change (at once on Linux, else within 30 s) and that the system was suspended
- * (when the step ends: give it a timeout), and has the node look for its peers anew. Functions that
- * can fail return 0 (RIT_OK) or a negative number: one of RIT_ERR_* (rit.h) or of RIT_POSIX_ERR_*;
- * rit_posix_strerror names both, and the log has the detail (which file, which address).
+ * (when the step ends: give it a timeout), and has the node look for its peers anew. While a device's
+ * owner lets it be found (RIT_EVENT_CLOAK), it has one UDP port more, RIT_IDENTIFY_PORT. Functions
+ * that can fail return 0 (RIT_OK) or a negative number: one of RIT_ERR_* (rit.h) or of
+ * RIT_POSIX_ERR_*; rit_posix_strerror names both, and the log has the detail (which file, which
+ * address).
  */
 #ifndef RIT_POSIX_H
 #define RIT_POSIX_H
@@ -39,6 +41,10 @@ extern "C" {
 /* UDP flows at once: on the reaching side the one that was not used for the longest makes room for
  * another client, on a device further ones are refused. */
 #define RIT_POSIX_FLOWS_MAX 256
+/* To each neighbour's service, unless rit_posix_gateway_limits says otherwise: connections (flows)
+ * at once, and new ones in a second, as many of which may come together. */
+#define RIT_POSIX_NEIGHBOUR_CONNECTIONS 64
+#define RIT_POSIX_NEIGHBOUR_RATE 32
 
 /* Errors of this port, beside those of rit.h. Numbers are never used twice. */
 enum {
@@ -53,7 +59,10 @@ enum {
     /* The device does not offer this service, or it is not reached. */
     RIT_POSIX_ERR_SERVICE = -1004,
     /* A connection was another user's: own_user_only. */
-    RIT_POSIX_ERR_USER = -1005
+    RIT_POSIX_ERR_USER = -1005,
+    /* No rule allows this address and port to be a neighbour's, or none can: add a rule, or see at
+     * rit_posix_offer_neighbour what is never allowed. */
+    RIT_POSIX_ERR_NOT_ALLOWED = -1006
 };
 
 typedef struct rit_posix rit_posix;
@@ -149,6 +158,44 @@ int rit_posix_offer(rit_posix *port, const char *name, const char *host, uint16_
 int rit_posix_offer_udp(rit_posix *port, const char *name, const char *host,
                         uint16_t service_port);
 
+/* A gateway: services of neighbours, hosts that this one can reach and that have no librit. Each is
+ * a service of its own with its own name, such as "web.hvac", granted and refused as any other;
+ * whoever uses it never says an address, so nothing else of the network is reached.
+ *
+ * Adds a rule: neighbours' services may be connected to at these addresses, "192.168.1.20",
+ * "192.168.1.0/24" or "fd00:1::/64", and ports. Without a rule there is no neighbour. Names are not
+ * rules. A rule that is there is fine. RIT_ERR_ARG: no address, bits set behind the prefix, an IPv4
+ * address in IPv6's notation, or no range of ports. */
+int rit_posix_gateway_allow(rit_posix *port, const char *addresses, uint16_t first_port,
+                            uint16_t last_port);
+
+/* Takes a rule back, as it was added: what no other allows is not connected to any more, and
+ * connections that are there go on. RIT_ERR_UNKNOWN: there is no such rule. */
+int rit_posix_gateway_disallow(rit_posix *port, const char *addresses, uint16_t first_port,
+                               uint16_t last_port);
+
+/* Limits of each neighbour's service: connections (flows, for UDP) at once, and new ones in a
+ * second; 0: as usual. Beyond them peers are refused at once, but that a flow which was not used
+ * for 5 s makes room. RIT_ERR_ARG: more than RIT_POSIX_CONNECTIONS_MAX. */
+int rit_posix_gateway_limits(rit_posix *port, uint32_t connections, uint32_t per_second);
+
+/* Offers a neighbour's service, RIT_SERVICE_TCP or RIT_SERVICE_UDP, as rit_posix_offer offers one
+ * of this host's. RIT_POSIX_ERR_NOT_ALLOWED unless rules allow every address that the host has.
+ * Whether one does is looked at again for each connection. A name is looked up again when a
+ * connection comes or fails, at most once in a minute and in a thread of its own, so that whoever
+ * answers for the name cannot lead it elsewhere. Never allowed, by whatever rule: this host's own
+ * addresses (rit_posix_offer), loopback, multicast, broadcast, unspecified and IPv4 link-local
+ * ones, those at which clouds answer their machines, and all these inside IPv6 addresses.
+ * A peer learns the same of a service that refuses, is filtered, or whose host is gone: it is
+ * refused after 4 s. While a neighbour does not answer, one connection to it is tried at a time. To
+ * a UDP service that is not there datagrams just vanish. */
+int rit_posix_offer_neighbour(rit_posix *port, uint16_t kind, const char *name, const char *host,
+                              uint16_t service_port);
+
+/* Offers a service, this host's own or a neighbour's, no more; its connections and flows end.
+ * RIT_POSIX_ERR_SERVICE: no service of this kind is offered by that name. */
+int rit_posix_withdraw(rit_posix *port, uint16_t kind, const char *name);
+
 /* How connections of the service of this name that is offered here stand to others of the session,
  * those that come from now on, on their way from here: urgency 0, first, to 7, last (3 is usual),
  * and weight, 1 to 256 (16 is usual), of what the service's connections get together where those of
@@ -204,6 +251,7 @@ enum rit_posix_event_type {
     RIT_POSIX_OWNER_CHANGED = 13, /* the same, of another owner; peer of zeros: none any more */
     RIT_POSIX_REVOKED = 14,       /* the owner took grants back; number: the list's */
     RIT_POSIX_OWNER_ANSWERED = 15, /* request, error, peer, number: RIT_EVENT_OWNER_ANSWERED */
+    RIT_POSIX_CLOAK = 16,         /* number: for so many seconds it may be found; 0: no more */
     RIT_POSIX_GATEWAY_ONLINE = 17, /* the gateway answered and knows this node */
     RIT_POSIX_GATEWAY_OFFLINE = 18 /* error: why; 0: it is not needed */
 };

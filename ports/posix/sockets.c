@@ -2,11 +2,14 @@
  *
  * Owns which further sockets are open (rit_path.socket: 1 to RITP_SOCKETS_MAX, of either family):
  * opened when first sent from, closed when they are not used any more. Invariant: none of them has
- * a descriptor in the upper half of what the process may have; those are for everything else.
+ * a descriptor in the upper half of what the process may have; those are for everything else. Owns
+ * RIT_IDENTIFY_PORT, too, which is open while the device may be found and at no other time.
  */
 #define _POSIX_C_SOURCE 200809L
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -70,6 +73,8 @@ int ritp_socket_for(struct rit_posix *port, uint16_t number, int which) {
 
     if (number == 0)
         return port->udp[which];
+    if (number == RIT_SOCKET_IDENTIFY)
+        return port->identify[which].fd;
     if (number > RITP_SOCKETS_MAX)
         return -1;
     found = find(port, number, which);
@@ -87,7 +92,8 @@ void ritp_socket_is_dead(struct rit_posix *port, uint16_t number) {
     if (number == 0)
         port->has_dead_socket = 1;
     for (which = 0; number != 0 && which < 2; which++) {
-        struct ritp_socket *dead = find(port, number, which);
+        struct ritp_socket *dead = number == RIT_SOCKET_IDENTIFY ? &port->identify[which]
+                                                                 : find(port, number, which);
         if (dead != NULL)
             dead->is_dead = 1; /* somebody may be reading from it just now */
     }
@@ -113,6 +119,44 @@ static uint64_t close_unused(struct rit_posix *port, uint64_t now_us) {
     return wake_us;
 }
 
+/* ---- the port by which a device is found */
+
+static void identify_close(struct ritp_socket *own) {
+    if (own->fd >= 0)
+        (void)close(own->fd);
+    own->fd = own->poll = -1;
+    own->is_ready = own->is_dead = 0;
+}
+
+static void identify_open(struct rit_posix *port, int which) {
+    struct ritp_socket *own = &port->identify[which];
+    uint16_t at = RIT_IDENTIFY_PORT;
+
+    if (own->fd >= 0 || port->udp[which] < 0)
+        return;
+    own->number = RIT_SOCKET_IDENTIFY;
+    own->which = which;
+    own->poll = -1;
+    own->fd = ritp_udp_socket(which, &at);
+    if (own->fd < 0)
+        ritp_log(port, RIT_LOG_WARN, "no UDP port %u to be found by (%s): %s",
+                 (unsigned)RIT_IDENTIFY_PORT, which == 0 ? "IPv4" : "IPv6", strerror(errno));
+}
+
+void ritp_cloak_event(struct rit_posix *port, const struct rit_event *event) {
+    int which;
+
+    for (which = 0; which < 2; which++) {
+        if (event->code != 0)
+            identify_open(port, which);
+        else
+            identify_close(&port->identify[which]);
+    }
+    ritp_tell_owner(port, event);
+}
+
+/* ---- as loop.c sees them */
+
 int ritp_sockets_prepare(struct rit_posix *port, uint64_t now_us, uint64_t *wake_us) {
     size_t i;
 
@@ -126,6 +170,13 @@ int ritp_sockets_prepare(struct rit_posix *port, uint64_t now_us, uint64_t *wake
     for (i = 0; i < port->socket_count; i++) {
         struct ritp_socket *own = &port->sockets[i];
         own->poll = ritp_poll_add(port, own->fd, POLLIN);
+        port->has_more |= own->is_ready;
+    }
+    for (i = 0; i < 2; i++) {
+        struct ritp_socket *own = &port->identify[i];
+        if (own->is_dead)
+            identify_close(own);
+        own->poll = own->fd >= 0 ? ritp_poll_add(port, own->fd, POLLIN) : -1;
         port->has_more |= own->is_ready;
     }
     ritp_lan_prepare(port);
@@ -145,6 +196,12 @@ void ritp_sockets_look(struct rit_posix *port) {
             own->is_ready = own->was_heard = 1;
         own->poll = -1;
     }
+    for (i = 0; i < 2; i++) {
+        struct ritp_socket *own = &port->identify[i];
+        if (own->poll >= 0 && port->polls[own->poll].revents != 0)
+            own->is_ready = 1;
+        own->poll = -1;
+    }
     ritp_lan_polled(port);
 }
 
@@ -159,10 +216,16 @@ int ritp_sockets_receive(struct rit_posix *port) {
         struct ritp_socket *own = &port->sockets[i];
         failed = ritp_udp_receive(port, own->fd, own->number, &own->is_ready);
     }
+    for (i = 0; i < 2 && !ritp_is_fatal(failed); i++) {
+        struct ritp_socket *own = &port->identify[i];
+        failed = ritp_udp_receive(port, own->fd, own->number, &own->is_ready);
+    }
     return ritp_is_fatal(failed) ? failed : ritp_lan_receive(port);
 }
 
 void ritp_sockets_close(struct rit_posix *port) {
+    identify_close(&port->identify[0]);
+    identify_close(&port->identify[1]);
     while (port->socket_count > 0)
         drop(port, &port->sockets[port->socket_count - 1]);
     free(port->sockets);

@@ -138,6 +138,8 @@ static const char *slot_file(uint32_t slot) {
         return "broker";
     case RIT_SLOT_TRUST:
         return "trust";
+    case RIT_SLOT_CLOAK:
+        return "cloak";
     default:
         return NULL;
     }
@@ -283,8 +285,8 @@ int ritp_path_is_loopback(const struct rit_path *path) {
     return is_mapped(path) ? path->ip[12] == 127 : memcmp(path->ip, LOOPBACK, 16) == 0;
 }
 
-int ritp_resolve(struct rit_posix *port, const char *host, uint16_t number, int type,
-                 struct ritp_address *out, size_t room, size_t *count) {
+int ritp_look_up(const char *host, uint16_t number, int type, struct ritp_address *out,
+                 size_t room, size_t *count) {
     struct addrinfo hints, *found = NULL, *each;
     char service[8];
     int failed;
@@ -295,10 +297,8 @@ int ritp_resolve(struct rit_posix *port, const char *host, uint16_t number, int 
     hints.ai_socktype = type;
     (void)snprintf(service, sizeof service, "%u", (unsigned)number);
     failed = getaddrinfo(host, service, &hints, &found);
-    if (failed != 0) {
-        ritp_log(port, RIT_LOG_ERROR, "cannot resolve %s: %s", host, gai_strerror(failed));
-        return RIT_POSIX_ERR_RESOLVE;
-    }
+    if (failed != 0)
+        return failed;
     for (each = found; each != NULL && *count < room; each = each->ai_next) {
         if (each->ai_addrlen > sizeof out->at)
             continue;
@@ -308,6 +308,15 @@ int ritp_resolve(struct rit_posix *port, const char *host, uint16_t number, int 
         (*count)++;
     }
     freeaddrinfo(found);
+    return 0;
+}
+
+int ritp_resolve(struct rit_posix *port, const char *host, uint16_t number, int type,
+                 struct ritp_address *out, size_t room, size_t *count) {
+    int failed = ritp_look_up(host, number, type, out, room, count);
+
+    if (failed != 0)
+        ritp_log(port, RIT_LOG_ERROR, "cannot resolve %s: %s", host, gai_strerror(failed));
     return *count > 0 ? 0 : RIT_POSIX_ERR_RESOLVE;
 }
 

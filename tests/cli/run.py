@@ -13,7 +13,7 @@ sys.path[:0] = [str(HERE), *(str(HERE.parent / area) for area in ("e2e", "server
 import runner  # noqa: E402 (of tests/e2e)
 
 MODULES = ("connecting", "manual", "strangers", "owners", "keeping", "authenticator",
-           "naming")
+           "naming", "cloaking")
 LIMIT_S = 120
 
 

@@ -13,7 +13,7 @@ sys.path[1:1] = [str(TESTS / "e2e"), str(TESTS / "nat")]
 
 import runner  # noqa: E402 (the path above)
 
-MODULES = ("silence", "profile")
+MODULES = ("silence", "profile", "uncloaked")
 LIMIT_S = 240
 
 

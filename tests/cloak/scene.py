@@ -34,8 +34,8 @@ class Scene(Cast):
         self.home.host.nft(ANSWERS.format(f"{self.near.address}, {far.address}"))
         self.unused = free_port()
 
-    def start(self):
-        self.start_device("reach", "later", "third")
+    def start(self, *options):
+        self.start_device("reach", "later", "third", options=options)
         self.reach = self.start_user()
         self.page()
         self.tunnel = self.tunnel_port()

@@ -62,12 +62,12 @@ class Cast(Stage):
             self.web = world.web(files)
             self.echo = world.peer("echo")
 
-    def start_device(self, *users):
+    def start_device(self, *users, options=()):
         """Online, and allowing these users' keys."""
         services = {"web": self.web.port, "echo": self.echo.port}
         allow = [self.world.reach_key(name) for name in users or ("reach",)]
         with self.home.host:
-            self.device = self.world.device(self.broker, services, allow=allow)
+            self.device = self.world.device(self.broker, services, allow=allow, options=options)
 
     def start_user(self, name="reach", site=None, **options):
         """A reaching side with listeners for the services."""

@@ -34,9 +34,10 @@ int __real_getaddrinfo(const char *host, const char *service, const struct addri
 int __wrap_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
                        struct addrinfo **out);
 
-/* The port asks for names in a thread of its own. */
-int __wrap_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
-                       struct addrinfo **out) {
+/* The port asks for names in a thread of its own. Weak: a test may have another. */
+__attribute__((weak)) int __wrap_getaddrinfo(const char *host, const char *service,
+                                             const struct addrinfo *hints,
+                                             struct addrinfo **out) {
     const struct timespec pause = {.tv_nsec = 1000000};
     struct addrinfo numeric = *hints;
     int failed;
@@ -383,6 +384,12 @@ int32_t rit_service_add(rit_node *node, const struct rit_service *service, rit_s
     return RIT_OK;
 }
 
+int32_t rit_service_remove(rit_node *node, rit_service_id service) {
+    CHECK(node != NULL && service != 0);
+    fake.withdrawn++;
+    return RIT_OK;
+}
+
 int32_t rit_service_set_priority(rit_node *node, rit_service_id service, uint32_t urgency,
                                  uint32_t weight) {
     (void)node, (void)urgency;
@@ -401,9 +408,7 @@ int32_t rit_session_open(rit_node *node, const struct rit_target *target, rit_se
 }
 
 int32_t rit_session_close(rit_node *node, rit_session session, uint64_t code) {
-    (void)node;
-    (void)session;
-    (void)code;
+    (void)node, (void)session, (void)code;
     return RIT_OK;
 }
 

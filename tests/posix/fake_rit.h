@@ -71,7 +71,7 @@ struct fake {
     struct fake_flow flows[FAKE_FLOWS]; /* by handle - 1 */
     size_t flow_count, flow_limit;      /* open ones that rit_flow_open allows; 0: any number */
     uint16_t offered_kind;              /* of the last */
-    uint32_t offered; /* by the port */
+    uint32_t offered, withdrawn; /* by the port */
     rit_session last_session;
     unsigned sessions_opened;
     int32_t open_answer, session_answer, accept_answer; /* 0: RIT_OK */

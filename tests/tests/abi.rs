@@ -85,7 +85,7 @@ macro_rules! c_tests {
 }
 
 c_tests! {
-    crypto drive entropy handles header layout limits nulls reentry selftest silence storage
+    cloak crypto drive entropy handles header layout limits nulls reentry selftest silence storage
     struct_size tcp text transmit
 }
 

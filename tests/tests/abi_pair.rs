@@ -11,6 +11,8 @@ use rit::session::*;
 use rit::stream::*;
 use std::ffi::CStr;
 
+#[path = "abi_pair/cloak.rs"]
+mod cloak;
 #[path = "abi_pair/flows.rs"]
 mod flows;
 #[path = "abi_pair/gateway.rs"]

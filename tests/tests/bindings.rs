@@ -67,6 +67,7 @@ fn rust_layout() -> Layout {
         rit_revoked {
             struct_size epoch device number issued_s floor_s ids id_count keys key_count
         }
+        rit_cloak { struct_size epoch device number issued_s for_s reserved }
         rit_path_info {
             struct_size kind path asked state rtt_us silent_us datagrams_sent bytes_sent
             datagrams_received bytes_received reserved

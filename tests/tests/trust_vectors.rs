@@ -4,10 +4,12 @@
 use rit_core::base::{PublicKey, Rng, Time};
 use rit_core::crypto::{Ed25519Signer, Secret, Signer};
 use rit_core::trust::{
-    CborError, ClaimError, ClaimSecret, Claiming, GrantError, GrantFormError, Permit, Rights,
-    ServicesError, StatementError, TrustState, WallClock, WallTime, append_grant, authorize,
-    decode_chain, sign_claim, sign_time, sign_transfer, verify_claimed,
+    CborError, ClaimError, ClaimSecret, Claiming, CloakError, CloakState, GrantError,
+    GrantFormError, Permit, Rights, ServicesError, StatementError, TrustState, WallClock, WallTime,
+    append_grant, authorize, decode_chain, sign_claim, sign_cloak, sign_time, sign_transfer,
+    verify_claimed,
 };
+use rit_core::wire::identify::{Identification, Probe};
 use rit_tests::vectors::{hex, providers};
 use std::collections::BTreeMap;
 use std::fs;
@@ -228,6 +230,34 @@ fn ownership_and_revocation() {
         let by_friend = state.transfer(p, &device, &transfer("transfer_by_friend"));
         assert_eq!((by_friend, state.owner()), (Ok(EPOCH + 2), Some(&owner)));
     }
+}
+
+#[test]
+fn cloak() {
+    let file = File::read();
+    let (device, now_s) = (file.device(), file.number("grants", "now"));
+    let made = sign_cloak(&device, EPOCH + 1, 1, now_s, 86_400, &file.signer("friend")).unwrap();
+    assert_eq!(hex(&made), file.text("cloak", "off_by_friend"));
+    for (_, p) in providers() {
+        let state = file.owned();
+        let take = |last: &CloakState, name| {
+            let statement = file.bytes("cloak", name);
+            let taken = last.take(p, &state, &device, &statement, file.now());
+            taken.map(|(said, taken)| (said.number, said.issued_s, said.for_s, taken))
+        };
+        let (number, issued_s, for_s, taken) = take(&CloakState::new(), "off_by_owner").unwrap();
+        assert_eq!((number, issued_s, for_s), (9, now_s, 600));
+        assert_eq!(hex(&taken.encode(p)), file.text("cloak", "state"));
+        assert_eq!(CloakState::decode(p, &file.bytes("cloak", "state")), Ok(taken));
+        assert_eq!(take(&taken, "off_by_owner"), Err(CloakError::Older));
+        assert_eq!(take(&taken, "on_by_owner").map(|on| (on.0, on.2)), Ok((10, 0)));
+        assert_eq!(take(&taken, "too_long_by_owner"), Err(CloakError::TooLong));
+        assert_eq!(take(&taken, "off_by_friend"), Err(CloakError::NotOwner));
+    }
+    let probe = Probe::parse(&file.bytes("cloak", "probe")).unwrap();
+    assert_eq!(hex(&probe.encode()), file.text("cloak", "probe"));
+    let answer = Identification::new(&probe, device, "product 1");
+    assert_eq!(Identification::parse(&file.bytes("cloak", "answer")), Ok(answer));
 }
 
 #[test]

@@ -342,6 +342,23 @@ def time():
     line("time", statement(BROKER, "rit-time", cbor([DEVICE, nonce, NOW, 7])))
 
 
+def cloak():
+    section("cloak")
+    payload = cbor([DEVICE, EPOCH, 9, NOW, 600])
+    line("off_by_owner", statement(OWNER, "rit-cloak", payload))
+    payload = cbor([DEVICE, EPOCH + 1, 1, NOW, 86400])
+    line("off_by_friend", statement(FRIEND, "rit-cloak", payload))
+    line("on_by_owner", statement(OWNER, "rit-cloak", cbor([DEVICE, EPOCH, 10, NOW, 0])))
+    too_long = cbor([DEVICE, EPOCH, 11, NOW, 86401])
+    line("too_long_by_owner", statement(OWNER, "rit-cloak", too_long))
+    state = b"RITc" + bytes([1]) + EPOCH.to_bytes(4, "big") + (9).to_bytes(8, "big")
+    line("state", state + hashlib.sha256(state).digest()[:8])
+    magic, nonce = b"\x89rit", row(0x20, 8)
+    line("probe", (magic + bytes([0, 1]) + nonce).ljust(128, b"\0"))
+    answer = magic + bytes([1, 1]) + nonce + b"rit\x01" + DEVICE + bytes([9]) + b"product 1"
+    line("answer", answer)
+
+
 if __name__ == "__main__":
     print(HEAD)
     keys()
@@ -350,3 +367,4 @@ if __name__ == "__main__":
     ownership()
     revocation()
     time()
+    cloak()

@@ -57,6 +57,9 @@ pub struct Path {
 impl Path {
     /// The `socket` of paths that are a TCP connection with TLS, which carries datagrams.
     pub const TLS: u16 = u16::MAX;
+    /// The `socket` of what comes by a UDP port that a node has for a while so that it is found,
+    /// and of the answers. Nothing else goes by it.
+    pub const IDENTIFY: u16 = u16::MAX - 1;
 
     /// Whether it is a TCP connection with TLS. Never where the library is built without.
     pub fn is_tls(&self) -> bool {

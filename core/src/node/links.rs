@@ -22,8 +22,10 @@ use super::keep_alive::KeepAlive;
 use super::link::Link;
 use super::{BrokerAddress, Config, Event, Node, NodeError, Owner, Reason};
 use crate::base::{Path, Time};
-use crate::transport::Connection;
 use crate::traverse::TlsUse;
+
+/// How many there are.
+const LINKS: usize = if cfg!(feature = "gateway") { 2 } else { 1 };
 
 /// One of the node's links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,11 +39,9 @@ pub(crate) enum Which {
 }
 
 impl Which {
-    /// All, the one to ask before the others first.
+    /// All, the one to ask before the other first.
     #[cfg(feature = "gateway")]
-    pub(super) const ALL: &'static [Which] = &[Which::Broker, Which::Gateway];
-    #[cfg(not(feature = "gateway"))]
-    pub(super) const ALL: &'static [Which] = &[Which::Broker];
+    pub(super) const ALL: [Which; 2] = [Which::Broker, Which::Gateway];
 
     /// What is told of a link that is up.
     pub(super) fn online(self) -> Event {
@@ -92,26 +92,9 @@ impl Links {
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = &Link> {
-        Which::ALL.iter().map(|which| self.of(*which))
-    }
-
-    fn each(&mut self, mut act: impl FnMut(&mut Link)) {
-        Which::ALL.iter().for_each(|which| act(self.of_mut(*which)));
-    }
-
-    /// Whom to ask now; `None`: nobody is online.
-    pub(super) fn to_ask(&self) -> Option<Which> {
-        Which::ALL.iter().copied().find(|which| self.of(*which).is_online())
-    }
-
     /// Whom this node looks to: whom it would ask, or the broker.
     pub(super) fn leading(&self) -> Which {
         self.to_ask().unwrap_or_default()
-    }
-
-    pub(super) fn connections(&self) -> impl Iterator<Item = &Connection> {
-        self.all().filter_map(Link::connection)
     }
 
     /// The addresses that the brokers are told of.
@@ -128,12 +111,6 @@ impl Links {
     /// Asks whoever is called whether it is there.
     pub(super) fn ask(&mut self, endpoint: &mut Endpoint<Owner>, now: Time) {
         self.each(|link| link.ask(endpoint, now));
-    }
-
-    /// When something is due that is not a connection's.
-    pub(super) fn poll_timeout(&self) -> Option<Time> {
-        let own = self.all().flat_map(|link| [link.poll_timeout(), link.ask_udp_at()]);
-        own.chain([self.turn_at()]).flatten().min()
     }
 
     /// What the broker is told of this node's owner.
@@ -167,7 +144,7 @@ impl Node {
     /// Tells the broker at which addresses of its own this node may be reached. `Memory`: the
     /// former ones stay.
     pub fn set_local_paths(&mut self, paths: &[Path], now: Time) -> Result<(), NodeError> {
-        self.check_memory(size_of_val(paths) * Which::ALL.len())?;
+        self.check_memory(size_of_val(paths) * LINKS)?;
         self.links.each(|link| link.local_paths = paths.to_vec());
         self.announce(now);
         Ok(())
@@ -190,13 +167,14 @@ impl Node {
     }
 
     pub(super) fn announce(&mut self, now: Time) {
-        let services = || self.services.iter().map(|(_, offered)| offered.info.clone());
-        for which in Which::ALL {
-            let link = self.links.of_mut(*which);
-            link.services = services().collect();
+        let services = &self.services;
+        self.links.each(|link| {
+            link.services = services.iter().map(|(_, offered)| offered.info.clone()).collect();
             link.announce(now);
-        }
-        Which::ALL.iter().for_each(|which| self.process_link(*which, now));
+        });
+        self.process_link(Which::Broker, now);
+        #[cfg(feature = "gateway")]
+        self.process_link(Which::Gateway, now);
     }
 
     /// Does what is due of links and is not a connection's.

@@ -62,7 +62,7 @@ pub use links::{FALLBACK_AFTER, RETURN_AFTER};
 pub use paths::PathInfo;
 pub use session_info::SessionInfo;
 #[cfg(feature = "trust")]
-pub use trust::{CLAIM_CODE_TIME, NOTES_MAX, TrustEvent};
+pub use trust::{CLAIM_CODE_TIME, NOTES_MAX, Stored, TrustEvent};
 
 use self::endpoint::{Endpoint, Route};
 use self::flows::FlowEntry;
@@ -269,6 +269,9 @@ impl Node {
             self.is_short_of_memory = true;
             return;
         }
+        if self.take_probe(path, datagram, now) {
+            return;
+        }
         let (path, datagram) = if is_relays(datagram) {
             let provider = self.endpoint.provider();
             match self.relays.unwrap(provider, path, datagram, now) {
@@ -377,6 +380,9 @@ impl Node {
     fn poll_unwrapped(&mut self, buf: &mut [u8], now: Time) -> Option<Transmit> {
         if let Some(reset) = self.endpoint.poll_reset(buf) {
             return Some(reset);
+        }
+        if let Some(answer) = self.poll_identification(buf) {
+            return Some(answer);
         }
         let endpoint = &mut self.endpoint;
         let provider = endpoint.provider();

@@ -2,7 +2,8 @@
 
 use super::meet::Offer;
 use super::{Node, ServiceId, Which};
-use crate::base::{ContactId, Handle, PublicKey, Time};
+use crate::base::{ContactId, Handle, Path, PublicKey, Time};
+use crate::transport::Transmit;
 use crate::wire::message::{RefuseReason, ToNode};
 
 /// Why a peer may be here: it is on the list.
@@ -45,6 +46,15 @@ impl Node {
     pub(super) fn on_note_refused(&mut self, _request: u32, _from: Which, _why: RefuseReason) {}
 
     pub(super) fn on_link(&mut self, _which: Which, _now: Time) {}
+
+    /// Nobody could say that this node may be found.
+    pub(super) fn take_probe(&mut self, _path: Path, _datagram: &[u8], _now: Time) -> bool {
+        false
+    }
+
+    pub(super) fn poll_identification(&mut self, _buf: &mut [u8]) -> Option<Transmit> {
+        None
+    }
 
     pub(super) fn on_trust_timeout(&mut self, _now: Time) {}
 }

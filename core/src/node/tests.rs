@@ -1,5 +1,6 @@
 //! A broker, a device and a user in one process, joined by a loss-free wire in virtual time.
 
+mod cloak;
 mod trust;
 
 use super::*;

@@ -166,22 +166,20 @@ impl DelayBounded {
             (self.short_at, self.suspicion) = (now, None);
         }
         let patience = SUSPICIOUS_TIME.max(Duration::from_micros(latest) * SUSPICIOUS_ROUNDS);
-        match &self.mode {
-            Mode::Start if queue > aim / 2 => self.mode = Mode::Bounded,
-            Mode::Bounded if self.suspicion.is_some() => {
-                // Once the window was small for long enough.
-                if let Some(ours) = self.suspicion.filter(|_| self.drain_until.is_none()) {
-                    self.suspicion = None;
-                    let cubic = Box::new(Cubic::with_window(self.mss as usize, self.window));
-                    self.mode = Mode::Competing { cubic, ours, most: queue * 4 };
-                }
+        match (&self.mode, self.suspicion) {
+            (Mode::Start, _) if queue > aim / 2 => self.mode = Mode::Bounded,
+            // Once the window was small for long enough.
+            (Mode::Bounded, Some(ours)) if self.drain_until.is_none() => {
+                self.suspicion = None;
+                let cubic = Box::new(Cubic::with_window(self.mss as usize, self.window));
+                self.mode = Mode::Competing { cubic, ours, most: queue * 4 };
             }
-            Mode::Bounded if now.since(self.short_at) > patience => {
+            (Mode::Bounded, None) if now.since(self.short_at) > patience => {
                 // On a slow path the least window is a long queue already.
                 self.suspicion = Some(ours.max(self.mss * FLOOR * 1_000_000 / rate.max(1)));
                 self.drain(latest, now);
             }
-            Mode::Competing { ours, most, .. } if queue <= *ours || queue > *most => {
+            (Mode::Competing { ours, most, .. }, _) if queue <= *ours || queue > *most => {
                 self.mode = Mode::Bounded;
                 self.short_at = now;
             }

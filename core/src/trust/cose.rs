@@ -6,6 +6,7 @@
 //! header    = {1: -8, 4: bstr .size 32, 16: kind}        ; EdDSA by an Ed25519 key
 //!           / {1: -7, 4: bstr .size 65, 16: kind}        ; ES256 by an uncompressed point
 //! kind      = "rit-grant" / "rit-revoked" / "rit-transfer" / "rit-claim" / "rit-time"
+//!           / "rit-cloak"
 //! ```
 //!
 //! The key ID is the key, so that whoever knows a name can check who signed. The type (RFC 9596)
@@ -43,6 +44,7 @@ pub(super) enum Kind {
     Transfer,
     Claim,
     Time,
+    Cloak,
 }
 
 impl Kind {
@@ -53,6 +55,7 @@ impl Kind {
             Kind::Transfer => b"rit-transfer",
             Kind::Claim => b"rit-claim",
             Kind::Time => b"rit-time",
+            Kind::Cloak => b"rit-cloak",
         }
     }
 }

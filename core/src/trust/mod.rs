@@ -2,9 +2,9 @@
 //! may use a relay; and, of a device, its owner and what the owner grants.
 //!
 //! Owns the identity's stored form, the list, and with the feature `trust` all that an owner signs:
-//! claims, grants, revocation, transfer, and a device's decision by them (PROTOCOL.md, section 11).
-//! Does not own storage itself, signing (`crypto`), or the check during the handshake
-//! (`handshake`).
+//! claims, grants, revocation, transfer, cloaking, and a device's decision by them (PROTOCOL.md,
+//! sections 11 and 12). Does not own storage itself, signing (`crypto`), or the check during the
+//! handshake (`handshake`).
 
 mod allow_list;
 #[cfg(feature = "trust")]
@@ -17,6 +17,8 @@ mod claim;
 mod claim_code;
 #[cfg(feature = "trust")]
 mod claim_secret;
+#[cfg(feature = "trust")]
+mod cloak;
 #[cfg(feature = "trust")]
 mod cose;
 #[cfg(feature = "trust")]
@@ -57,6 +59,10 @@ pub use self::{
     },
     claim_code::{CLAIM_CODE_TEXT_LEN, ClaimCode},
     claim_secret::{CLAIM_SECRET_LEN, CLAIM_SECRET_TEXT_LEN, ClaimSecret, ClaimTextError},
+    cloak::{
+        CLOAK_AHEAD_MAX_S, CLOAK_FOR_MAX_S, CLOAK_LEN_MAX, CLOAK_STATE_LEN, CloakError,
+        CloakSignError, CloakState, CloakStatement, sign_cloak,
+    },
     cose::StatementError,
     grant::{
         DEPTH_MAX, GRANT_LEN_MAX, Grant, GrantFormError, GrantId, GrantSignError, Rights, Terms,

@@ -1,6 +1,7 @@
 //! Why a node did not do what a note asked for, as a number of one byte on the wire.
 
 use super::claim::ClaimError;
+use super::cloak::CloakError;
 use super::revocation::RevocationError;
 use super::state::OwnerError;
 use super::transfer::TransferError;
@@ -31,7 +32,7 @@ pub enum NoteError {
     #[error("it is of another ownership of the device")]
     Epoch,
     /// The device has a newer one (8).
-    #[error("the device has a newer revocation list")]
+    #[error("the device has a newer one")]
     Older,
     /// The device did not ask, or asked with something else (9).
     #[error("it answers no question of the device")]
@@ -51,6 +52,9 @@ pub enum NoteError {
     /// The device has no claim secret and shows no code (14).
     #[error("the device is not to be claimed now")]
     Closed,
+    /// Its time is over by the device's clock, or has not come (15).
+    #[error("its time is over by the device's clock, or has not come")]
+    Time,
     /// A reason of a later version.
     #[error("the other end refused with number {0}")]
     Other(u8),
@@ -74,6 +78,7 @@ impl NoteError {
             NoteError::Busy => 12,
             NoteError::Store => 13,
             NoteError::Closed => 14,
+            NoteError::Time => 15,
             NoteError::Other(code) => code,
         }
     }
@@ -95,7 +100,8 @@ impl NoteError {
             [12] => NoteError::Busy,
             [13] => NoteError::Store,
             [14] => NoteError::Closed,
-            [code] if *code > 14 => NoteError::Other(*code),
+            [15] => NoteError::Time,
+            [code] if *code > 15 => NoteError::Other(*code),
             _ => NoteError::Malformed,
         })
     }
@@ -152,6 +158,23 @@ impl From<TransferError> for NoteError {
             TransferError::Cbor(_) | TransferError::Statement(_) | TransferError::Length => {
                 NoteError::Malformed
             }
+        }
+    }
+}
+
+impl From<CloakError> for NoteError {
+    fn from(error: CloakError) -> Self {
+        match error {
+            CloakError::Unclaimed => NoteError::Unclaimed,
+            CloakError::NotOwner => NoteError::NotOwner,
+            CloakError::Device => NoteError::Device,
+            CloakError::Epoch => NoteError::Epoch,
+            CloakError::Older => NoteError::Older,
+            CloakError::Over | CloakError::Ahead => NoteError::Time,
+            CloakError::Cbor(_)
+            | CloakError::Statement(_)
+            | CloakError::Length
+            | CloakError::TooLong => NoteError::Malformed,
         }
     }
 }

@@ -111,6 +111,8 @@ pub const NOTE_REVOKED: u8 = 5;
 pub const NOTE_TRANSFER: u8 = 6;
 /// [`Note::kind`]: one byte; 0: it is done, another: why not.
 pub const NOTE_DONE: u8 = 7;
+/// [`Note::kind`]: that the device may be found for a while, or no more; a statement.
+pub const NOTE_CLOAK: u8 = 8;
 /// Length of what a node asks for the time with.
 pub const TIME_NONCE_LEN: usize = 16;
 /// The longest statement of time, in bytes.

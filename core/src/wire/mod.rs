@@ -7,6 +7,8 @@ pub(crate) mod cbor;
 pub mod cid;
 pub mod codec;
 pub mod frame;
+#[cfg(feature = "trust")]
+pub mod identify;
 pub mod message;
 pub mod packet;
 pub mod params;

@@ -82,6 +82,13 @@ pub(crate) enum Command {
     /// Keep the connections of the configuration; for a user service (also `rit daemon`).
     #[command(alias = "daemon")]
     Up(Up),
+    /// Offer services of hosts of this network that have no librit, each under a name of its own.
+    ///
+    /// Each is granted as a device's service is (`rit share GATEWAY --services web.hvac`), and
+    /// reached as one (`rit connect GATEWAY/web.hvac`, web.hvac.GATEWAY.rit). Whoever uses one says
+    /// no address: other hosts and ports stay out of reach, and only what is allowed here can be
+    /// offered. Its folder is the gateway's own [default: ~/.local/state/rit/gateway].
+    Gateway(Box<crate::gateway::args::Gateway>),
     /// Let somebody use a device or some of its services.
     Share(Share),
     /// List what you share and what is shared with you.
@@ -92,6 +99,14 @@ pub(crate) enum Command {
     Transfer(Transfer),
     /// Become the owner of a device.
     Claim(Claim),
+    /// Let a device of yours be found by a scan for a while, or no more.
+    ///
+    /// A device answers nobody but those who may use it. For an inventory its owner can let it
+    /// answer identification probes: a datagram of a known form (core/PROTOCOL.md, section 12) to
+    /// UDP port 7485 of the device, which answers with its key. It cloaks itself again when the
+    /// time is over, when it restarts and when its owner changes.
+    #[command(subcommand)]
+    Cloak(Cloak),
     /// A maker's tool: claim secrets for devices to be made.
     #[command(subcommand)]
     Secret(Secret),
@@ -307,6 +322,23 @@ pub(crate) struct Claim {
 }
 
 #[derive(Subcommand)]
+pub(crate) enum Cloak {
+    /// Let it answer identification probes.
+    Off {
+        /// Key or name.
+        device: String,
+        /// For how long, a day at most: 10m, 2h, 90s.
+        #[arg(long = "for", value_name = "TIME", value_parser = crate::cloak::for_s)]
+        for_s: u32,
+    },
+    /// End that at once.
+    On {
+        /// Key or name.
+        device: String,
+    },
+}
+
+#[derive(Subcommand)]
 pub(crate) enum Secret {
     /// Make a new secret.
     New {
@@ -414,5 +446,7 @@ mod tests {
         assert!(parse("rit up --resolver 127.0.0.153") && !parse("rit up --resolver 1.1.1.1"));
         assert!(parse("rit up --gateway rit://k@h --gateway-enrol C"));
         assert!(!parse("rit connect") && !parse("rit claim"));
+        assert!(parse("rit cloak off garage --for 10m") && parse("rit cloak on garage"));
+        assert!(!parse("rit cloak off garage") && !parse("rit cloak off garage --for 25h"));
     }
 }

@@ -10,6 +10,8 @@
 //! [[connections]]                  # kept by `rit up`
 //! device = "garage"
 //! services = ["web@8080", "ssh"]   # without them: all that the device offers
+//! [gateway]                        # of `rit gateway`; see there
+//! allow = ["192.168.1.20:80=web.hvac"]
 //! ```
 //!
 //! Owns its form. Unknown fields are errors: a mistyped word must not be ignored.
@@ -24,6 +26,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Exit};
 use crate::files;
+use crate::gateway::rules;
 
 /// The file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -44,6 +47,22 @@ pub(crate) struct Config {
     names: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) connections: Vec<Connection>,
+    #[serde(default)]
+    pub(crate) gateway: Gateway,
+}
+
+/// What `rit gateway` offers, and to whom; its command line adds to it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Gateway {
+    #[serde(default)]
+    pub(crate) allow: Vec<String>,
+    #[serde(default)]
+    pub(crate) offer: Vec<String>,
+    #[serde(default)]
+    pub(crate) keys: Vec<String>,
+    pub(crate) connections: Option<u32>,
+    pub(crate) rate: Option<u32>,
 }
 
 /// What `rit up` keeps.
@@ -71,6 +90,12 @@ impl Config {
             key_from_text(key).map_err(|error| format!("names.{name}: {error}"))?;
         }
         config.resolver()?;
+        for text in &config.gateway.allow {
+            rules::allowed(text).map_err(|error| format!("gateway.allow: {error}"))?;
+        }
+        for text in &config.gateway.offer {
+            rules::offered(text).map_err(|error| format!("gateway.offer: {error}"))?;
+        }
         Ok(config)
     }
 
@@ -116,9 +141,14 @@ mod tests {
         assert_eq!((config.tls_port, config.connections.len()), (4433, 1));
         assert_eq!(config.lan_gateway.as_deref(), Some("rit://k@h"));
         assert!(Config::parse("").unwrap().broker.is_none());
-        for wrong in
-            ["[names]\nbob = \"x\"", "brokr = \"rit://\"", "broker = 1", "resolver = \"192.0.2.1\""]
-        {
+        for wrong in [
+            "[names]\nbob = \"x\"",
+            "brokr = \"rit://\"",
+            "broker = 1",
+            "resolver = \"192.0.2.1\"",
+            "[gateway]\nallow = [\"hvac:80=web\"]",
+            "[gateway]\noffer = [\"web\"]",
+        ] {
             assert!(Config::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -92,7 +92,7 @@ pub(crate) fn up(app: &App, args: &args::Up) -> Result<(), Error> {
 }
 
 /// The address that was given, or the configuration's, or the login's.
-fn broker(app: &App, args: &args::Broker) -> Result<String, Error> {
+pub(crate) fn broker(app: &App, args: &args::Broker) -> Result<String, Error> {
     if let Some(broker) = args.broker.clone().or_else(|| app.config.broker.clone()) {
         return Ok(broker);
     }
@@ -359,7 +359,7 @@ fn tell(app: &App, labels: &Labels, line: &Line) -> Result<(), Error> {
 }
 
 /// sd_notify(3), where the service manager asks for it.
-fn notify(state: &str) {
+pub(crate) fn notify(state: &str) {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let bytes = path.as_encoded_bytes();
     let address = match bytes.strip_prefix(b"@") {

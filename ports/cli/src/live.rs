@@ -187,16 +187,7 @@ impl Live {
         let (standing, left) = (Vec::new(), Vec::new());
         let mut live =
             Live { port, looked, devices, chosen, ways, standing, left, was_asked: false };
-        if let Some(gateway) = given.gateway.as_ref().or(app.config.lan_gateway.as_ref()) {
-            live.port.gateway(gateway, given.gateway_enrol.as_deref()).map_err(|error| {
-                Error::new(Exit::Usage, format!("{gateway}: {error}"))
-                    .advice("`rit-server --lan` prints what is to be here.")
-            })?;
-        }
-        live.port.broker(broker, given.enrol.as_deref()).map_err(|error| {
-            Error::new(Exit::Unreachable, format!("{broker}: {error}"))
-                .advice("Is the address right? rit://KEY@HOST[:PORT] is what rit-server prints.")
-        })?;
+        call(&mut live.port, app, broker, given)?;
         Ok(Some(live))
     }
 
@@ -290,7 +281,7 @@ impl Live {
         self.port.step(at_most).map_err(crate::error::other)?;
         let mut lines = std::mem::take(&mut self.left);
         while let Some(event) = self.port.next() {
-            let line = line(event);
+            let Some(line) = line(event) else { continue };
             let device = line.device().and_then(|key| key_from_text(key).ok());
             // The end of a session with a device that was left is no news.
             if device.is_none_or(|device| self.devices.contains_key(&device)) {
@@ -393,8 +384,27 @@ fn is_same(a: &Line, b: &Line) -> bool {
     }
 }
 
-fn line(event: Event) -> Line {
-    match event {
+/// Calls the broker, and the LAN's gateway where there is one and the broker is not.
+pub(crate) fn call(
+    port: &mut Port,
+    app: &App,
+    broker: &str,
+    given: &args::Broker,
+) -> Result<(), Error> {
+    if let Some(gateway) = given.gateway.as_ref().or(app.config.lan_gateway.as_ref()) {
+        port.gateway(gateway, given.gateway_enrol.as_deref()).map_err(|error| {
+            Error::new(Exit::Usage, format!("{gateway}: {error}"))
+                .advice("`rit-server --lan` prints what is to be here.")
+        })?;
+    }
+    port.broker(broker, given.enrol.as_deref()).map_err(|error| {
+        Error::new(Exit::Unreachable, format!("{broker}: {error}"))
+            .advice("Is the address right? rit://KEY@HOST[:PORT] is what rit-server prints.")
+    })
+}
+
+fn line(event: Event) -> Option<Line> {
+    Some(match event {
         Event::Online => Line::Online,
         Event::Offline(error) => Line::Offline { reason: broker_words(error) },
         Event::GatewayOnline => Line::GatewayOnline,
@@ -419,10 +429,12 @@ fn line(event: Event) -> Line {
             Line::Refused { device: key_to_text(&device), service, reason: error.to_string() }
         }
         Event::NetworkChanged => Line::NetworkChanged,
-    }
+        // That they work is no news; and nobody owns a node that offers nothing.
+        Event::Connection { .. } | Event::Claimed(_) | Event::OwnerChanged(_) => return None,
+    })
 }
 
-fn broker_words(error: PortError) -> String {
+pub(crate) fn broker_words(error: PortError) -> String {
     match error.0 {
         rit_ffi::error::RIT_ERR_DENIED => {
             "this machine is not enrolled (rit login, or --enrol CODE)".to_owned()
@@ -431,7 +443,7 @@ fn broker_words(error: PortError) -> String {
     }
 }
 
-fn gateway_words(error: PortError) -> String {
+pub(crate) fn gateway_words(error: PortError) -> String {
     match error.0 {
         0 => NOT_NEEDED.to_owned(),
         rit_ffi::error::RIT_ERR_DENIED => {

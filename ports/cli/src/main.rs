@@ -10,6 +10,7 @@ mod api;
 mod args;
 mod chain;
 mod claim;
+mod cloak;
 mod config;
 mod connect;
 mod control;
@@ -17,6 +18,7 @@ mod devices;
 mod enrol;
 mod error;
 mod files;
+mod gateway;
 mod hostnames;
 mod hosts;
 mod live;
@@ -58,7 +60,8 @@ struct App {
 }
 
 impl App {
-    fn open(common: &args::Common) -> Result<App, Error> {
+    /// The state is `below` the usual folder.
+    fn open(common: &args::Common, below: &str) -> Result<App, Error> {
         let config_path = match &common.config {
             Some(path) => path.clone(),
             None => files::xdg("XDG_CONFIG_HOME", ".config")?.join("config.toml"),
@@ -66,7 +69,7 @@ impl App {
         let config = Config::read(&config_path)?;
         let dir = match &common.state {
             Some(dir) => dir.clone(),
-            None => files::xdg("XDG_STATE_HOME", ".local/state")?,
+            None => files::xdg("XDG_STATE_HOME", ".local/state")?.join(below),
         };
         let state = State::open(dir)?;
         Ok(App { json: common.json, config_path, config, state })
@@ -101,7 +104,8 @@ fn run(cli: Cli) -> Result<(), Error> {
         }
         _ => {}
     }
-    dispatch(&App::open(&cli.common)?, &cli.command)
+    let below = if matches!(cli.command, Command::Gateway(_)) { "gateway" } else { "" };
+    dispatch(&App::open(&cli.common, below)?, &cli.command)
 }
 
 fn dispatch(app: &App, command: &Command) -> Result<(), Error> {
@@ -115,11 +119,13 @@ fn dispatch(app: &App, command: &Command) -> Result<(), Error> {
         Command::Connect(args) => connect::connect(app, args),
         Command::Disconnect { target } => connect::disconnect(app, target),
         Command::Up(args) => connect::up(app, args),
+        Command::Gateway(args) => gateway::gateway(app, args),
         Command::Share(args) => share::share(app, args),
         Command::Grants(args) => share::list(app, args),
         Command::Revoke(args) => revoke::revoke(app, args),
         Command::Transfer(args) => revoke::transfer(app, args),
         Command::Claim(args) => claim::claim(app, args),
+        Command::Cloak(command) => cloak::cloak(app, command),
         Command::Enrol(command) => enrol::run(app, command),
         Command::Log(args) => log::show(app, args),
         Command::Rename { device, name } => devices::rename(app, device, name),

@@ -15,11 +15,15 @@ use std::ptr::{self, NonNull};
 use std::time::Duration;
 
 use rit_core::base::PublicKey;
+use rit_core::trust::ClaimSecret;
 use rit_ffi::rit_session;
 use rit_ffi::session::rit_session_info;
+use rit_ffi::trust::RIT_CLAIM_CODE_LEN as CLAIM_CODE_LEN;
 
 /// `RIT_POSIX_ERR_IN_USE`.
 const IN_USE: i32 = -1001;
+/// `RIT_POSIX_ERR_NOT_ALLOWED`.
+pub(crate) const NOT_ALLOWED: i32 = -1006;
 const NAME_LEN: usize = 64;
 
 #[repr(C)]
@@ -84,6 +88,27 @@ unsafe extern "C" {
         len: usize,
     ) -> c_int;
     fn rit_posix_session(port: *const RawPort, device: *const u8) -> rit_session;
+    fn rit_posix_gateway_allow(
+        port: *mut RawPort,
+        addresses: *const c_char,
+        first: u16,
+        last: u16,
+    ) -> c_int;
+    fn rit_posix_gateway_disallow(
+        port: *mut RawPort,
+        addresses: *const c_char,
+        first: u16,
+        last: u16,
+    ) -> c_int;
+    fn rit_posix_gateway_limits(port: *mut RawPort, connections: u32, per_second: u32) -> c_int;
+    fn rit_posix_offer_neighbour(
+        port: *mut RawPort,
+        kind: u16,
+        name: *const c_char,
+        host: *const c_char,
+        service_port: u16,
+    ) -> c_int;
+    fn rit_posix_withdraw(port: *mut RawPort, kind: u16, name: *const c_char) -> c_int;
     fn rit_posix_step(port: *mut RawPort, timeout_ms: c_int) -> c_int;
     fn rit_posix_next(port: *mut RawPort, out: *mut RawEvent) -> c_int;
     fn rit_posix_strerror(error: c_int) -> *const c_char;
@@ -121,9 +146,31 @@ pub(crate) enum Event {
     GatewayOffline(PortError),
     SessionUp(PublicKey),
     SessionDown(PublicKey, i32),
-    Listening { device: PublicKey, service: String, is_udp: bool, address: String, port: u16 },
-    NotListening { device: PublicKey, service: String, error: PortError },
-    Refused { device: PublicKey, service: String, error: PortError },
+    Listening {
+        device: PublicKey,
+        service: String,
+        is_udp: bool,
+        address: String,
+        port: u16,
+    },
+    NotListening {
+        device: PublicKey,
+        service: String,
+        error: PortError,
+    },
+    Refused {
+        device: PublicKey,
+        service: String,
+        error: PortError,
+    },
+    /// One was made, to a service offered here or one that is reached.
+    Connection {
+        peer: PublicKey,
+        service: String,
+    },
+    Claimed(PublicKey),
+    /// Zeros: nobody owns this node any more.
+    OwnerChanged(PublicKey),
     NetworkChanged,
 }
 
@@ -223,6 +270,91 @@ impl Port {
         check(unsafe { rit_posix_set_grant(port, device.0.as_ptr(), chain.as_ptr(), chain.len()) })
     }
 
+    /// Neighbours' services may be at these addresses and ports.
+    pub(crate) fn gateway_allow(
+        &mut self,
+        net: &str,
+        first: u16,
+        last: u16,
+    ) -> Result<(), PortError> {
+        let net = text(net)?;
+        // SAFETY: the text lives until the call returns.
+        check(unsafe { rit_posix_gateway_allow(self.0.as_ptr(), net.as_ptr(), first, last) })
+    }
+
+    /// They may not any more.
+    pub(crate) fn gateway_disallow(
+        &mut self,
+        net: &str,
+        first: u16,
+        last: u16,
+    ) -> Result<(), PortError> {
+        let net = text(net)?;
+        // SAFETY: the text lives until the call returns.
+        check(unsafe { rit_posix_gateway_disallow(self.0.as_ptr(), net.as_ptr(), first, last) })
+    }
+
+    /// Connections to each neighbour's service, at once and new ones in a second; 0: as usual.
+    pub(crate) fn gateway_limits(&mut self, most: u32, per_second: u32) -> Result<(), PortError> {
+        // SAFETY: the port is alive.
+        check(unsafe { rit_posix_gateway_limits(self.0.as_ptr(), most, per_second) })
+    }
+
+    /// Offers a neighbour's service.
+    pub(crate) fn offer_neighbour(
+        &mut self,
+        name: &str,
+        is_udp: bool,
+        host: &str,
+        number: u16,
+    ) -> Result<(), PortError> {
+        let (name, host, port) = (text(name)?, text(host)?, self.0.as_ptr());
+        let kind = kind(is_udp);
+        // SAFETY: both texts live until the call returns.
+        check(unsafe {
+            rit_posix_offer_neighbour(port, kind, name.as_ptr(), host.as_ptr(), number)
+        })
+    }
+
+    /// Offers a service no more.
+    pub(crate) fn withdraw(&mut self, name: &str, is_udp: bool) -> Result<(), PortError> {
+        let name = text(name)?;
+        // SAFETY: the text lives until the call returns.
+        check(unsafe { rit_posix_withdraw(self.0.as_ptr(), kind(is_udp), name.as_ptr()) })
+    }
+
+    /// Lets a peer use all that is offered.
+    pub(crate) fn allow_peer(&mut self, peer: &PublicKey) -> Result<(), PortError> {
+        // SAFETY: the node lives as long as the port, and the key has 32 bytes.
+        check(unsafe { rit_ffi::service::rit_peer_allow(self.node(), peer.0.as_ptr()) })
+    }
+
+    /// Obeys an owner from now on, who may become it by this secret; whether there is one.
+    pub(crate) fn obey_owner(&mut self, secret: Option<&ClaimSecret>) -> Result<bool, PortError> {
+        let secret = secret.map_or(ptr::null(), |secret| secret.as_bytes().as_ptr());
+        // SAFETY: the node lives as long as the port, and the secret is copied.
+        check(unsafe { rit_ffi::trust::rit_trust_start(self.node(), secret) })?;
+        // SAFETY: all bytes 0 are a value of this struct of numbers.
+        let mut info: rit_ffi::rit_ownership = unsafe { std::mem::zeroed() };
+        info.struct_size = size_of::<rit_ffi::rit_ownership>() as u32;
+        // SAFETY: as above, and the struct says its size.
+        check(unsafe { rit_ffi::trust::rit_owner_info(self.node(), &mut info) })?;
+        Ok(info.is_claimed != 0)
+    }
+
+    /// A code by which it can be claimed, for some minutes.
+    pub(crate) fn claim_code(&mut self) -> Result<String, PortError> {
+        let mut code: [c_char; CLAIM_CODE_LEN] = [0; CLAIM_CODE_LEN];
+        // SAFETY: there is room for as much as the header says.
+        check(unsafe { rit_ffi::trust::rit_claim_code_show(self.node(), code.as_mut_ptr()) })?;
+        Ok(string(&code))
+    }
+
+    fn node(&self) -> *mut rit_ffi::rit_node {
+        // SAFETY: the port is alive.
+        unsafe { rit_posix_node(self.0.as_ptr()) }.cast()
+    }
+
     /// Waits for something to do, and does it.
     pub(crate) fn step(&mut self, at_most: Duration) -> Result<(), PortError> {
         let ms = c_int::try_from(at_most.as_millis()).unwrap_or(c_int::MAX);
@@ -303,6 +435,10 @@ fn text(text: &str) -> Result<CString, PortError> {
     CString::new(text).map_err(|_nul| PortError(rit_ffi::error::RIT_ERR_ARG))
 }
 
+fn kind(is_udp: bool) -> u16 {
+    if is_udp { rit_ffi::service::RIT_SERVICE_UDP } else { rit_ffi::service::RIT_SERVICE_TCP }
+}
+
 fn string(chars: &[c_char]) -> String {
     let bytes: Vec<u8> = chars.iter().take_while(|c| **c != 0).map(|c| *c as u8).collect();
     String::from_utf8_lossy(&bytes).into_owned()
@@ -327,7 +463,10 @@ fn event(raw: &RawEvent) -> Option<Event> {
         },
         8 => Event::NotListening { device, service, error },
         9 if raw.error != 0 => Event::Refused { device, service, error },
+        9 => Event::Connection { peer: device, service },
         10 => Event::NetworkChanged,
+        12 => Event::Claimed(device),
+        13 => Event::OwnerChanged(device),
         17 => Event::GatewayOnline,
         18 => Event::GatewayOffline(error),
         _ => return None,

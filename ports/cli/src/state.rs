@@ -66,6 +66,9 @@ pub(crate) struct Owned {
     pub(crate) list: Option<String>,
     #[serde(default)]
     pub(crate) grants: Vec<Given>,
+    /// That of the last statement by which the device was to be found, or no more.
+    #[serde(default)]
+    pub(crate) cloak_number: u64,
 }
 
 /// A grant that was signed here.

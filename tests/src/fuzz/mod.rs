@@ -18,8 +18,8 @@ pub use handshake::crypto_reassembly;
 pub use message::message;
 pub use node::node;
 pub use relay::relay;
-pub use trust::{claim, grant, revocation, trust_state};
-pub use wire::{frame, packet};
+pub use trust::{claim, cloak, grant, revocation, trust_state};
+pub use wire::{frame, identify, packet};
 
 /// A fuzz target: its name and its body.
 pub type Target = (&'static str, fn(&[u8]));
@@ -38,4 +38,6 @@ pub const TARGETS: &[Target] = &[
     ("revocation", revocation),
     ("claim", claim),
     ("trust_state", trust_state),
+    ("cloak", cloak),
+    ("identify", identify),
 ];

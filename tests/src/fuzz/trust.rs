@@ -1,4 +1,5 @@
-//! Fuzz bodies over what owners sign (grants, lists, claims, transfers) and what is stored of it.
+//! Fuzz bodies over what owners sign (grants, lists, claims, transfers, cloaking) and what is
+//! stored of it.
 //!
 //! Arbitrary bytes seldom have a right signature, so each body looks at the input twice: as it is,
 //! and as the payload of statements that are signed here. Checked: no panic; what is accepted has
@@ -7,8 +8,9 @@
 use rit_core::base::{PublicKey, Rng, Time};
 use rit_core::crypto::{self, Ed25519Signer, Provider, Signer};
 use rit_core::trust::{
-    Claim, ClaimSecret, Claiming, Grant, Revocations, TRUST_STATE_LEN_MAX, TrustState, WallClock,
-    WallTime, authorize, decode_chain, sign_time, sign_transfer, verify_claimed,
+    CLOAK_FOR_MAX_S, Claim, ClaimSecret, Claiming, CloakState, Grant, Revocations,
+    TRUST_STATE_LEN_MAX, TrustState, WallClock, WallTime, authorize, decode_chain, sign_cloak,
+    sign_time, sign_transfer, verify_claimed,
 };
 
 const DEVICE: PublicKey = PublicKey([0xdd; 32]);
@@ -174,6 +176,32 @@ fn transfer_and_time(data: &[u8]) {
         let (unix_s, list) = now.unix_s.zip(now.fresh).expect("it was told");
         let again = sign_time(&DEVICE, &nonce, unix_s, list, &signer(0));
         assert_eq!(again, Ok(time), "there is one encoding");
+    }
+}
+
+/// Statements about the cloak: the input itself, and as the owner would sign it; and what is stored
+/// of them.
+pub fn cloak(data: &[u8]) {
+    let (p, state) = (provider(), owned());
+    for statement in [data, &statement("rit-cloak", data, &signer(0))] {
+        for time in [WallTime::default(), WallTime { unix_s: Some(150), fresh: None }] {
+            let last = CloakState::new();
+            let Ok((said, taken)) = last.take(p, &state, &DEVICE, statement, time) else {
+                continue;
+            };
+            assert!(said.for_s <= CLOAK_FOR_MAX_S && said.number > 0);
+            let (number, issued_s) = (said.number, said.issued_s);
+            let again = sign_cloak(&DEVICE, EPOCH, number, issued_s, said.for_s, &signer(0));
+            assert_eq!(again.as_deref(), Ok(statement), "there is one encoding");
+            assert!(taken.take(p, &state, &DEVICE, statement, time).is_err(), "it works once");
+            assert_eq!(CloakState::decode(p, &taken.encode(p)), Ok(taken));
+        }
+    }
+    let checksum = &p.sha256(&[data])[..8];
+    for stored in [data, &[data, checksum].concat()] {
+        if let Ok(state) = CloakState::decode(p, stored) {
+            assert_eq!(state.encode(p), stored, "there is one encoding");
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use rit_core::wire::ack::{self, Ack};
 use rit_core::wire::codec::{Reader, Writer};
 use rit_core::wire::frame::{self as frames, Datagram, Frame};
+use rit_core::wire::identify::{ANSWER_LEN_MAX, Identification, Probe};
 use rit_core::wire::packet::{self, Header, SAMPLE_LEN, TruncatedPn};
 use rit_core::wire::params::TransportParams;
 
@@ -58,6 +59,18 @@ fn check_packet_number(data: &[u8]) {
     assert_eq!(packet::expand_pn(expected, value, truncated.len), pn);
     // Whatever a stranger claims: no overflow.
     packet::expand_pn(expected, value ^ 0xff, truncated.len);
+}
+
+/// Probes who is there, and answers.
+pub fn identify(data: &[u8]) {
+    if let Ok(probe) = Probe::parse(data) {
+        assert_eq!(probe.encode(), data, "there is one encoding");
+    }
+    if let Ok(answer) = Identification::parse(data) {
+        let mut buf = [0; ANSWER_LEN_MAX];
+        let len = answer.write(&mut buf).expect("what was read can be written");
+        assert_eq!(&buf[..len], data, "there is one encoding");
+    }
 }
 
 /// Frames.

@@ -11,9 +11,10 @@ use rit_core::base::PublicKey;
 use rit_core::crypto;
 use rit_core::node::{Config, Event, NodeError, ServiceId, SessionId, TrustEvent};
 use rit_core::trust::{
-    ClaimSecret, GrantId, Revocations, Rights, Services, Terms, TrustState, append_grant,
+    ClaimSecret, CloakState, GrantId, Revocations, Rights, Services, Terms, TrustState,
+    append_grant,
 };
-use rit_core::wire::message::{NOTE_REVOKED, NOTE_TRANSFER};
+use rit_core::wire::message::{NOTE_CLOAK, NOTE_REVOKED, NOTE_TRANSFER};
 use std::time::Duration;
 
 /// The services of the device.
@@ -135,8 +136,15 @@ impl Estate {
         let state = stored.map_or_else(TrustState::new, |stored| {
             TrustState::decode(provider, &stored).expect("what was stored can be read")
         });
+        let cloak = self.world.host(self.device).stored_cloak.clone();
+        let cloak = cloak.map(|stored| {
+            CloakState::decode(provider, &stored).expect("what was stored can be read")
+        });
         self.world.restart_node(self.device, Config::default());
         (self.web, self.shell) = obey(&mut self.world, self.device, state);
+        self.world.with(self.device, |node, _, _| {
+            node.set_cloak_state(cloak.unwrap_or_default()).expect("it obeys an owner");
+        });
     }
 
     /// Waits for an event at a host; panics with all events if it does not come.
@@ -280,6 +288,20 @@ impl Estate {
     pub fn transfer(&mut self, to: HostId) -> Result<u8, TrustEvent> {
         let statement = self.transfer_to(to);
         self.note(self.owner, NOTE_TRANSFER, &statement)
+    }
+
+    /// The owner's statement that the device may be found for so long from now on.
+    pub fn cloak_off(&self, number: u64, for_s: u32) -> Vec<u8> {
+        let (device, epoch) = (self.world.key(self.device), self.state().epoch());
+        let signer = self.world.signer(self.owner);
+        rit_core::trust::sign_cloak(&device, epoch, number, self.unix_s(), for_s, &signer)
+            .expect("the owner signs")
+    }
+
+    /// The owner lets the device be found; gives the answer.
+    pub fn uncloak(&mut self, number: u64, for_s: u32) -> Result<u8, TrustEvent> {
+        let statement = self.cloak_off(number, for_s);
+        self.note(self.owner, NOTE_CLOAK, &statement)
     }
 
     // ---- sessions

@@ -82,6 +82,8 @@ pub struct Host {
     pub disk: Disk,
     /// What its node had it store last.
     pub stored: Option<Vec<u8>>,
+    /// The same of what its owner said of its cloak.
+    pub stored_cloak: Option<Vec<u8>>,
     /// Node events so far, with their time.
     pub events: Vec<(Time, Event)>,
     /// Broker events so far, with their time.
@@ -108,6 +110,7 @@ impl Host {
             is_in_groups: false,
             disk: Disk::default(),
             stored: None,
+            stored_cloak: None,
             events: Vec::new(),
             broker_events: Vec::new(),
             room: ROOM,

@@ -17,7 +17,7 @@ use super::trace::Fnv;
 use rit_core::base::{Ecn, Path, PublicKey, Rng, Time};
 use rit_core::broker::BrokerEvent;
 use rit_core::crypto::{self, Ed25519Signer, Provider};
-use rit_core::node::{BrokerAddress, BrokerNode, Config, ConfigError, Node};
+use rit_core::node::{BrokerAddress, BrokerNode, Config, ConfigError, Node, Stored};
 use rit_core::traverse::LAN_PORT;
 use std::sync::Arc;
 use std::time::Duration;
@@ -503,10 +503,14 @@ impl World {
                     app.on_event(node, &event, local);
                     host.events.push((now, event));
                 }
-                while let Some(bytes) = node.poll_store() {
+                while let Some(to_store) = node.poll_store() {
                     is_busy = true;
+                    let (place, bytes) = match to_store {
+                        Stored::Trust(bytes) => (&mut host.stored, bytes),
+                        Stored::Cloak(bytes) => (&mut host.stored_cloak, bytes),
+                    };
                     if host.disk != Disk::Fails {
-                        host.stored = Some(bytes);
+                        *place = Some(bytes);
                     }
                     if host.disk != Disk::Waits {
                         node.handle_stored(host.disk == Disk::Works, local);

@@ -10,6 +10,7 @@ use super::super::link::Link;
 use super::super::{BrokerAddress, Config, Event, Node, NodeError, Owner};
 use super::{Links, Which};
 use crate::base::Time;
+use crate::transport::Connection;
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
@@ -47,6 +48,27 @@ impl Gateway {
 }
 
 impl Links {
+    pub(in super::super) fn connections(&self) -> impl Iterator<Item = &Connection> {
+        [&self.broker, &self.gateway.link].into_iter().filter_map(Link::connection)
+    }
+
+    /// When something is due that is not a connection's.
+    pub(in super::super) fn poll_timeout(&self) -> Option<Time> {
+        let due = |link: &Link| [link.poll_timeout(), link.ask_udp_at()];
+        let [broker, gateway] = [&self.broker, &self.gateway.link].map(due);
+        broker.into_iter().chain(gateway).chain([self.turn_at()]).flatten().min()
+    }
+
+    pub(super) fn each(&mut self, mut act: impl FnMut(&mut Link)) {
+        act(&mut self.broker);
+        act(&mut self.gateway.link);
+    }
+
+    /// Whom to ask now; `None`: nobody is online.
+    pub(in super::super) fn to_ask(&self) -> Option<Which> {
+        Which::ALL.into_iter().find(|which| self.of(*which).is_online())
+    }
+
     /// Whether a gateway is known.
     pub(in super::super) fn has_gateway(&self) -> bool {
         self.gateway.link.is_known()

@@ -89,9 +89,9 @@ impl Node {
             }
         }
         let asked = &asking.asked;
-        let mut online = Which::ALL.iter().filter(|which| self.links.of(**which).is_online());
+        let mut online = Which::ALL.into_iter().filter(|which| self.links.of(*which).is_online());
         match online.find(|which| !asked.contains(which)) {
-            Some(next) => self.ask_again(request, session, *next, now),
+            Some(next) => self.ask_again(request, session, next, now),
             None => false,
         }
     }

@@ -2,6 +2,7 @@
 //! stored; then true. Claim codes, too.
 
 use super::super::{Node, NodeError, Which};
+use super::cloak::Opening;
 use super::{CHANGE_LEN, TrustEvent};
 use crate::base::{PublicKey, Time};
 use crate::trust::{ClaimCode, NoteError, TrustState};
@@ -22,6 +23,17 @@ pub(super) enum Change {
     Transferred,
     Revoked,
     Reset,
+    /// It may be found for a while, or no more. What else is known of the owner stays.
+    Cloak(Opening),
+}
+
+/// Bytes to be stored, each kind in a place of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// What [`TrustState::decode`] reads.
+    Trust(Vec<u8>),
+    /// What [`CloakState::decode`](crate::trust::CloakState::decode) reads.
+    Cloak(Vec<u8>),
 }
 
 /// Who is told of it, by which link, and in answer to what.
@@ -42,16 +54,19 @@ impl Pending {
 }
 
 impl Node {
-    /// Bytes that the integrator is to store now, in place of those it has, as a whole or not at
-    /// all; then it calls [`Node::handle_stored`]. Asked for after every call, as events are.
-    /// [`TrustState::decode`] reads them when the node is made anew.
-    pub fn poll_store(&mut self) -> Option<Vec<u8>> {
+    /// Bytes that the integrator is to store now, in place of those of their kind that it has, as a
+    /// whole or not at all; then it calls [`Node::handle_stored`]. Asked for after every call, as
+    /// events are. When the node is made anew, it is given them again.
+    pub fn poll_store(&mut self) -> Option<Stored> {
         let provider = self.endpoint.provider();
         let pending = self.trust.device.as_mut()?.pending.as_mut()?;
         if core::mem::replace(&mut pending.is_fetched, true) {
             return None;
         }
-        Some(pending.state.encode(provider))
+        Some(match &pending.change {
+            Change::Cloak(opening) => Stored::Cloak(opening.state.encode(provider)),
+            _ => Stored::Trust(pending.state.encode(provider)),
+        })
     }
 
     /// What was fetched is stored, or could not be: only now it is true, or forgotten.
@@ -66,6 +81,7 @@ impl Node {
         device.state = state;
         let (owner, epoch) = (device.state.owner().copied(), device.state.epoch());
         let number = device.state.revoked().number;
+        let is_other_ownership = !matches!(change, Change::Revoked);
         let (kind, body) = match change {
             Change::Claimed(answer) => {
                 device.code = None;
@@ -84,7 +100,16 @@ impl Node {
                 self.tell_owner_event(Some(TrustEvent::OwnerForgotten));
                 (NOTE_DONE, vec![0])
             }
+            // Nothing else is other than it was.
+            Change::Cloak(opening) => {
+                self.set_cloak(opening, now);
+                self.answer(asker, NOTE_DONE, vec![0], now);
+                return self.go_on(now);
+            }
         };
+        if is_other_ownership {
+            self.cloak_at_once();
+        }
         self.check_permits(now);
         self.answer(asker, kind, body, now);
         self.tell_ownership(now);

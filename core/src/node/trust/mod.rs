@@ -7,6 +7,7 @@
 //! made it so; what comes from the allow-list alone is untouched.
 
 mod change;
+mod cloak;
 mod notes;
 mod offers;
 #[cfg(not(feature = "initiator"))]
@@ -15,10 +16,11 @@ mod owner;
 #[cfg(feature = "initiator")]
 mod owner;
 
-pub use self::change::CLAIM_CODE_TIME;
+pub use self::change::{CLAIM_CODE_TIME, Stored};
 pub use self::owner::NOTES_MAX;
 
 use self::change::Pending;
+use self::cloak::Cloak;
 use self::offers::Held;
 use self::owner::Asked;
 use super::{Event, Node, NodeError, Reason, ServiceId, SessionId, Which};
@@ -60,6 +62,13 @@ pub enum TrustEvent {
         /// The number of its list.
         number: u64,
     },
+    /// The owner lets this device be found: it answers who asks who is there.
+    Uncloaked {
+        /// For so long, in seconds.
+        left_s: u32,
+    },
+    /// It answers nobody any more.
+    Cloaked,
     /// Another node answered a note.
     NoteAnswered {
         /// Which.
@@ -128,6 +137,7 @@ struct Device {
     held: Held,
     /// When the next permit of a session expires.
     expiry: Option<Time>,
+    cloak: Cloak,
 }
 
 impl Trust {
@@ -145,7 +155,8 @@ impl Trust {
 
 impl Device {
     fn poll_timeout(&self) -> Option<Time> {
-        [self.expiry, self.held.poll_timeout()].into_iter().flatten().min()
+        let own = [self.expiry, self.held.poll_timeout(), self.cloak.poll_timeout()];
+        own.into_iter().flatten().min()
     }
 }
 
@@ -167,6 +178,7 @@ impl Node {
             pending: None,
             held: Held::default(),
             expiry: None,
+            cloak: Cloak::default(),
         }));
         self.check_permits(now);
         self.tell_ownership(now);
@@ -183,6 +195,7 @@ impl Node {
     pub fn set_wall_time(&mut self, unix_s: u64, now: Time) {
         self.trust.clock.set(unix_s, now);
         self.check_permits(now);
+        self.check_cloak(now);
     }
 
     /// What the peer of a session may do here; `None`: it is on the allow-list, or this node asked
@@ -263,6 +276,7 @@ impl Node {
                 Which::Gateway => self.trust.clock.set_by_gateway(unix_s, at),
             }
             self.check_permits(now);
+            self.check_cloak(now);
         }
         if !self.links.of(which).is_online() {
             self.fail_notes(which, Reason::Offline);
@@ -280,6 +294,7 @@ impl Node {
                 self.retry_held(now);
             }
         }
+        self.check_cloak(now);
         self.expire_notes(now);
     }
 

@@ -2,13 +2,14 @@
 
 use super::super::{Node, Which};
 use super::change::{Asker, Change, Pending};
+use super::cloak::Opening;
 use super::{CHANGE_LEN, Device};
 use crate::base::{PublicKey, Rng, Time};
 use crate::crypto::Provider;
-use crate::trust::NoteError;
+use crate::trust::{NoteError, WallClock};
 use crate::wire::message::{
-    NOTE_CLAIM, NOTE_CLAIM_ASK, NOTE_CLAIM_NONCE, NOTE_CLAIMED, NOTE_DONE, NOTE_REVOKED,
-    NOTE_TRANSFER, Note, ToBroker, ToNode,
+    NOTE_CLAIM, NOTE_CLAIM_ASK, NOTE_CLAIM_NONCE, NOTE_CLAIMED, NOTE_CLOAK, NOTE_DONE,
+    NOTE_REVOKED, NOTE_TRANSFER, Note, ToBroker, ToNode,
 };
 use alloc::vec;
 use alloc::vec::Vec;
@@ -22,7 +23,7 @@ impl Device {
         rng: &mut Rng,
         this: &PublicKey,
         (from, note): (Which, &Note),
-        now: Time,
+        (clock, now): (&WallClock, Time),
     ) -> Result<Option<(u8, Vec<u8>)>, NoteError> {
         if self.pending.is_some() {
             return Err(NoteError::Busy);
@@ -53,6 +54,11 @@ impl Device {
                 state.transfer(p, this, &note.body)?;
                 Change::Transferred
             }
+            NOTE_CLOAK => {
+                let (said, taken) =
+                    self.cloak.state.take(p, &state, this, &note.body, clock.at(now))?;
+                Change::Cloak(Opening::new(taken, (said.for_s, said.ends_s()), clock, now))
+            }
             _ => return Err(NoteError::Malformed),
         };
         self.pending = Some(Pending::new(state, change, Some((from, note.key, note.request))));
@@ -81,11 +87,9 @@ impl Node {
             return;
         }
         let (provider, this) = (self.endpoint.provider(), self.public_key());
+        let (clock, rng) = (&self.trust.clock, &mut self.endpoint.rng);
         let done = match &mut self.trust.device {
-            Some(device) => {
-                let rng = &mut self.endpoint.rng;
-                device.take_note(provider, rng, &this, (from, note), now)
-            }
+            Some(device) => device.take_note(provider, rng, &this, (from, note), (clock, now)),
             None => Err(NoteError::NoOwners),
         };
         let asker = Some((from, note.key, note.request));

@@ -115,6 +115,7 @@ impl Node {
             return;
         }
         self.check_permits(now);
+        self.check_cloak(now);
         if let Some(device) = &mut self.trust.device {
             device.held.is_heard = true;
         }

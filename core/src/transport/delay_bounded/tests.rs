@@ -19,7 +19,6 @@ struct Line {
     free_at: Time,
     delivered: u64,
     longest_queue: Duration,
-    is_limited: bool,
 }
 
 impl Line {
@@ -33,7 +32,6 @@ impl Line {
             free_at: Time::ZERO,
             delivered: 0,
             longest_queue: Duration::ZERO,
-            is_limited: true,
         }
     }
 
@@ -47,7 +45,7 @@ impl Line {
             while self.flying.front().is_some_and(|(at, _)| *at <= now) {
                 let Some((_, sent)) = self.flying.pop_front() else { break };
                 self.delivered += MSS;
-                self.controller.on_ack(MSS, sent, RTT, self.is_limited, now);
+                self.controller.on_ack(MSS, sent, RTT, true, now);
                 self.controller.on_rtt(now.since(sent), now);
             }
         }

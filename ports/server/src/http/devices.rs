@@ -8,9 +8,10 @@ use std::net::SocketAddr;
 use axum::extract::State;
 use axum::http::StatusCode;
 use rit_core::crypto::default_provider;
-use rit_core::trust::{RevocationError, RevocationList, TrustState};
+use rit_core::trust::{CloakStatement, RevocationError, RevocationList, TrustState};
 use rit_core::wire::message::{
-    NOTE_CLAIM, NOTE_CLAIM_ASK, NOTE_CLAIMED, NOTE_LEN_MAX, NOTE_REVOKED, NOTE_TRANSFER,
+    NOTE_CLAIM, NOTE_CLAIM_ASK, NOTE_CLAIMED, NOTE_CLOAK, NOTE_DONE, NOTE_LEN_MAX, NOTE_REVOKED,
+    NOTE_TRANSFER,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -268,7 +269,7 @@ pub(crate) async fn forget(
 }
 
 /// Pass a note to a device, and its answer back: to ask for a claim (1), to claim (3), to bring a
-/// revocation list (5) or a transfer (6).
+/// revocation list (5), a transfer (6), or that it may be found for a while (8).
 #[utoipa::path(post, path = "/devices/{key}/notes", tag = "devices", params(("key" = Key, Path)),
     request_body = Note, responses((status = 200, body = Note), (status = 400, body = Problem),
         (status = 404, body = Problem), (status = 409, body = Problem),
@@ -297,12 +298,23 @@ pub(crate) async fn note(
                 enter_claim(&app, &caller).await?;
             }
         }
-        NOTE_REVOKED | NOTE_TRANSFER => {
+        NOTE_REVOKED | NOTE_TRANSFER | NOTE_CLOAK => {
             seen(&app, &caller, &key).await?;
         }
         _ => return Err(Problem::bad("note", "notes of this kind are not sent by users")),
     }
+    let for_s = CloakStatement::decode(&note.body.0).ok().map(|said| said.for_s);
     let answer = pass(&app, &key, note.kind, note.body.0).await?;
+    let is_done = answer.kind == NOTE_DONE && answer.body.0 == [0];
+    if let Some(for_s) = for_s.filter(|_| note.kind == NOTE_CLOAK && is_done) {
+        let event = NewEvent {
+            kind: "device.cloak",
+            device: Some(key.0),
+            account: Some(caller.account),
+            detail: serde_json::json!({ "for_s": for_s }).to_string(),
+        };
+        app.db.add_event(event, wall_unix_s()).await?;
+    }
     if answer.kind == NOTE_CLAIMED {
         leave_claim(&app, &caller).await?;
     }

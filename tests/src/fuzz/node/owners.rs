@@ -4,11 +4,12 @@ use super::{CALLER, LIAR, Stage};
 use rit_core::base::PublicKey;
 use rit_core::broker::{Answer, TrustRow};
 use rit_core::crypto::{self, Ed25519Signer, Signer};
+use rit_core::node::Stored;
 use rit_core::trust::{
-    ClaimSecret, GrantId, Revocations, Rights, Services, Terms, TrustState, append_grant,
-    sign_claim, sign_time, sign_transfer,
+    ClaimSecret, CloakState, GrantId, Revocations, Rights, Services, Terms, TrustState,
+    append_grant, sign_claim, sign_cloak, sign_time, sign_transfer,
 };
-use rit_core::wire::message::{Note, ToNode};
+use rit_core::wire::message::{NOTE_CLOAK, Note, ToNode};
 
 /// The caller, who owns the node.
 fn owner() -> Ed25519Signer {
@@ -54,7 +55,8 @@ pub(super) fn chain(node: PublicKey, peer: PublicKey, a: u8) -> Vec<u8> {
 /// A broker's message.
 pub(super) fn message(node: PublicKey, what: u8, a: u8) -> ToNode {
     let nonce = [a; 16];
-    let body = match what % 8 {
+    let kind = if what >= 248 { NOTE_CLOAK } else { what % 8 };
+    let body = match kind {
         0 => {
             let liar = Ed25519Signer::from_seed(&[LIAR; 32]);
             let signed = sign_time(&node, &nonce, u64::from(a), u64::from(a), &liar);
@@ -66,10 +68,14 @@ pub(super) fn message(node: PublicKey, what: u8, a: u8) -> ToNode {
         6 => {
             sign_transfer(&node, u32::from(a & 3), &PublicKey([a; 32]), &owner()).expect("it signs")
         }
+        NOTE_CLOAK => {
+            sign_cloak(&node, u32::from(a & 3), u64::from(a >> 4), 1, u32::from(a), &owner())
+                .expect("it signs")
+        }
         _ => vec![a; usize::from(a)],
     };
     let key = if a & 1 == 0 { owner().public_key() } else { PublicKey([a; 32]) };
-    ToNode::Note(Note { request: u32::from(a) + 1, key, kind: what % 8, body })
+    ToNode::Note(Note { request: u32::from(a) + 1, key, kind, body })
 }
 
 /// What a store says of a device's owner.
@@ -106,8 +112,17 @@ impl Stage {
     /// Stores what the node wants stored; now and then that fails.
     pub(super) fn store(&mut self) {
         let provider = crypto::default_provider();
-        while let Some(bytes) = self.node.poll_store() {
-            TrustState::decode(provider, &bytes).expect("the node reads what it wrote");
+        while let Some(to_store) = self.node.poll_store() {
+            let bytes = match to_store {
+                Stored::Trust(bytes) => {
+                    TrustState::decode(provider, &bytes).expect("the node reads what it wrote");
+                    bytes
+                }
+                Stored::Cloak(bytes) => {
+                    CloakState::decode(provider, &bytes).expect("the node reads what it wrote");
+                    bytes
+                }
+            };
             let is_stored = bytes.last().is_none_or(|last| last & 7 != 0);
             self.node.handle_stored(is_stored, self.now);
         }
