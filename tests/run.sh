@@ -360,7 +360,7 @@ scanners() {
         --server "$TARGET/release/rit-server" --nginx "$NGINX"
 }
 
-# Hosts without the library that are reached through one that has it.
+# Hosts without the library that are reached through one that has it, and a LAN whose line is cut.
 gateway() {
     PATH=$PATH:/usr/sbin:/sbin
     set_up need_c_compiler || return
@@ -370,6 +370,8 @@ gateway() {
     set_up need_command nft nftables || return
     set_up need_command python3 python3 || return
     set_up need_web_server || return
+    # Where it is installed it is started, too: not on a machine that somebody works on.
+    [ -z "${CI:-}" ] || need_packages avahi-daemon avahi-utils dbus || note "no avahi"
     build_programs || return
     build_rit || return
     lab_runner || {

@@ -6,9 +6,9 @@
  * loop.c the poll loop; reach.c the devices that are reached, and their sessions; bridge.c
  * connectors and the relay between TCP and streams, conns.c their table; flow.c the same between UDP
  * and flows; places.c at which addresses services are listened for; users.c whose connections are
- * taken; names.c names of hosts; offers.c what is offered here; neighbours.c which neighbours may be; broker.c when broker
- * and gateway are called, where.c at which addresses, gateway.c how one is found, mdns.c what is
- * said for that. Invariant: every descriptor is non-blocking and close-on-exec.
+ * taken; names.c names of hosts; offers.c what is offered here; neighbours.c which neighbours may
+ * be; broker.c when broker and gateway are called, where.c at which addresses, gateway.c how one is
+ * found, mdns.c what is said for that. Invariant: every descriptor is non-blocking and close-on-exec.
  */
 #ifndef RIT_POSIX_INTERNAL_H
 #define RIT_POSIX_INTERNAL_H

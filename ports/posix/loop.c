@@ -50,8 +50,7 @@ rit_posix *rit_posix_new(const struct rit_posix_config *config, int *err) {
         port->event_ctx = config->event_ctx;
         port->log_level = config->log_level != 0 ? config->log_level : RIT_LOG_WARN;
         port->udp[0] = port->udp[1] = port->news_fd = port->router_fd = -1;
-        port->users_fd = port->broker.fd = -1;
-        port->identify[0].fd = port->identify[1].fd = -1;
+        port->users_fd = port->broker.fd = port->identify[0].fd = port->identify[1].fd = -1;
         ritp_tcp_open(port, config->tls_port);
         failed = ritp_system_open(port, config);
         if (failed == 0)

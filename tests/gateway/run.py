@@ -1,5 +1,5 @@
-"""Gateways with the real programs, in network namespaces: neighbours without the library that are
-reached through one, and a LAN that goes on without its line.
+"""Gateways: neighbours without the library that are reached through one, and LANs whose line is
+cut, in network namespaces.
 
 usage: run.py --bin DIR --server PROGRAM --rit PROGRAM --nginx PROGRAM [SCENARIO...]
 Prints one line per scenario and, last, the counts. Exit status 0 only if none failed. Needs root,
@@ -17,7 +17,7 @@ sys.path[1:1] = [str(HERE.parent / area) for area in ("e2e", "nat")]
 import runner  # noqa: E402 (of tests/e2e)
 
 MODULES = ("neighbours", "inventory", "line")
-LIMIT_S = 300
+LIMIT_S = 240
 
 
 def main():

@@ -7,7 +7,8 @@ out=${1:?usage: sh tests/posix/run.sh OUTDIR}
 mkdir -p "$out"
 port=$(echo "$root"/ports/posix/*.c)
 for name in test_bridge test_flow test_system test_sockets test_network test_portmap test_tcp \
-    test_lan test_places test_reach test_users test_neighbours test_where test_mdns test_gateway; do
+    test_lan test_places test_reach test_users test_neighbours test_where test_mdns \
+    test_gateway; do
     # Neighbours are no host's of this machine: the test says who they are.
     wraps=
     [ "$name" != test_neighbours ] || wraps=-Wl,--wrap=connect

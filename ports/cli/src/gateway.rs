@@ -212,10 +212,7 @@ fn run(app: &App, args: &Run) -> Result<(), Error> {
     if let Some(code) = let_in(app, args, &mut offering.port)? {
         tell(app, &Line::ClaimCode { code })?;
     }
-    offering.port.broker(&broker, args.broker.enrol.as_deref()).map_err(|error| {
-        Error::new(Exit::Unreachable, format!("{broker}: {error}"))
-            .advice("Is the address right? rit://KEY@HOST[:PORT] is what rit-server prints.")
-    })?;
+    crate::live::call(&mut offering.port, app, &broker, &args.broker)?;
     let result = serve(app, &mut offering, &is_over);
     store::remove_status(app);
     result

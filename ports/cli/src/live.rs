@@ -187,16 +187,7 @@ impl Live {
         let (standing, left) = (Vec::new(), Vec::new());
         let mut live =
             Live { port, looked, devices, chosen, ways, standing, left, was_asked: false };
-        if let Some(gateway) = given.gateway.as_ref().or(app.config.lan_gateway.as_ref()) {
-            live.port.gateway(gateway, given.gateway_enrol.as_deref()).map_err(|error| {
-                Error::new(Exit::Usage, format!("{gateway}: {error}"))
-                    .advice("`rit-server --lan` prints what is to be here.")
-            })?;
-        }
-        live.port.broker(broker, given.enrol.as_deref()).map_err(|error| {
-            Error::new(Exit::Unreachable, format!("{broker}: {error}"))
-                .advice("Is the address right? rit://KEY@HOST[:PORT] is what rit-server prints.")
-        })?;
+        call(&mut live.port, app, broker, given)?;
         Ok(Some(live))
     }
 
@@ -393,6 +384,25 @@ fn is_same(a: &Line, b: &Line) -> bool {
     }
 }
 
+/// Calls the broker, and the LAN's gateway where there is one and the broker is not.
+pub(crate) fn call(
+    port: &mut Port,
+    app: &App,
+    broker: &str,
+    given: &args::Broker,
+) -> Result<(), Error> {
+    if let Some(gateway) = given.gateway.as_ref().or(app.config.lan_gateway.as_ref()) {
+        port.gateway(gateway, given.gateway_enrol.as_deref()).map_err(|error| {
+            Error::new(Exit::Usage, format!("{gateway}: {error}"))
+                .advice("`rit-server --lan` prints what is to be here.")
+        })?;
+    }
+    port.broker(broker, given.enrol.as_deref()).map_err(|error| {
+        Error::new(Exit::Unreachable, format!("{broker}: {error}"))
+            .advice("Is the address right? rit://KEY@HOST[:PORT] is what rit-server prints.")
+    })
+}
+
 fn line(event: Event) -> Option<Line> {
     Some(match event {
         Event::Online => Line::Online,
@@ -433,7 +443,7 @@ pub(crate) fn broker_words(error: PortError) -> String {
     }
 }
 
-fn gateway_words(error: PortError) -> String {
+pub(crate) fn gateway_words(error: PortError) -> String {
     match error.0 {
         0 => NOT_NEEDED.to_owned(),
         rit_ffi::error::RIT_ERR_DENIED => {

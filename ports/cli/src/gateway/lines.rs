@@ -7,7 +7,7 @@ use rit_core::wire::text::key_to_text;
 use serde::Serialize;
 
 use super::rules::Service;
-use crate::live::broker_words;
+use crate::live::{broker_words, gateway_words};
 use crate::port::{Event, PortError};
 use crate::text::escape_line;
 
@@ -24,6 +24,11 @@ pub(crate) enum Line {
     },
     Online,
     Offline {
+        reason: String,
+    },
+    /// The broker is away; the gateway of the LAN, broker there, introduces instead.
+    GatewayOnline,
+    GatewayOffline {
         reason: String,
     },
     Enrolled,
@@ -104,6 +109,8 @@ impl Line {
         Some(match event {
             Event::Online => Line::Online,
             Event::Offline(error) => Line::Offline { reason: broker_words(error) },
+            Event::GatewayOnline => Line::GatewayOnline,
+            Event::GatewayOffline(error) => Line::GatewayOffline { reason: gateway_words(error) },
             Event::Enrolled => Line::Enrolled,
             Event::EnrolRefused(error) => Line::EnrolRefused { reason: error.to_string() },
             Event::SessionUp(peer) => Line::SessionUp { peer: key_to_text(&peer) },
@@ -146,6 +153,10 @@ impl Line {
             Line::ClaimCode { code } => format!("to become its owner: rit claim {code} KEY"),
             Line::Online => "online".to_owned(),
             Line::Offline { reason } => format!("offline: {reason}; trying again"),
+            Line::GatewayOnline => "online by the LAN's gateway".to_owned(),
+            Line::GatewayOffline { reason } => {
+                format!("not online by the LAN's gateway: {reason}")
+            }
             Line::Enrolled => "enrolled".to_owned(),
             Line::EnrolRefused { reason } => format!("the broker refused the code: {reason}"),
             Line::SessionUp { .. } => format!("{name}: connected"),
