@@ -370,8 +370,7 @@ gateway() {
     set_up need_command nft nftables || return
     set_up need_command python3 python3 || return
     set_up need_web_server || return
-    # Where it is installed it is started, too: not on a machine that somebody works on.
-    [ -z "${CI:-}" ] || need_packages avahi-daemon avahi-utils dbus || note "no avahi"
+    set_up need_command avahi-browse avahi-daemon avahi-utils dbus || return
     build_programs || return
     build_rit || return
     lab_runner || {
