@@ -10,8 +10,10 @@
 # only ever drop more: other tables stay and hold. They last until the machine restarts; for good,
 # run `rit-cloak --apply` at each start.
 #
-# Services that others on the network use without the tunnel end with --apply, SSH among them, and
-# so does whoever is logged in by it. What this machine routes for others is left alone.
+# Services that others on the network use without the tunnel end with --apply, SSH among them.
+# Whoever is logged in by it is cut off as soon as they speak before this machine does; one to whom
+# it speaks first is taken for its own connection and stays (net.netfilter.nf_conntrack_tcp_loose).
+# What this machine routes for others is left alone.
 #
 # Who is on the same link still sees that there is a machine (ARP, neighbour discovery), and may
 # hear it join the group by which librit finds peers there. An IGMP query is not answered, so that
