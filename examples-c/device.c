@@ -13,7 +13,7 @@
  * code to claim it by; with --owner-reset, which stands for a button that is held, it forgets its
  * owner. With --code only peers are let in that state to run code of one of these hashes, 64
  * hexadecimal digits; see sensor.c. With --map-port the router is asked for a port that leads here.
- * With --priority, after its service, a service's bytes go before those of another of higher
+ * With --priority a service's bytes go before those of another of higher
  * URGENCY (0 to 7, else 3), and beside others of its own by WEIGHT (1 to 256, else 16). With
  * --gateway it turns to the gateway of its LAN (rit-server --lan) while the broker cannot be
  * reached; HOST is _rit._udp.local where it is to be found. Prints its own key, then what happens.
@@ -202,7 +202,7 @@ static int set_up(rit_posix *port, int argc, char **argv) {
         } else if (strcmp(argv[i++], "--allow") == 0) {
             error = allow(port, argv[i]);
         } else if (strcmp(argv[i - 1], "--priority") == 0) {
-            error = prioritise(port, argv[i]);
+            continue; /* once there are services */
         } else if (strcmp(argv[i - 1], "--owner") == 0) {
             error = obey(port, argv[i - 1], argv[i]);
         } else if (strcmp(argv[i - 1], "--broker") == 0) {
@@ -218,6 +218,13 @@ static int set_up(rit_posix *port, int argc, char **argv) {
         }
         if (error != RIT_OK)
             return failed(argv[i], error);
+    }
+    for (i = 1; i + 1 < argc && error == RIT_OK; i++) {
+        if (strcmp(argv[i], "--priority") == 0) {
+            error = prioritise(port, argv[++i]);
+            if (error != RIT_OK)
+                return failed(argv[i], error);
+        }
     }
     return broker == NULL || offered == 0 ? usage() : 0;
 }

@@ -28,7 +28,7 @@ static int run(rit_posix *port, char **argv) {
     if (error == 0)
         error = rit_peer_allow(rit_posix_node(port), user);
     if (error == 0)
-        error = rit_posix_gateway_allow(port, argv[5], 80, 80);
+        error = rit_posix_neighbour_allow(port, argv[5], 80, 80);
     if (error == 0)
         error = rit_posix_offer_neighbour(port, RIT_SERVICE_TCP, "web.neighbour", argv[5], 80);
     if (error == 0)

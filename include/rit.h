@@ -200,7 +200,7 @@ typedef struct rit_selftest rit_selftest;
 #define RIT_ERR_NOMEM -102
 
 /**
- * The broker cannot be asked now, or the device is not online. Try later.
+ * Neither broker nor gateway can be asked now, or the device is not online. Try later.
  */
 #define RIT_ERR_OFFLINE -103
 
@@ -2570,7 +2570,7 @@ int32_t rit_transfer_sign(struct rit_node *node,
  * no more. rit_owner_tell takes it to the device, where it works once.
  *
  * cloak: copied. out: room for cap bytes, RIT_CLOAK_MAX always do; len: gets the length.
- * Errors: NULL, SIZE, ARG (for_s, reserved), BUFFER, CRYPTO, STATE (a library built without
+ * Errors: NULL, SIZE, ARG (number 0, for_s, reserved), BUFFER, CRYPTO, STATE (a library built without
  * `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
  */
 int32_t rit_cloak_sign(struct rit_node *node,
@@ -2727,15 +2727,17 @@ int32_t rit_service_add(struct rit_node *node,
 int32_t rit_service_remove(struct rit_node *node, rit_service_id service);
 
 /**
- * Asks the broker for a session with a device. SESSION_UP or SESSION_DOWN follows with the handle.
+ * Asks the broker, or the gateway while that is away, for a session with a device. SESSION_UP or SESSION_DOWN follows with the handle.
  * Opening is not waiting for: other sessions go on meanwhile.
  *
  * target: copied with all it points to. out: gets the handle, good until SESSION_DOWN.
- * Errors: NULL, ARG (this node's own key; chain_len), SIZE, OFFLINE (the broker link is not up:
- * wait for BROKER_ONLINE), STATE (the library is built without `initiator`), LIMIT (max_sessions),
+ * Errors: NULL, ARG (this node's own key; chain_len), SIZE, OFFLINE (neither is online: wait for
+ * BROKER_ONLINE or GATEWAY_ONLINE), STATE (the library is built without `initiator`), LIMIT (max_sessions),
  * REENTRY, INTERNAL. Not in a callback, not in an ISR.
  */
-int32_t rit_session_open(struct rit_node *node, const struct rit_target *target, rit_session *out);
+int32_t rit_session_open(struct rit_node *node,
+                         const struct rit_target *target,
+                         rit_session *out);
 
 /**
  * Ends a session and resets its streams. SESSION_DOWN follows with error RIT_OK; the peer gets its
@@ -2849,7 +2851,7 @@ int32_t rit_stream_set_share(struct rit_node *node,
  * How streams of a service offered here begin, those that come from now on: with this urgency,
  * incremental, and, all of a session together, with a share of this weight (see
  * rit_stream_set_share, whose numbers are others'). So a bundle of services has its parts without
- * a look at each stream. It concerns what this end sends.
+ * a look at each stream. It concerns what this end sends. Flows of UDP services have none.
  *
  * urgency: 0, first, to 7, last; 3 is that of all others. weight: 1 to 256; 16 is that of a stream
  * without a share.

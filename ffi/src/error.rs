@@ -57,7 +57,7 @@ pub const RIT_ERR_AGAIN: i32 = -100;
 pub const RIT_ERR_LIMIT: i32 = -101;
 /// There is no memory for it.
 pub const RIT_ERR_NOMEM: i32 = -102;
-/// The broker cannot be asked now, or the device is not online. Try later.
+/// Neither broker nor gateway can be asked now, or the device is not online. Try later.
 pub const RIT_ERR_OFFLINE: i32 = -103;
 /// The broker knows no such device, or the device no such service.
 pub const RIT_ERR_UNKNOWN: i32 = -104;

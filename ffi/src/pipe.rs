@@ -197,7 +197,7 @@ pub unsafe extern "C" fn rit_stream_set_share(
 /// How streams of a service offered here begin, those that come from now on: with this urgency,
 /// incremental, and, all of a session together, with a share of this weight (see
 /// rit_stream_set_share, whose numbers are others'). So a bundle of services has its parts without
-/// a look at each stream. It concerns what this end sends.
+/// a look at each stream. It concerns what this end sends. Flows of UDP services have none.
 ///
 /// urgency: 0, first, to 7, last; 3 is that of all others. weight: 1 to 256; 16 is that of a stream
 /// without a share.

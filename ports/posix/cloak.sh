@@ -15,6 +15,9 @@
 # it speaks first is taken for its own connection and stays (net.netfilter.nf_conntrack_tcp_loose).
 # What this machine routes for others is left alone.
 #
+# A gateway of the LAN is not found by multicast DNS behind these rules: its answer comes from
+# elsewhere than what was asked. Name it by its address (`--gateway rit://KEY@192.168.1.2:7480`).
+#
 # Who is on the same link still sees that there is a machine (ARP, neighbour discovery), and may
 # hear it join the group by which librit finds peers there. An IGMP query is not answered, so that
 # behind a switch that asks for members (IGMP snooping) peers on the link meet in another way.

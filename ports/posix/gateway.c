@@ -417,7 +417,7 @@ void ritp_gateway_close(struct rit_posix *port) {
 int rit_posix_gateway(rit_posix *port, const char *uri, const char *enrol_code) {
     struct ritp_gateway *gateway;
     char text[RIT_KEY_TEXT_LEN];
-    int failed;
+    int failed, is_other;
 
     if (port == NULL)
         return RIT_ERR_NULL;
@@ -434,17 +434,20 @@ int rit_posix_gateway(rit_posix *port, const char *uri, const char *enrol_code) 
     if (failed == 0)
         failed = rit_key_to_text(gateway->where.key, text);
     if (failed != 0) {
+        ritp_wipe(gateway->code, sizeof gateway->code);
         free(gateway);
         return failed;
     }
+    is_other = port->gateway == NULL ||
+               memcmp(port->gateway->where.key, gateway->where.key, RIT_KEY_LEN) != 0;
     memcpy(gateway->tag, text, RITP_TAG_LEN);
     gateway->is_found = strcmp(gateway->where.host, RIT_POSIX_GATEWAY_HOST) == 0;
     ritp_gateway_close(port);
     port->gateway = gateway;
     if (!gateway->where.is_literal)
         ritp_where_load(port, &gateway->where);
-    if (gateway->where.count == 0)
-        return 0; /* told when it is found */
+    if (gateway->where.count == 0) /* told when it is found; until then there is none */
+        return is_other ? rit_gateway_forget(port->node) : 0;
     failed = tell_node(port, gateway->where.paths, gateway->where.count);
     if (failed != 0)
         ritp_gateway_close(port);

@@ -242,8 +242,8 @@ static int read_rule(const rit_posix *port, const char *addresses, uint16_t firs
     return parse(addresses, &out->prefix);
 }
 
-int rit_posix_gateway_allow(rit_posix *port, const char *addresses, uint16_t first_port,
-                            uint16_t last_port) {
+int rit_posix_neighbour_allow(rit_posix *port, const char *addresses, uint16_t first_port,
+                              uint16_t last_port) {
     struct ritp_rule rule, **at;
     int failed = read_rule(port, addresses, first_port, last_port, &rule);
 
@@ -259,8 +259,8 @@ int rit_posix_gateway_allow(rit_posix *port, const char *addresses, uint16_t fir
     return RIT_OK;
 }
 
-int rit_posix_gateway_disallow(rit_posix *port, const char *addresses, uint16_t first_port,
-                               uint16_t last_port) {
+int rit_posix_neighbour_disallow(rit_posix *port, const char *addresses, uint16_t first_port,
+                                 uint16_t last_port) {
     struct ritp_rule rule, **at, *found;
     int failed = read_rule(port, addresses, first_port, last_port, &rule);
 
@@ -300,7 +300,7 @@ void ritp_rules_free(struct rit_posix *port) {
 
 /* ---- limits */
 
-int rit_posix_gateway_limits(rit_posix *port, uint32_t connections, uint32_t per_second) {
+int rit_posix_neighbour_limits(rit_posix *port, uint32_t connections, uint32_t per_second) {
     if (port == NULL)
         return RIT_ERR_NULL;
     if (connections > RIT_POSIX_CONNECTIONS_MAX || per_second > RIT_POSIX_CONNECTIONS_MAX)

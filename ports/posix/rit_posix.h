@@ -41,8 +41,8 @@ extern "C" {
 /* UDP flows at once: on the reaching side the one that was not used for the longest makes room for
  * another client, on a device further ones are refused. */
 #define RIT_POSIX_FLOWS_MAX 256
-/* To each neighbour's service, unless rit_posix_gateway_limits says otherwise: connections (flows)
- * at once, and new ones in a second, as many of which may come together. */
+/* To each neighbour's service, unless rit_posix_neighbour_limits says otherwise: connections
+ * (flows) at once, and new ones in a second, as many of which may come together. */
 #define RIT_POSIX_NEIGHBOUR_CONNECTIONS 64
 #define RIT_POSIX_NEIGHBOUR_RATE 32
 
@@ -125,25 +125,27 @@ void rit_posix_free(rit_posix *port);
  * as the port, which fetches its events: do not fetch them. */
 rit_node *rit_posix_node(rit_posix *port);
 
-/* Connects to the broker at a rit:// address, and stays connected. The enrol code is needed once;
- * NULL when this identity is enrolled already. Blocks while the host name is resolved: 2 s at most
- * if the port can do without, because the state folder has the addresses at which the broker was
- * met last, or a gateway was set before; these are then no RIT_POSIX_ERR_RESOLVE. While the broker
- * is offline its name is resolved again, at most once in 60 s and without blocking anything: in a
- * thread of the port's own, which takes no signals and ends with its answer. */
+/* Connects to the broker at a rit:// address, and stays connected. The enrol code is needed
+ * once; NULL when this identity is enrolled already. Blocks while the host name is resolved: 2 s
+ * at most if the port can do without, because the state folder has the addresses at which the
+ * broker was met last, or a gateway was set before; a name that does not resolve is then no
+ * error. While the broker is offline its name is resolved again, at most once in 60 s and
+ * without blocking anything: in a thread of the port's own, which takes no signals and ends with
+ * its answer. */
 int rit_posix_broker(rit_posix *port, const char *uri, const char *enrol_code);
 
 /* The host of a gateway that is to be found. */
 #define RIT_POSIX_GATEWAY_HOST "_rit._udp.local"
 
-/* The gateway of the LAN, broker and relay there (`rit-server --lan`), for when the broker cannot
- * be reached: rit://KEY@HOST[:PORT], or, to have it found, rit://KEY@_rit._udp.local, for which the
- * networks of this host are asked by multicast (RFC 6762, 6763) while neither broker nor gateway is
- * online: after 1 s, 2 s, 4 s ... 60 s, and when the network changed; and until it is found once
- * three times in a row, then every 10 minutes. Whatever answers, only the
- * holder of KEY is talked to. Sessions are opened by whichever of the two is online, and run on
- * when both are not. Call it before rit_posix_broker; enrol_code as there, of the gateway; blocks
- * for nothing. uri NULL: no gateway any more. */
+/* The gateway of the LAN, broker and relay there (`rit-server --lan`; to offer neighbours'
+ * services is another thing, see rit_posix_offer_neighbour), for when the broker cannot be
+ * reached: rit://KEY@HOST[:PORT], or, to have it found, rit://KEY@_rit._udp.local, for which the
+ * networks of this host are asked by multicast (RFC 6762, 6763) while neither broker nor gateway
+ * is online: after 1 s, 2 s, 4 s ... 60 s, and when the network changed; and until it is found
+ * once three times in a row, then every 10 minutes. Whatever answers, only the holder of KEY is
+ * talked to. Sessions are opened by whichever of the two is online, and run on when both are
+ * not. Call it before rit_posix_broker; enrol_code as there, of the gateway; blocks for nothing.
+ * uri NULL: no gateway any more. */
 int rit_posix_gateway(rit_posix *port, const char *uri, const char *enrol_code);
 
 /* Offers a TCP service under a name (1..63 of a-z 0-9 - _ .) to the peers that are allowed: each of
@@ -166,18 +168,18 @@ int rit_posix_offer_udp(rit_posix *port, const char *name, const char *host,
  * "192.168.1.0/24" or "fd00:1::/64", and ports. Without a rule there is no neighbour. Names are not
  * rules. A rule that is there is fine. RIT_ERR_ARG: no address, bits set behind the prefix, an IPv4
  * address in IPv6's notation, or no range of ports. */
-int rit_posix_gateway_allow(rit_posix *port, const char *addresses, uint16_t first_port,
-                            uint16_t last_port);
+int rit_posix_neighbour_allow(rit_posix *port, const char *addresses, uint16_t first_port,
+                              uint16_t last_port);
 
 /* Takes a rule back, as it was added: what no other allows is not connected to any more, and
  * connections that are there go on. RIT_ERR_UNKNOWN: there is no such rule. */
-int rit_posix_gateway_disallow(rit_posix *port, const char *addresses, uint16_t first_port,
-                               uint16_t last_port);
+int rit_posix_neighbour_disallow(rit_posix *port, const char *addresses, uint16_t first_port,
+                                 uint16_t last_port);
 
 /* Limits of each neighbour's service: connections (flows, for UDP) at once, and new ones in a
  * second; 0: as usual. Beyond them peers are refused at once, but that a flow which was not used
  * for 5 s makes room. RIT_ERR_ARG: more than RIT_POSIX_CONNECTIONS_MAX. */
-int rit_posix_gateway_limits(rit_posix *port, uint32_t connections, uint32_t per_second);
+int rit_posix_neighbour_limits(rit_posix *port, uint32_t connections, uint32_t per_second);
 
 /* Offers a neighbour's service, RIT_SERVICE_TCP or RIT_SERVICE_UDP, as rit_posix_offer offers one
  * of this host's. RIT_POSIX_ERR_NOT_ALLOWED unless rules allow every address that the host has.
@@ -196,11 +198,11 @@ int rit_posix_offer_neighbour(rit_posix *port, uint16_t kind, const char *name, 
  * RIT_POSIX_ERR_SERVICE: no service of this kind is offered by that name. */
 int rit_posix_withdraw(rit_posix *port, uint16_t kind, const char *name);
 
-/* How connections of the service of this name that is offered here stand to others of the session,
- * those that come from now on, on their way from here: urgency 0, first, to 7, last (3 is usual),
- * and weight, 1 to 256 (16 is usual), of what the service's connections get together where those of
- * several services of one urgency wait; see rit_service_set_priority. RIT_POSIX_ERR_SERVICE: there
- * is none of this name. */
+/* How TCP connections of the service of this name that is offered here stand to others of the
+ * session, those that come from now on, on their way from here: urgency 0, first, to 7, last (3
+ * is usual), and weight, 1 to 256 (16 is usual), of what the service's connections get together
+ * where those of several services of one urgency wait; see rit_service_set_priority.
+ * RIT_POSIX_ERR_SERVICE: there is none of this name. */
 int rit_posix_prioritise(rit_posix *port, const char *name, uint32_t urgency, uint32_t weight);
 
 /* Reaches a service of a device, TCP, UDP, or both of that name: opens a session to it, again

@@ -29,7 +29,8 @@ int vendor_udp_send(const uint8_t ip[16], uint16_t port, const uint8_t *bytes, s
 /* The address of a host; writes it as above. 0: found. */
 int vendor_resolve(const char *host, uint8_t ip[16]);
 
-/* Storage in slots 1 to 3, each of up to 512 bytes. Reading gives the length stored last, 0 if
+/* Storage in slots 1 to 3, each of up to 512 bytes; with rit_trust_start also 4, of up to
+ * RIT_SLOT_TRUST_MAX, and 5. Reading gives the length stored last, 0 if
  * nothing ever was, negative if it cannot be read. Writing returns 0 once it is safe there; until
  * then the old content stays. */
 int vendor_flash_read(uint32_t slot, uint8_t *buf, size_t cap);

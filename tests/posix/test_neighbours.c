@@ -83,7 +83,7 @@ static void steps(int count) {
 }
 
 static void allow(const char *addresses, uint16_t first, uint16_t last) {
-    CHECK(rit_posix_gateway_allow(port, addresses, first, last) == RIT_OK);
+    CHECK(rit_posix_neighbour_allow(port, addresses, first, last) == RIT_OK);
 }
 
 /* What offering this neighbour comes to; it is taken back at once. */
@@ -158,19 +158,19 @@ static void rules_are_addresses(void) {
     size_t i;
 
     for (i = 0; i < sizeof GOOD / sizeof *GOOD; i++) {
-        CHECK(rit_posix_gateway_disallow(port, GOOD[i], 80, 80) == RIT_ERR_UNKNOWN);
+        CHECK(rit_posix_neighbour_disallow(port, GOOD[i], 80, 80) == RIT_ERR_UNKNOWN);
         allow(GOOD[i], 80, 80);
         allow(GOOD[i], 80, 80);
-        CHECK(rit_posix_gateway_disallow(port, GOOD[i], 80, 81) == RIT_ERR_UNKNOWN);
-        CHECK(rit_posix_gateway_disallow(port, GOOD[i], 80, 80) == RIT_OK);
+        CHECK(rit_posix_neighbour_disallow(port, GOOD[i], 80, 81) == RIT_ERR_UNKNOWN);
+        CHECK(rit_posix_neighbour_disallow(port, GOOD[i], 80, 80) == RIT_OK);
         CHECK(port->rules == NULL);
     }
     for (i = 0; i < sizeof BAD / sizeof *BAD; i++)
-        CHECK(rit_posix_gateway_allow(port, BAD[i], 80, 80) == RIT_ERR_ARG);
-    CHECK(rit_posix_gateway_allow(port, "10.0.0.1", 0, 80) == RIT_ERR_ARG);
-    CHECK(rit_posix_gateway_allow(port, "10.0.0.1", 81, 80) == RIT_ERR_ARG);
-    CHECK(rit_posix_gateway_allow(port, NULL, 80, 80) == RIT_ERR_NULL);
-    CHECK(rit_posix_gateway_allow(NULL, "10.0.0.1", 80, 80) == RIT_ERR_NULL);
+        CHECK(rit_posix_neighbour_allow(port, BAD[i], 80, 80) == RIT_ERR_ARG);
+    CHECK(rit_posix_neighbour_allow(port, "10.0.0.1", 0, 80) == RIT_ERR_ARG);
+    CHECK(rit_posix_neighbour_allow(port, "10.0.0.1", 81, 80) == RIT_ERR_ARG);
+    CHECK(rit_posix_neighbour_allow(port, NULL, 80, 80) == RIT_ERR_NULL);
+    CHECK(rit_posix_neighbour_allow(NULL, "10.0.0.1", 80, 80) == RIT_ERR_NULL);
 }
 
 static void prefixes_and_ports_at_their_edges(void) {
@@ -194,7 +194,7 @@ static void prefixes_and_ports_at_their_edges(void) {
         CHECK(!offered(CASES[i].below, 80) && !offered(CASES[i].above, 80));
         CHECK(offered(CASES[i].first, 80) && offered(CASES[i].last, 90));
         CHECK(!offered(CASES[i].first, 79) && !offered(CASES[i].last, 91));
-        CHECK(rit_posix_gateway_disallow(port, CASES[i].rule, 80, 90) == RIT_OK);
+        CHECK(rit_posix_neighbour_disallow(port, CASES[i].rule, 80, 90) == RIT_OK);
     }
     allow("203.0.113.0/24", 65535, 65535);
     CHECK(offered(HOST, 65535) && !offered(HOST, 65534));
@@ -253,7 +253,7 @@ static void never_whatever_the_rules(void) {
     }
     freeifaddrs(found);
     /* What IPv6 as a whole allows is not IPv4's. */
-    CHECK(rit_posix_gateway_disallow(port, "0.0.0.0/0", 1, 65535) == RIT_OK);
+    CHECK(rit_posix_neighbour_disallow(port, "0.0.0.0/0", 1, 65535) == RIT_OK);
     CHECK(!offered("::ffff:203.0.113.1", 80) && !offered("203.0.113.1", 80));
     /* One's own services need no rule. */
     CHECK(rit_posix_offer(port, "own", "127.0.0.1", 80) == RIT_OK);
@@ -266,9 +266,9 @@ static void what_cannot_be_offered(void) {
     CHECK(rit_posix_offer_neighbour(port, RIT_SERVICE_TCP, NULL, HOST, 80) == RIT_ERR_NULL);
     CHECK(rit_posix_offer_neighbour(NULL, RIT_SERVICE_TCP, "web", HOST, 80) == RIT_ERR_NULL);
     CHECK(rit_posix_withdraw(port, RIT_SERVICE_TCP, "web") == RIT_POSIX_ERR_SERVICE);
-    CHECK(rit_posix_gateway_limits(port, RIT_POSIX_CONNECTIONS_MAX + 1, 0) == RIT_ERR_ARG);
-    CHECK(rit_posix_gateway_limits(port, 0, RIT_POSIX_CONNECTIONS_MAX + 1) == RIT_ERR_ARG);
-    CHECK(rit_posix_gateway_limits(port, RIT_POSIX_CONNECTIONS_MAX, 1) == RIT_OK);
+    CHECK(rit_posix_neighbour_limits(port, RIT_POSIX_CONNECTIONS_MAX + 1, 0) == RIT_ERR_ARG);
+    CHECK(rit_posix_neighbour_limits(port, 0, RIT_POSIX_CONNECTIONS_MAX + 1) == RIT_ERR_ARG);
+    CHECK(rit_posix_neighbour_limits(port, RIT_POSIX_CONNECTIONS_MAX, 1) == RIT_OK);
 }
 
 /* ---- connections */
@@ -286,7 +286,7 @@ static void a_rule_counts_at_each_connection(void) {
     CHECK(net.calls == 1 && net.last.sin_addr.s_addr == inet_addr(HOST));
     fd = accept(listening, NULL, NULL);
     CHECK(fd >= 0 && net.last.sin_port == htons(80));
-    CHECK(rit_posix_gateway_disallow(port, "203.0.113.0/24", 80, 80) == RIT_OK);
+    CHECK(rit_posix_neighbour_disallow(port, "203.0.113.0/24", 80, 80) == RIT_OK);
     stream = incoming(offer);
     fake.now_us += 4 * SECOND_US - 1;
     steps(2);
@@ -360,7 +360,7 @@ static void limits_of_a_service(void) {
     rit_stream first = 0;
 
     allow("203.0.113.0/24", 80, 80);
-    CHECK(rit_posix_gateway_limits(port, 3, 100) == RIT_OK);
+    CHECK(rit_posix_neighbour_limits(port, 3, 100) == RIT_OK);
     offer = neighbour(HOST, 80);
     net.way = TAKEN;
     for (i = 0; i < 3; i++) {
@@ -382,7 +382,7 @@ static void so_many_in_a_second(void) {
     int i;
 
     allow("203.0.113.0/24", 80, 80);
-    CHECK(rit_posix_gateway_limits(port, 1000, 4) == RIT_OK);
+    CHECK(rit_posix_neighbour_limits(port, 1000, 4) == RIT_OK);
     offer = neighbour(HOST, 80);
     net.way = REFUSED;
     for (i = 0; i < 4; i++)
@@ -493,7 +493,7 @@ static void a_udp_neighbour(void) {
     rit_flow flow = 0;
 
     allow("203.0.113.0/24", 53, 53);
-    CHECK(rit_posix_gateway_limits(port, 2, 100) == RIT_OK);
+    CHECK(rit_posix_neighbour_limits(port, 2, 100) == RIT_OK);
     CHECK(rit_posix_offer_neighbour(port, RIT_SERVICE_UDP, "dns.it", "127.0.0.1", 53) ==
           RIT_POSIX_ERR_NOT_ALLOWED);
     CHECK(rit_posix_offer_neighbour(port, RIT_SERVICE_UDP, "dns.it", HOST, 53) == RIT_OK);
@@ -532,8 +532,8 @@ static void a_udp_neighbour(void) {
     }
     CHECK(!fake_flow(flow)->is_closed);
     /* A rule that is gone. */
-    CHECK(rit_posix_gateway_disallow(port, "203.0.113.0/24", 53, 53) == RIT_OK);
-    CHECK(rit_posix_gateway_limits(port, 9, 100) == RIT_OK);
+    CHECK(rit_posix_neighbour_disallow(port, "203.0.113.0/24", 53, 53) == RIT_OK);
+    CHECK(rit_posix_neighbour_limits(port, 9, 100) == RIT_OK);
     i = (int)fake_flow_incoming(fake.last_session, offer->id);
     steps(2);
     CHECK(fake_flow((rit_flow)i)->refusal == RIT_REFUSED_SERVICE);

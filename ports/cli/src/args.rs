@@ -235,8 +235,8 @@ pub(crate) struct Broker {
     /// A one-time code, if this machine is not enrolled yet.
     #[arg(long, value_name = "CODE")]
     pub(crate) enrol: Option<String>,
-    /// The gateway of this network, for when the broker cannot be reached: rit://KEY@HOST[:PORT],
-    /// or rit://KEY@_rit._udp.local, as `rit-server --lan` prints it, to have it found.
+    /// The LAN's gateway, which is broker there (`rit-server --lan`), for when the broker cannot be
+    /// reached: rit://KEY@HOST[:PORT], or rit://KEY@_rit._udp.local, to have it found.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) gateway: Option<String>,
     /// A one-time code of the gateway, if it does not know this machine yet.

@@ -136,11 +136,11 @@ impl Offering {
 
     fn set_rules(&mut self, rules: BTreeSet<Rule>) {
         for rule in self.rules.difference(&rules) {
-            let _ = self.port.gateway_disallow(&rule.net.to_string(), rule.first, rule.last);
+            let _ = self.port.neighbour_disallow(&rule.net.to_string(), rule.first, rule.last);
         }
         for rule in rules.difference(&self.rules) {
             // Without memory for it the services say that they are not allowed.
-            let _ = self.port.gateway_allow(&rule.net.to_string(), rule.first, rule.last);
+            let _ = self.port.neighbour_allow(&rule.net.to_string(), rule.first, rule.last);
         }
         self.rules = rules;
     }
@@ -171,8 +171,11 @@ fn open(app: &App, args: &Run, given: Given) -> Result<Offering, Error> {
         })?;
     let config = &app.config.gateway;
     let limit = |given: Option<u32>, written: Option<u32>| given.or(written).unwrap_or(0);
-    port.gateway_limits(limit(args.connections, config.connections), limit(args.rate, config.rate))
-        .map_err(|_too_many| Error::usage("connections and rate are numbers up to 4096"))?;
+    port.neighbour_limits(
+        limit(args.connections, config.connections),
+        limit(args.rate, config.rate),
+    )
+    .map_err(|_too_many| Error::usage("connections and rate are numbers up to 4096"))?;
     Ok(Offering {
         port,
         given,
@@ -331,7 +334,7 @@ fn list(app: &App) -> Result<(), Error> {
             None if is_running => "offered",
             None => "the gateway is not running",
         };
-        let by = if entry.is_published { "publish" } else { "configuration" };
+        let by = if entry.is_published { "publish" } else { "given" };
         let service = &entry.service;
         vec![
             service.name.clone(),

@@ -88,19 +88,19 @@ unsafe extern "C" {
         len: usize,
     ) -> c_int;
     fn rit_posix_session(port: *const RawPort, device: *const u8) -> rit_session;
-    fn rit_posix_gateway_allow(
+    fn rit_posix_neighbour_allow(
         port: *mut RawPort,
         addresses: *const c_char,
         first: u16,
         last: u16,
     ) -> c_int;
-    fn rit_posix_gateway_disallow(
+    fn rit_posix_neighbour_disallow(
         port: *mut RawPort,
         addresses: *const c_char,
         first: u16,
         last: u16,
     ) -> c_int;
-    fn rit_posix_gateway_limits(port: *mut RawPort, connections: u32, per_second: u32) -> c_int;
+    fn rit_posix_neighbour_limits(port: *mut RawPort, connections: u32, per_second: u32) -> c_int;
     fn rit_posix_offer_neighbour(
         port: *mut RawPort,
         kind: u16,
@@ -271,7 +271,7 @@ impl Port {
     }
 
     /// Neighbours' services may be at these addresses and ports.
-    pub(crate) fn gateway_allow(
+    pub(crate) fn neighbour_allow(
         &mut self,
         net: &str,
         first: u16,
@@ -279,11 +279,11 @@ impl Port {
     ) -> Result<(), PortError> {
         let net = text(net)?;
         // SAFETY: the text lives until the call returns.
-        check(unsafe { rit_posix_gateway_allow(self.0.as_ptr(), net.as_ptr(), first, last) })
+        check(unsafe { rit_posix_neighbour_allow(self.0.as_ptr(), net.as_ptr(), first, last) })
     }
 
     /// They may not any more.
-    pub(crate) fn gateway_disallow(
+    pub(crate) fn neighbour_disallow(
         &mut self,
         net: &str,
         first: u16,
@@ -291,13 +291,13 @@ impl Port {
     ) -> Result<(), PortError> {
         let net = text(net)?;
         // SAFETY: the text lives until the call returns.
-        check(unsafe { rit_posix_gateway_disallow(self.0.as_ptr(), net.as_ptr(), first, last) })
+        check(unsafe { rit_posix_neighbour_disallow(self.0.as_ptr(), net.as_ptr(), first, last) })
     }
 
     /// Connections to each neighbour's service, at once and new ones in a second; 0: as usual.
-    pub(crate) fn gateway_limits(&mut self, most: u32, per_second: u32) -> Result<(), PortError> {
+    pub(crate) fn neighbour_limits(&mut self, most: u32, per_second: u32) -> Result<(), PortError> {
         // SAFETY: the port is alive.
-        check(unsafe { rit_posix_gateway_limits(self.0.as_ptr(), most, per_second) })
+        check(unsafe { rit_posix_neighbour_limits(self.0.as_ptr(), most, per_second) })
     }
 
     /// Offers a neighbour's service.

@@ -342,7 +342,10 @@ impl Server {
 
     /// By which members find the gateway of their LAN, if this is one.
     pub(crate) fn gateway(&self) -> Option<String> {
-        let (_, broker) = (self.lan.as_ref()?, self.broker.as_ref()?);
+        let (lan, broker) = (self.lan.as_ref()?, self.broker.as_ref()?);
+        if lan.is_silent() {
+            return Some(broker.uri.to_string());
+        }
         Some(format!("rit://{}@{}", text::key_to_text(&broker.uri.key), lan::SERVICE))
     }
 

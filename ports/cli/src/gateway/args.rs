@@ -7,7 +7,10 @@ use clap::{Args, Subcommand};
 use crate::args::Broker;
 
 const AFTER_HELP: &str = "\
-The configuration may have the same, and is read at the start:
+The configuration may have the same, and is read at the start. The broker is named there or by \
+--broker: a login does not count here, as a gateway is a device of its own.
+
+    broker = \"rit://KEY@HOST\"
 
     [gateway]
     allow = [\"192.168.1.20:80=web.hvac\", \"192.168.1.0/24:80,443\"]

@@ -42,6 +42,7 @@ pub(crate) struct LanArgs {
 /// The thread, until this is dropped.
 pub(crate) struct Lan {
     listening: Listening,
+    is_silent: bool,
     addresses: Vec<IpAddr>,
     news: mpsc::UnboundedReceiver<Vec<IpAddr>>,
     stop: watch::Sender<()>,
@@ -69,7 +70,12 @@ impl Lan {
             };
             Lines::new(its, is_silent).run(stopped, changed).await;
         });
-        Ok(Lan { listening, addresses, news, stop, task, _thread: thread })
+        Ok(Lan { listening, is_silent, addresses, news, stop, task, _thread: thread })
+    }
+
+    /// Whether nothing is said.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.is_silent
     }
 
     /// An address at which it is reached.
