@@ -256,6 +256,19 @@ static void on_connected(struct rit_posix *port, struct ritp_conn *conn, uint64_
     connect_next(port, conn, now_us);
 }
 
+static int may_begin(const struct rit_posix *port, struct ritp_offer *offer, rit_session session,
+                     uint64_t now_us) {
+    size_t i, open = 0, own = 0;
+
+    for (i = 0; i < port->conn_count; i++) {
+        if (port->conns[i]->offer == offer) {
+            open++;
+            own += port->conns[i]->session == session;
+        }
+    }
+    return ritp_may_begin(port, offer, open, own, now_us);
+}
+
 static void on_incoming(struct rit_posix *port, const struct rit_event *event) {
     struct ritp_offer *offer = ritp_find_offer(port, event->service);
     struct ritp_conn *conn = NULL;
@@ -263,13 +276,13 @@ static void on_incoming(struct rit_posix *port, const struct rit_event *event) {
     int has_limits = offer != NULL && offer->is_neighbour;
 
     if (offer != NULL &&
-        (!has_limits || ritp_may_begin(port, offer, ritp_conn_count(port, offer, 0), now_us)))
+        (!has_limits || may_begin(port, offer, event->session, now_us)))
         conn = ritp_conn_add(port, event->session);
     if (conn == NULL) {
         int32_t why = offer == NULL ? RIT_REFUSED_UNKNOWN : RIT_REFUSED_LIMIT;
         (void)rit_stream_refuse(port->node, event->stream, why);
         if (offer != NULL)
-            ritp_tell_offered(port, event->session, offer->name, RIT_ERR_LIMIT);
+            ritp_tell_refused(port, event->session, offer, now_us);
         return;
     }
     conn->offer = offer;
@@ -280,7 +293,7 @@ static void on_incoming(struct rit_posix *port, const struct rit_event *event) {
         ritp_offer_look(port, offer, now_us);
     }
     /* One knock at a time is enough for a neighbour that does not answer. */
-    if (!offer->is_silent || ritp_conn_count(port, offer, 1) == 0)
+    if (!offer->is_silent || ritp_conns_made(port, offer) == 0)
         connect_next(port, conn, now_us);
 }
 

@@ -88,14 +88,12 @@ void ritp_conn_drop(struct rit_posix *port, struct ritp_conn *conn) {
     free(conn);
 }
 
-size_t ritp_conn_count(const struct rit_posix *port, const struct ritp_offer *offer,
-                       int only_made) {
+size_t ritp_conns_made(const struct rit_posix *port, const struct ritp_offer *offer) {
     size_t i, count = 0;
 
     for (i = 0; i < port->conn_count; i++) {
         const struct ritp_conn *conn = port->conns[i];
-        count += conn->offer == offer &&
-                 (!only_made || (conn->state == RITP_CONNECTING && conn->fd >= 0));
+        count += conn->offer == offer && conn->state == RITP_CONNECTING && conn->fd >= 0;
     }
     return count;
 }

@@ -150,9 +150,10 @@ static int take_messages(struct rit_posix *port, struct ritp_flow *flow) {
 
 /* Whether an offer has room for one more. A neighbour's makes some: whoever asks by a new port each
  * time, as resolvers do, leaves a flow behind with each question. */
-static int may_begin(struct rit_posix *port, struct ritp_offer *offer, uint64_t now_us) {
-    struct ritp_flow *oldest = NULL;
-    size_t i, open = 0;
+static int may_begin(struct rit_posix *port, struct ritp_offer *offer, rit_session session,
+                     uint64_t now_us) {
+    struct ritp_flow *oldest = NULL, *oldest_own = NULL;
+    size_t i, open = 0, own = 0;
 
     if (!offer->is_neighbour)
         return 1;
@@ -164,27 +165,36 @@ static int may_begin(struct rit_posix *port, struct ritp_offer *offer, uint64_t 
         open++;
         if (oldest == NULL || flow->used_us < oldest->used_us)
             oldest = flow;
+        if (flow->session != session)
+            continue;
+        own++;
+        if (oldest_own == NULL || flow->used_us < oldest_own->used_us)
+            oldest_own = flow;
     }
-    if (oldest != NULL && oldest->used_us + IDLE_US <= now_us && ritp_is_full(port, open)) {
-        end(port, oldest);
+    if (!ritp_is_full(port, open, 0))
+        oldest = oldest_own;
+    if (oldest != NULL && oldest->used_us + IDLE_US <= now_us && ritp_is_full(port, open, own)) {
         open--;
+        own -= oldest->session == session;
+        end(port, oldest);
     }
-    return ritp_may_begin(port, offer, open, now_us);
+    return ritp_may_begin(port, offer, open, own, now_us);
 }
 
 /* Device side: a socket connected to the first address that can be; refuses if there is none. */
 static void on_incoming(struct rit_posix *port, const struct rit_event *event) {
     struct ritp_offer *offer = ritp_find_offer(port, event->service);
     struct ritp_flow *flow = NULL;
+    uint64_t now_us = ritp_now_us();
     size_t i;
 
-    if (offer != NULL && may_begin(port, offer, ritp_now_us()))
+    if (offer != NULL && may_begin(port, offer, event->session, now_us))
         flow = add(port, event->flow, event->session);
     if (flow == NULL) {
         int32_t why = offer == NULL ? RIT_REFUSED_UNKNOWN : RIT_REFUSED_LIMIT;
         (void)rit_flow_refuse(port->node, event->flow, why);
         if (offer != NULL)
-            ritp_tell_offered(port, event->session, offer->name, RIT_ERR_LIMIT);
+            ritp_tell_refused(port, event->session, offer, now_us);
         return;
     }
     flow->offer = offer;

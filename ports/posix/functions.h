@@ -244,9 +244,8 @@ struct ritp_conn *ritp_conn_add(struct rit_posix *port, rit_session session);
 void ritp_conn_set_stream(struct rit_posix *port, struct ritp_conn *conn, rit_stream stream);
 void ritp_conn_clear_stream(struct rit_posix *port, struct ritp_conn *conn);
 void ritp_conn_drop(struct rit_posix *port, struct ritp_conn *conn);
-/* How many there are to a service offered here, or (only_made) are being connected to it. */
-size_t ritp_conn_count(const struct rit_posix *port, const struct ritp_offer *offer,
-                       int only_made);
+/* How many are being connected to a service offered here. */
+size_t ritp_conns_made(const struct rit_posix *port, const struct ritp_offer *offer);
 
 /* ---- bridge.c */
 
@@ -268,6 +267,9 @@ void ritp_bridge_free(struct rit_posix *port);
 struct ritp_offer *ritp_find_offer(const struct rit_posix *port, rit_service_id id);
 /* Looks the neighbour's name up again, if it has one and the last time is long enough ago. */
 void ritp_offer_look(struct rit_posix *port, struct ritp_offer *offer, uint64_t now_us);
+/* Tells that a peer was refused by a limit, but not without end. */
+void ritp_tell_refused(struct rit_posix *port, rit_session session, struct ritp_offer *offer,
+                       uint64_t now_us);
 /* Fills the poll array; takes what was found. */
 void ritp_offers_prepare(struct rit_posix *port);
 void ritp_offers_run(struct rit_posix *port);
@@ -280,11 +282,12 @@ void ritp_offers_free(struct rit_posix *port);
 int ritp_is_neighbour(const struct ritp_address *to);
 /* And a rule allows it with its port. */
 int ritp_is_allowed(const struct rit_posix *port, const struct ritp_address *to);
-/* Whether so many open connections (flows) to a neighbour's service are all that there may be. */
-int ritp_is_full(const struct rit_posix *port, size_t open);
+/* Whether so many open connections (flows) to a neighbour's service are all that there may be, or
+ * own ones, which are those of one session. */
+int ritp_is_full(const struct rit_posix *port, size_t open, size_t own);
 /* Whether one more connection (flow) to a neighbour's service may begin, where so many are open; it
  * is counted then. */
-int ritp_may_begin(const struct rit_posix *port, struct ritp_offer *offer, size_t open,
+int ritp_may_begin(const struct rit_posix *port, struct ritp_offer *offer, size_t open, size_t own,
                    uint64_t now_us);
 void ritp_rules_free(struct rit_posix *port);
 

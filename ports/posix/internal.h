@@ -103,6 +103,7 @@ struct ritp_offer {
     int look_fd;       /* a thread answers there; -1: none */
     int look_poll;     /* its place in the poll array; -1: none */
     uint64_t look_after_us;
+    uint64_t refused_again_us; /* a refusal by a limit is not told before */
 };
 
 /* A session that is up, to know whose it was when it ends. */

@@ -47,7 +47,10 @@ static const struct prefix NEVER_V4[] = {
 static const struct prefix NEVER_V6[] = {
     {{0}, 96},     /* unspecified, loopback, "IPv4-compatible" */
     {{0xff}, 8},   /* multicast */
-    {{0xfd, 0x00, 0x0e, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x54}, 128}, /* metadata */
+    {{0xfd, 0x00, 0x0e, 0xc2}, 32}, /* metadata and credentials of a cloud, as are the next four */
+    {{0xfd, 0x20, 0x00, 0xce, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x54}, 128},
+    {{0xfd, 0x00, 0x00, 0xc1, 0, 0, 0, 0, 0, 0, 0, 0, 0xa9, 0xfe, 0xa9, 0xfe}, 128},
+    {{0xfd, 0x00, 0x00, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x00, 0x42}, 128},
     {{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xa9, 0xfe, 0xa9, 0xfe}, 128},
 };
 
@@ -73,13 +76,18 @@ static int is_v4(const uint8_t ip[16]) {
 
 /* The IPv4 address that an IPv6 one leads to through a translator or a tunnel. */
 static int leads_to_v4(const uint8_t ip[16], uint8_t v4[16]) {
-    static const struct prefix NAT64 = {{0x00, 0x64, 0xff, 0x9b}, 96}, TO4 = {{0x20, 0x02}, 16};
-    int is_nat64 = is_in(ip, &NAT64);
+    static const struct prefix AT_END[] = {
+        {{0x00, 0x64, 0xff, 0x9b}, 96},                        /* RFC 6052 */
+        {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48},            /* RFC 8215 */
+        {{0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0x00, 0x00}, 96} /* RFC 7915 */
+    };
+    static const struct prefix TO4 = {{0x20, 0x02}, 16};
+    int is_at_end = is_in_any(ip, AT_END, sizeof AT_END / sizeof *AT_END);
 
-    if (!is_nat64 && !is_in(ip, &TO4))
+    if (!is_at_end && !is_in(ip, &TO4))
         return 0;
     memcpy(v4, MAPPED, sizeof MAPPED);
-    memcpy(v4 + sizeof MAPPED, is_nat64 ? ip + 12 : ip + 2, 4);
+    memcpy(v4 + sizeof MAPPED, is_at_end ? ip + 12 : ip + 2, 4);
     return 1;
 }
 
@@ -310,18 +318,21 @@ int rit_posix_neighbour_limits(rit_posix *port, uint32_t connections, uint32_t p
     return RIT_OK;
 }
 
-int ritp_is_full(const struct rit_posix *port, size_t open) {
-    uint32_t most = port->neighbour_connections;
+int ritp_is_full(const struct rit_posix *port, size_t open, size_t own) {
+    size_t most = port->neighbour_connections;
 
-    return open >= (most != 0 ? most : RIT_POSIX_NEIGHBOUR_CONNECTIONS);
+    if (most == 0)
+        most = RIT_POSIX_NEIGHBOUR_CONNECTIONS;
+    /* A peer alone does not shut the others out. */
+    return open >= most || own >= (most + 1) / 2;
 }
 
-int ritp_may_begin(const struct rit_posix *port, struct ritp_offer *offer, size_t open,
+int ritp_may_begin(const struct rit_posix *port, struct ritp_offer *offer, size_t open, size_t own,
                    uint64_t now_us) {
     uint32_t rate = port->neighbour_rate;
     uint64_t cost_us = SECOND_US / (rate != 0 ? rate : RIT_POSIX_NEIGHBOUR_RATE);
 
-    if (ritp_is_full(port, open))
+    if (ritp_is_full(port, open, own))
         return 0;
     /* A bucket of a second's connections, as the time at which it would be full again. */
     if (offer->full_us < now_us)

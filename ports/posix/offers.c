@@ -7,6 +7,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 #include "internal.h"
 
 #define LOOK_AGAIN_US 60000000u /* between two look-ups of one name */
+#define PATIENCE_MS 1000        /* for a name server, when a neighbour's name is offered */
+#define REFUSED_PAUSE_US 1000000u /* refusals by a limit without end are told once in this time */
 
 /* ---- offering */
 
@@ -38,28 +41,59 @@ static void take_first(struct ritp_offer *offer, const struct ritp_found *found)
     memcpy(offer->addresses, found->addresses, offer->address_count * sizeof *offer->addresses);
 }
 
-static int fill(struct rit_posix *port, struct ritp_offer *offer, const char *host,
-                uint16_t service_port) {
-    int type = offer->kind == RIT_SERVICE_TCP ? SOCK_STREAM : SOCK_DGRAM;
-    struct ritp_found found;
-    int failed = ritp_resolve(port, host, service_port, type, &found);
+static int type_of(const struct ritp_offer *offer) {
+    return offer->kind == RIT_SERVICE_TCP ? SOCK_STREAM : SOCK_DGRAM;
+}
 
-    if (failed != 0)
-        return failed;
-    if (offer->is_neighbour && !sift(port, found.addresses, &found.count)) {
+/* Takes what was found for a neighbour, if it may all be. */
+static int take_allowed(struct rit_posix *port, struct ritp_offer *offer, const char *host,
+                        struct ritp_found *found) {
+    if (!sift(port, found->addresses, &found->count)) {
         ritp_log(port, RIT_LOG_ERROR, "%s: %s, port %u, is not allowed", offer->name, host,
-                 (unsigned)service_port);
+                 (unsigned)offer->port);
         return RIT_POSIX_ERR_NOT_ALLOWED;
     }
-    take_first(offer, &found);
-    /* A literal address is never looked up again. */
-    if (offer->is_neighbour && !ritp_is_address(host, service_port, type, &found)) {
-        offer->host = malloc(strlen(host) + 1);
-        if (offer->host == NULL)
-            return RIT_ERR_NOMEM;
-        strcpy(offer->host, host);
-    }
+    take_first(offer, found);
     return 0;
+}
+
+/* A neighbour's name: a name server that says nothing for a second does not hold up the loop for
+ * longer, and the service has no address until it speaks. */
+static int fill_by_name(struct rit_posix *port, struct ritp_offer *offer, const char *host) {
+    struct ritp_found found;
+    struct pollfd poll_fd;
+
+    offer->host = malloc(strlen(host) + 1);
+    if (offer->host == NULL)
+        return RIT_ERR_NOMEM;
+    strcpy(offer->host, host);
+    offer->look_after_us = ritp_now_us() + LOOK_AGAIN_US;
+    offer->look_fd = ritp_ask_name(port, host, offer->port, type_of(offer));
+    if (offer->look_fd < 0)
+        return RIT_POSIX_ERR_SYSTEM;
+    memset(&poll_fd, 0, sizeof poll_fd);
+    poll_fd.fd = offer->look_fd;
+    poll_fd.events = POLLIN;
+    if (poll(&poll_fd, 1, PATIENCE_MS) <= 0)
+        return 0;
+    if (!ritp_take_name(port, host, &offer->look_fd, &found))
+        return RIT_POSIX_ERR_RESOLVE;
+    offer->look_after_us = 0;
+    return take_allowed(port, offer, host, &found);
+}
+
+static int fill(struct rit_posix *port, struct ritp_offer *offer, const char *host) {
+    struct ritp_found found;
+
+    if (offer->is_neighbour && !ritp_is_address(host, offer->port, type_of(offer), &found))
+        return fill_by_name(port, offer, host);
+    if (!offer->is_neighbour) {
+        int failed = ritp_resolve(port, host, offer->port, type_of(offer), &found);
+        if (failed == 0)
+            take_first(offer, &found);
+        return failed;
+    }
+    return take_allowed(port, offer, host, &found);
 }
 
 static void free_offer(struct ritp_offer *offer) {
@@ -95,7 +129,7 @@ static int add(struct rit_posix *port, uint16_t kind, const char *name, const ch
     service.kind = kind;
     service.port = service_port;
     service.name = name;
-    failed = fill(port, offer, host, service_port);
+    failed = fill(port, offer, host);
     if (failed == 0)
         failed = rit_service_add(port->node, &service, &offer->id);
     if (failed != 0) {
@@ -157,6 +191,13 @@ int rit_posix_withdraw(rit_posix *port, uint16_t kind, const char *name) {
     return RIT_OK;
 }
 
+void ritp_tell_refused(struct rit_posix *port, rit_session session, struct ritp_offer *offer,
+                       uint64_t now_us) {
+    if (now_us >= offer->refused_again_us)
+        ritp_tell_offered(port, session, offer->name, RIT_ERR_LIMIT);
+    offer->refused_again_us = now_us + REFUSED_PAUSE_US;
+}
+
 void ritp_offers_free(struct rit_posix *port) {
     while (port->offers != NULL) {
         struct ritp_offer *next = port->offers->next;
@@ -180,8 +221,7 @@ void ritp_offer_look(struct rit_posix *port, struct ritp_offer *offer, uint64_t 
     if (offer->host == NULL || offer->look_fd >= 0 || offer->look_after_us > now_us)
         return;
     offer->look_after_us = now_us + LOOK_AGAIN_US;
-    offer->look_fd = ritp_ask_name(port, offer->host, offer->port,
-                                   offer->kind == RIT_SERVICE_TCP ? SOCK_STREAM : SOCK_DGRAM);
+    offer->look_fd = ritp_ask_name(port, offer->host, offer->port, type_of(offer));
 }
 
 /* A name server that says nothing changes nothing: what is no longer allowed is not connected to

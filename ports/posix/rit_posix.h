@@ -176,8 +176,8 @@ int rit_posix_neighbour_allow(rit_posix *port, const char *addresses, uint16_t f
 int rit_posix_neighbour_disallow(rit_posix *port, const char *addresses, uint16_t first_port,
                                  uint16_t last_port);
 
-/* Limits of each neighbour's service: connections (flows, for UDP) at once, and new ones in a
- * second; 0: as usual. Beyond them peers are refused at once, but that a flow which was not used
+/* Limits of each neighbour's service: connections (flows, for UDP) at once, of which one session
+ * has half at the most, and new ones in a second; 0: as usual. Beyond them peers are refused at once, but that a flow which was not used
  * for 5 s makes room. RIT_ERR_ARG: more than RIT_POSIX_CONNECTIONS_MAX. */
 int rit_posix_neighbour_limits(rit_posix *port, uint32_t connections, uint32_t per_second);
 

@@ -127,11 +127,15 @@ static void serve_nobody(int fds[3]) {
     }
 }
 
-static struct fake_stream *incoming(const struct ritp_offer *offer) {
-    rit_stream stream = fake_incoming(1, offer->id);
+static struct fake_stream *incoming_of(rit_session session, const struct ritp_offer *offer) {
+    rit_stream stream = fake_incoming(session, offer->id);
 
     steps(2);
     return fake_stream(stream);
+}
+
+static struct fake_stream *incoming(const struct ritp_offer *offer) {
+    return incoming_of(1, offer);
 }
 
 static void wait_for(const int *flag) {
@@ -224,11 +228,13 @@ static void never_whatever_the_rules(void) {
         "192.0.0.192", "224.0.0.0", "239.255.255.250", "240.0.0.1", "255.255.255.255", "::", "::1",
         "::127.0.0.1", "::203.0.113.1", "ff02::1", "ff0e::1", "fd00:ec2::254", "fe80::a9fe:a9fe",
         "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::ffff:0.0.0.0", "::ffff:255.255.255.255",
+        "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42",
+        "64:ff9b:1::127.0.0.1", "::ffff:0:169.254.169.254",
         "64:ff9b::127.0.0.1", "64:ff9b::169.254.169.254", "2002:7f00:1::", "2002:a9fe:a9fe::1",
         "localhost"};
     static const char *const BESIDE[] = {"1.0.0.0", "126.255.255.255", "128.0.0.0",
         "169.253.255.255", "169.255.0.0", "100.100.100.199", "100.100.100.201", "168.63.129.17",
-        "192.0.0.191", "223.255.255.254", "::1:0:0:0", "fd00:ec2::253", "feff::1",
+        "192.0.0.191", "223.255.255.254", "::1:0:0:0", "fd00:ec3::254", "fd00:42::43", "feff::1",
         "::ffff:203.0.113.1", "64:ff9b::203.0.113.1", "2002:cb00:7101::1"};
     struct ifaddrs *found, *each;
     char text[64];
@@ -360,7 +366,7 @@ static void limits_of_a_service(void) {
     rit_stream first = 0;
 
     allow("203.0.113.0/24", 80, 80);
-    CHECK(rit_posix_neighbour_limits(port, 3, 100) == RIT_OK);
+    CHECK(rit_posix_neighbour_limits(port, 5, 100) == RIT_OK);
     offer = neighbour(HOST, 80);
     net.way = TAKEN;
     for (i = 0; i < 3; i++) {
@@ -368,12 +374,18 @@ static void limits_of_a_service(void) {
         first = i == 0 ? stream->id : first;
         wait_for(&stream->is_accepted);
     }
+    /* One session has no more than half, and leaves the others theirs. */
     CHECK(incoming(offer)->refusal == RIT_REFUSED_LIMIT && net.calls == 3);
+    for (i = 0; i < 2; i++) {
+        stream = incoming_of(2, offer);
+        wait_for(&stream->is_accepted);
+    }
+    CHECK(incoming_of(2, offer)->refusal == RIT_REFUSED_LIMIT && net.calls == 5);
     fake_push(RIT_EVENT_STREAM_RESET, 1, first, 0);
     steps(2);
     stream = incoming(offer);
     wait_for(&stream->is_accepted);
-    CHECK(incoming(offer)->refusal == RIT_REFUSED_LIMIT && net.calls == 4);
+    CHECK(incoming(offer)->refusal == RIT_REFUSED_LIMIT && net.calls == 6);
     CHECK(close(listening) == 0);
 }
 
@@ -482,6 +494,23 @@ static void names_that_lead_elsewhere(void) {
     (void)incoming(offer);
     (void)incoming(offer);
     CHECK(offer->look_fd >= 0 && net.calls == 7);
+    /* Nor does offering: what the name leads to is judged when it is known. */
+    CHECK(rit_posix_offer_neighbour(port, RIT_SERVICE_TCP, "late.it", "neighbour.example", 80) ==
+          RIT_OK);
+    offer = port->offers;
+    CHECK(offer->address_count == 0 && offer->look_fd >= 0);
+    (void)incoming(offer);
+    CHECK(net.calls == 7);
+    fake.names_answer = HOST;
+    fake.names_wait = 0;
+    look_is_over(offer);
+    CHECK(offer->address_count == 1);
+    (void)incoming(offer);
+    CHECK(net.calls == 8);
+    fake.names_wait = 1;
+    fake.now_us += 60 * SECOND_US;
+    (void)incoming(offer);
+    CHECK(offer->look_fd >= 0);
 }
 
 /* ---- UDP */
@@ -493,7 +522,7 @@ static void a_udp_neighbour(void) {
     rit_flow flow = 0;
 
     allow("203.0.113.0/24", 53, 53);
-    CHECK(rit_posix_neighbour_limits(port, 2, 100) == RIT_OK);
+    CHECK(rit_posix_neighbour_limits(port, 4, 100) == RIT_OK);
     CHECK(rit_posix_offer_neighbour(port, RIT_SERVICE_UDP, "dns.it", "127.0.0.1", 53) ==
           RIT_POSIX_ERR_NOT_ALLOWED);
     CHECK(rit_posix_offer_neighbour(port, RIT_SERVICE_UDP, "dns.it", HOST, 53) == RIT_OK);
@@ -533,7 +562,7 @@ static void a_udp_neighbour(void) {
     CHECK(!fake_flow(flow)->is_closed);
     /* A rule that is gone. */
     CHECK(rit_posix_neighbour_disallow(port, "203.0.113.0/24", 53, 53) == RIT_OK);
-    CHECK(rit_posix_neighbour_limits(port, 9, 100) == RIT_OK);
+    CHECK(rit_posix_neighbour_limits(port, 19, 100) == RIT_OK);
     i = (int)fake_flow_incoming(fake.last_session, offer->id);
     steps(2);
     CHECK(fake_flow((rit_flow)i)->refusal == RIT_REFUSED_SERVICE);

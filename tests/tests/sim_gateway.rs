@@ -40,6 +40,14 @@ fn is_session_down(session: rit_core::node::SessionId, why: Reason) -> impl Fn(&
     move |event| *event == Event::SessionDown { session, reason: why }
 }
 
+/// It came up, or never will.
+fn is_decided(asked: rit_core::node::SessionId) -> impl Fn(&Event) -> bool {
+    move |event| match event {
+        Event::SessionUp { session, .. } | Event::SessionDown { session, .. } => *session == asked,
+        _ => false,
+    }
+}
+
 #[test]
 fn the_line_is_cut_and_comes_back() {
     seeds::run("the_line_is_cut_and_comes_back", 20, |seed| {
@@ -320,6 +328,42 @@ fn a_flapping_line_breaks_nothing() {
         assert_eq!(online, [true; 3], "seed {seed}: {}", lan.estate.events());
         let session = lan.estate.session(user, &chain);
         assert!(lan.estate.can_use(user, session, WEB));
+    });
+}
+
+#[test]
+fn a_broker_that_is_there_for_moments_keeps_nobody_from_the_gateway() {
+    seeds::run("a_broker_that_is_there_for_moments", 5, |seed| {
+        let mut lan = Lan::new(seed);
+        let user = lan.estate.user;
+        let chain = lan.estate.grant(user, |_| {});
+        lan.estate.forget();
+        let is_lost_broker = |e: &Event| matches!(e, Event::BrokerOffline(_));
+        let wait = |lan: &mut Lan, limit: Duration, is_it: &dyn Fn(&Lan) -> bool| {
+            let end = lan.estate.world.now + limit;
+            while !is_it(lan) && lan.estate.world.now < end {
+                lan.estate.world.run_for(Duration::from_millis(50));
+            }
+        };
+        let mut asked = Vec::new();
+        for moment in 1..=4 {
+            lan.cut();
+            asked.push(lan.estate.ask(user, &chain));
+            wait(&mut lan, s(20), &|lan| lan.count(user, is_lost_broker) >= moment);
+            assert_eq!(lan.count(user, is_lost_broker), moment, "{}", lan.estate.events());
+            lan.heal();
+            wait(&mut lan, s(5), &|lan| lan.count(user, is_broker_online) >= moment);
+        }
+        lan.cut();
+        lan.estate.ask(user, &chain);
+        wait(&mut lan, s(20), &|lan| lan.count(user, is_lost_broker) > 4);
+        // It was away, but for moments, for longer than it takes to call the gateway.
+        lan.estate.world.run_for(s(2));
+        assert!(lan.count(user, is_gateway_online) > 0, "{}", lan.estate.events());
+        // None of the sessions is asked for without end.
+        lan.estate.world.run_for(s(30));
+        let decided = asked.iter().filter(|one| lan.count(user, is_decided(**one)) > 0);
+        assert_eq!(decided.count(), asked.len(), "{}", lan.estate.events());
     });
 }
 

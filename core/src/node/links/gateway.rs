@@ -21,11 +21,17 @@ pub const FALLBACK_AFTER: Duration = Duration::from_secs(3);
 /// notice at the same time, and are to be found meanwhile.
 pub const RETURN_AFTER: Duration = Duration::from_secs(60);
 
+/// A broker that is lost sooner than this was not there: somebody who lets it through for moments
+/// would else keep the node from the gateway.
+const STEADY: Duration = Duration::from_secs(10);
+
 pub(super) struct Gateway {
     link: Link,
     /// Whether the broker was online when last looked at, and since when it is so.
     is_broker_online: bool,
     since: Time,
+    /// Since when it was away before it came online.
+    away_since: Time,
 }
 
 impl Gateway {
@@ -35,7 +41,7 @@ impl Gateway {
         let mut keep_alive = KeepAlive::new(config.link_keep_alive, 0);
         keep_alive.set_watchful(true);
         let link = Link::new(Which::Gateway, keep_alive);
-        Gateway { link, is_broker_online: false, since: now }
+        Gateway { link, is_broker_online: false, since: now, away_since: now }
     }
 
     pub(super) fn link(&self) -> &Link {
@@ -83,14 +89,20 @@ impl Links {
     /// Takes note of whether the broker is online.
     pub(super) fn look(&mut self, now: Time) {
         let is_online = self.broker.is_online();
-        if core::mem::replace(&mut self.gateway.is_broker_online, is_online) != is_online {
-            self.gateway.since = now;
+        if core::mem::replace(&mut self.gateway.is_broker_online, is_online) == is_online {
+            return;
+        }
+        let since = core::mem::replace(&mut self.gateway.since, now);
+        if is_online {
+            self.gateway.away_since = since;
+        } else if now < since + STEADY {
+            self.gateway.since = self.gateway.away_since;
         }
     }
 
     /// When the gateway is to be called, or left.
     pub(super) fn turn_at(&self) -> Option<Time> {
-        let Gateway { link, is_broker_online, since } = &self.gateway;
+        let Gateway { link, is_broker_online, since, .. } = &self.gateway;
         match (is_broker_online, link.is_idle()) {
             _ if !link.is_known() => None,
             (false, true) => Some(*since + FALLBACK_AFTER),

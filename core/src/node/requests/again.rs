@@ -135,10 +135,13 @@ impl Node {
             return false;
         };
         let Some(asking) = self.requests.again.requests.get_mut(&request) else { return false };
-        asking.by = Some(which);
+        let has_waited = asking.by.replace(which).is_none();
         asking.asked.push(which);
         let chain = asking.chain.clone();
-        self.requests.deadlines.set((request, session), Some(now + REQUEST_TIMEOUT));
+        // A link that breaks again and again gives it no more time.
+        if !has_waited {
+            self.requests.deadlines.set((request, session), Some(now + REQUEST_TIMEOUT));
+        }
         let sent = self.ask_for_session(request, peer, &chain, which, now);
         self.endpoint.touch(super::super::Owner::Link(which));
         sent.is_ok()

@@ -2,11 +2,12 @@
 //!
 //! Owns probing for its names, announcing them, answers and their pace, and the way out where
 //! others have the names. Does not own sockets (`lines`) nor records. Sans-I/O: time, chance and
-//! datagrams are handed in. Invariants: however many ask, one datagram a second goes to all, and
-//! ten to single askers; whoever disputes the names delays the first word by seconds and no more,
+//! datagrams are handed in. Invariants: however many ask, one datagram a second goes to all, fifty to
+//! single askers and three to each of them; whoever disputes the names delays the first word by seconds and no more,
 //! for members know a gateway by its tag and not by its name.
 
-use std::net::SocketAddr;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use rit_core::base::Rng;
@@ -25,8 +26,17 @@ const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
 const DELAY_MS: std::ops::Range<u64> = 20..120;
 const MULTICAST_EVERY: Duration = Duration::from_secs(1);
 /// Answers to single askers: so many at once, and one more each so often.
-const UNICAST_BURST: u32 = 20;
-const UNICAST_EVERY: Duration = Duration::from_millis(100);
+const UNICAST_BURST: u32 = 50;
+const UNICAST_EVERY: Duration = Duration::from_millis(20);
+/// To each of them in a second, so that who asks without end is alone with that.
+const EACH_MAX: u32 = 3;
+const EACH_EVERY: Duration = Duration::from_secs(1);
+/// Askers who are told apart.
+const ASKERS_MAX: usize = 64;
+/// The largest datagram that is looked at, and the most records: names may point to each other, and
+/// to follow them takes longer the more there are.
+const DATAGRAM_MAX: usize = 1500;
+const RECORDS_MAX: usize = 64;
 /// In one query; more are nobody's who means well.
 const QUESTIONS_MAX: usize = 16;
 /// After so many disputed names the next is taken without asking.
@@ -57,6 +67,8 @@ pub(crate) struct Responder {
     multicast: Option<Instant>,
     unicast_left: u32,
     unicast_filled: Instant,
+    /// Who was answered lately: since when it is counted, and how often. The newest last.
+    askers: VecDeque<(IpAddr, Instant, u32)>,
 }
 
 impl Responder {
@@ -74,6 +86,7 @@ impl Responder {
             multicast: None,
             unicast_left: UNICAST_BURST,
             unicast_filled: now,
+            askers: VecDeque::new(),
         }
     }
 
@@ -138,6 +151,9 @@ impl Responder {
         is_own: bool,
         now: Instant,
     ) -> Option<Vec<u8>> {
+        if !is_bounded(datagram) {
+            return None;
+        }
         let packet = Packet::parse(datagram).ok()?;
         if packet.opcode() != OPCODE::StandardQuery || packet.rcode() != RCODE::NoError {
             return None;
@@ -171,7 +187,7 @@ impl Responder {
             return None;
         }
         let bytes = self.records.answer(&packet, form)?;
-        self.may_answer(now).then_some(bytes)
+        (self.may_answer_to(from.ip(), now) && self.may_answer(now)).then_some(bytes)
     }
 
     /// The last word.
@@ -199,6 +215,21 @@ impl Responder {
         may
     }
 
+    /// Counts one more of this asker's, unless it had enough.
+    fn may_answer_to(&mut self, asker: IpAddr, now: Instant) -> bool {
+        let known = self.askers.iter().position(|(ip, ..)| *ip == asker);
+        let (since, count) = match known.and_then(|at| self.askers.remove(at)) {
+            Some((_, since, count)) if now < since + EACH_EVERY => (since, count),
+            _ => (now, 0),
+        };
+        if self.askers.len() >= ASKERS_MAX {
+            self.askers.pop_front();
+        }
+        let may = count < EACH_MAX;
+        self.askers.push_back((asker, since, count + u32::from(may)));
+        may
+    }
+
     fn random_suffix(&mut self) -> u16 {
         2 + self.rng.below(60_000) as u16
     }
@@ -220,6 +251,21 @@ impl Responder {
         self.due = Some(now + if probes { Duration::from_secs(1) } else { Duration::ZERO });
         self.pending = None;
     }
+}
+
+/// Whether it can be looked at in little time.
+fn is_bounded(datagram: &[u8]) -> bool {
+    let count = |at: usize| {
+        let bytes = datagram.get(at..at + 2)?;
+        Some(usize::from(u16::from_be_bytes([bytes[0], bytes[1]])))
+    };
+    let counts = [4, 6, 8, 10].map(count);
+    let [Some(questions), Some(answers), Some(authorities), Some(additional)] = counts else {
+        return false;
+    };
+    datagram.len() <= DATAGRAM_MAX
+        && questions <= QUESTIONS_MAX
+        && answers + authorities + additional <= RECORDS_MAX
 }
 
 #[cfg(test)]
@@ -311,8 +357,48 @@ mod tests {
             assert_eq!(responder.handle(&query(false), asker(PORT), false, now), None);
             to_all += u32::from(responder.poll(now).is_some());
         }
-        assert!((100..=120).contains(&alone), "{alone}");
+        assert!((30..=33).contains(&alone), "{alone}");
         assert!((9..=10).contains(&to_all), "{to_all}");
+        // Which keeps nobody else from an answer.
+        let other = SocketAddr::from(([192, 168, 1, 10], 40000));
+        let now = start + Duration::from_secs(10);
+        assert!(responder.handle(&query(false), other, false, now).is_some());
+    }
+
+    #[test]
+    fn a_flood_of_askers_is_answered_at_a_pace() {
+        let (mut responder, start) = serving();
+        let mut answered = 0;
+        for ms in 0..10_000_u64 {
+            let now = start + Duration::from_millis(ms);
+            let from = SocketAddr::from(([10, 0, (ms >> 8) as u8, ms as u8], 40000));
+            answered += u32::from(responder.handle(&query(false), from, false, now).is_some());
+        }
+        assert!((500..=550).contains(&answered), "{answered}");
+        assert_eq!(responder.askers.len(), ASKERS_MAX);
+    }
+
+    #[test]
+    fn what_takes_long_to_look_at_is_not_looked_at() {
+        let (mut responder, now) = serving();
+        let claims = |at: usize, count: u16| {
+            let mut bytes = query(false);
+            bytes[at..at + 2].copy_from_slice(&count.to_be_bytes());
+            bytes
+        };
+        assert!(is_bounded(&query(false)) && !is_bounded(&query(false)[..11]));
+        assert!(is_bounded(&claims(4, QUESTIONS_MAX as u16)));
+        assert!(!is_bounded(&claims(4, QUESTIONS_MAX as u16 + 1)));
+        for at in [6, 8, 10] {
+            assert!(is_bounded(&claims(at, RECORDS_MAX as u16)));
+            assert!(!is_bounded(&claims(at, RECORDS_MAX as u16 + 1)));
+            assert!(!is_bounded(&claims(at, u16::MAX)));
+        }
+        let mut long = query(false);
+        long.resize(DATAGRAM_MAX, 0);
+        assert!(is_bounded(&long));
+        long.push(0);
+        assert_eq!(responder.handle(&long, asker(40000), false, now), None);
     }
 
     /// Says something else of the same names.
