@@ -137,7 +137,7 @@ pub unsafe extern "C" fn rit_session_watch(
 /// than before begins as on a new session. It may be called at any time once the session is up.
 ///
 /// congestion: RIT_CONGESTION_*. target_us: of DELAY_BOUNDED, how long what is sent may queue on
-/// the way, to 1 s; 0: 60 ms. Less of it is less delay and, where the link varies, less throughput.
+/// the way, to 1 s; 0: 80 ms. Less of it is less delay and, where the link varies, less throughput.
 /// 0 for CUBIC.
 /// Errors: NULL, ARG (congestion, target_us), HANDLE, STATE (the session is not up, or the library
 /// is built without `media`), REENTRY, INTERNAL. Not in a callback, not in an ISR.

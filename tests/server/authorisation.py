@@ -26,6 +26,7 @@ def test_devices_are_their_owners(world):
              ("PUT", f"devices/{text}/revocations", {"list": "AAAA"}),
              ("POST", f"devices/{text}/transfer", {"statement": "AAAA"}),
              ("POST", f"devices/{text}/notes", {"kind": 5, "body": ""}),
+             ("POST", f"devices/{text}/notes", {"kind": 8, "body": ""}),
              ("POST", f"devices/{text}/notes", {"kind": 1, "body": ""})]
     for method, path, body in paths:
         bob.expect(404, method, path, body)
@@ -35,7 +36,7 @@ def test_devices_are_their_owners(world):
     for bad in ({"name": "x" * 101}, {"tags": [""]}, {"tags": ["x"] * 33}, {"name": "a\u0000"}):
         ada.expect(400, "PATCH", f"devices/{text}", bad)
     ada.expect(409, "POST", f"devices/{text}/notes", {"kind": 1, "body": ""})  # offline
-    for kind in (0, 2, 4, 7, 8, 255):
+    for kind in (0, 2, 4, 7, 9, 255):
         ada.expect(400, "POST", f"devices/{text}/notes", {"kind": kind, "body": ""})
     for bad in ("x", text[:-1], text.upper(), "..%2f..", "%00"):
         ada.expect(404, "GET", f"devices/{bad}")

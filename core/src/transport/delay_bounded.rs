@@ -5,7 +5,7 @@
 //! which the path delivered over the last round trip and over two and a half of them: a short time
 //! follows a link that grows faster, a long one bridges its gaps (the moving average of Winstein,
 //! Sivaraman and Balakrishnan, NSDI 2013, §5.3, over two times instead of one). The target is what
-//! the integrator wants; 60 ms unless told otherwise, as RFC 8298 and LEDBAT++ have it.
+//! the integrator wants; 80 ms unless told otherwise: RFC 8298 and LEDBAT++ have 60, RFC 6817 100.
 //!
 //! The least round trip is of the last 30 seconds. As a queue that is always there would creep into
 //! it, the window is brought below it for a round trip in ten seconds in which the queue was not
