@@ -47,9 +47,10 @@ variants() { # FUNCTION ARGUMENT...
 
 fake() { # VERSION VARIANT PORT-FLAGS LWIP-FLAGS
     wraps="-Wl,--wrap=clock_gettime,--wrap=sendmsg,--wrap=sendmmsg,--wrap=recvmmsg"
+    wraps="$wraps -Wl,--wrap=getaddrinfo"
     if PORT_FLAGS=$3 LWIP_FLAGS="$4 -DRIT_LWIP_FAKE_TEST=1 -DMEM_LIBC_MALLOC=1 -DMEMP_MEM_MALLOC=1" \
         sh "$here/build.sh" "$1" nosys "$out/fake-$1" "$wraps" -I"$ROOT/tests/posix" \
-        "$here/test_port.c" "$ROOT/tests/posix/fake_rit.c" && "$out/fake-$1"; then
+        "$here/test_port.c" "$ROOT"/tests/posix/fake_*.c && "$out/fake-$1"; then
         passed=$((passed + 1))
         printf '%s\n' "passed lwip $1 with a fake librit, $2"
     else

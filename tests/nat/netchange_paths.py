@@ -17,11 +17,12 @@ class Host:
         for device in ("eth0", "eth1"):
             self.ns.link(device, other, device)
         self.other = other
-        sources = sorted((ROOT / "ports/posix").glob("*.c"))
+        sources = [*sorted((ROOT / "ports/posix").glob("*.c")),
+                   *sorted((ROOT / "tests/posix").glob("fake_*.c"))]
         program = world.folder / "show_paths"
         command("cc", "-std=c99", "-I", ROOT / "include", "-I", ROOT / "ports/posix",
-                "-Wl,--wrap=sendmsg,--wrap=sendmmsg,--wrap=recvmmsg", "-o", program,
-                ROOT / "tests/posix/show_paths.c", ROOT / "tests/posix/fake_rit.c", *sources)
+                "-Wl,--wrap=sendmsg,--wrap=sendmmsg,--wrap=recvmmsg,--wrap=getaddrinfo",
+                "-o", program, ROOT / "tests/posix/show_paths.c", *sources)
         for device in ("eth0", "eth1"):
             self.ns.sysctl(f"net.ipv6.conf.{device}.disable_ipv6", 0)
             self.ns.sysctl(f"net.ipv6.conf.{device}.use_tempaddr", 2)
