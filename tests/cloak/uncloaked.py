@@ -16,7 +16,7 @@ class Owned(Scene):
 
     def start(self):
         super().start("--owner", SECRET)
-        self.number = 0
+        self.number = self.opened = 0
         with self.user.host:
             self.owner = Owner(self.world, self.broker)
             self.epoch = self.owner.do("claim", self.device.key, SECRET)
@@ -27,6 +27,9 @@ class Owned(Scene):
         self.number += 1
         with self.user.host:
             self.owner.do("cloak", self.device.key, self.epoch, self.number, seconds)
+        if seconds:  # it answers its owner before it opens the port
+            self.opened += 1
+            self.device.wait_line("^cloak-off", count=self.opened)
 
     def scan(self, scanner):
         """What nmap says of the port for probes, with the probe as its payload."""
