@@ -12,6 +12,11 @@ def ports_of(device):
     return sorted({*device.udp_ports(), PORT})
 
 
+def opened(device):
+    """It answers its owner before it opens the port."""
+    wait_until(lambda: PORT in device.udp_ports(), 5, "the port is open")
+
+
 def is_found(device, port):
     told = ask("127.0.0.1", port, 2)
     check(told is None or told[0] == device.key, f"somebody else answered: {told}")
@@ -38,14 +43,14 @@ def test_off_and_on(world):
     check("identification probes" in said and "until 2" in said, said)
     seconds = int(device.wait_line(r"^cloak-off (\d+)").group(1))
     check(590 < seconds <= 600, f"for {seconds} s")
-    check(PORT in device.udp_ports(), "the port is not open")
+    opened(device)
     found = [port for port in ports_of(device) if is_found(device, port)]
     check(PORT in found and len(found) > 1, f"found at {found} of {ports_of(device)}")
     check(ann.json("cloak", "on", device.key)["is_cloaked"], "it is not")
     device.wait_line(r"^cloaked")
     not_found(device, {*before, *found}, "cloaked again")
-    log = ann.do("log")
-    check(log.count("device.cloak") == 2, log)
+    # Rows are written after what they tell of.
+    wait_until(lambda: ann.do("log").count("device.cloak") == 2, 10, "the log has both")
 
 
 def test_by_itself_and_after_a_restart(world):
@@ -57,16 +62,19 @@ def test_by_itself_and_after_a_restart(world):
     wait_until(lambda: owner_of(ann, device) == ann.key(), 10, "the server knows the owner")
     told = ann.json("cloak", "off", device.key, "--for", "3s")
     check(told["until_s"] > 0 and not told["is_cloaked"], f"{told}")
+    opened(device)
     check(is_found(device, PORT), "no answer")
     device.wait_line(r"^cloaked", seconds=10)
     not_found(device, ports_of(device), "by itself")
     ann.do("cloak", "off", device.key, "--for", "1h")
+    opened(device)
     check(is_found(device, PORT), "no answer")
     device.stop()
     ann.refused(6, "offline|did not answer", "cloak", "on", device.key)
     device, _ = again(world, broker, device, secret)
     not_found(device, ports_of(device), "restarted")
     ann.do("cloak", "off", device.key, "--for", "1h")
+    opened(device)
     check(is_found(device, PORT), "no answer after a restart")
 
 
