@@ -2570,8 +2570,8 @@ int32_t rit_transfer_sign(struct rit_node *node,
  * no more. rit_owner_tell takes it to the device, where it works once.
  *
  * cloak: copied. out: room for cap bytes, RIT_CLOAK_MAX always do; len: gets the length.
- * Errors: NULL, SIZE, ARG (number 0, for_s, reserved), BUFFER, CRYPTO, STATE (a library built without
- * `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ * Errors: NULL, SIZE, ARG (number 0, for_s, reserved), BUFFER, CRYPTO, STATE (a library built
+ * without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
  */
 int32_t rit_cloak_sign(struct rit_node *node,
                        const struct rit_cloak *cloak,
@@ -2727,17 +2727,16 @@ int32_t rit_service_add(struct rit_node *node,
 int32_t rit_service_remove(struct rit_node *node, rit_service_id service);
 
 /**
- * Asks the broker, or the gateway while that is away, for a session with a device. SESSION_UP or SESSION_DOWN follows with the handle.
- * Opening is not waiting for: other sessions go on meanwhile.
+ * Asks the broker, or the gateway while that is away, for a session with a device. SESSION_UP or
+ * SESSION_DOWN follows with the handle. Opening is not waiting for: other sessions go on
+ * meanwhile.
  *
  * target: copied with all it points to. out: gets the handle, good until SESSION_DOWN.
  * Errors: NULL, ARG (this node's own key; chain_len), SIZE, OFFLINE (neither is online: wait for
- * BROKER_ONLINE or GATEWAY_ONLINE), STATE (the library is built without `initiator`), LIMIT (max_sessions),
- * REENTRY, INTERNAL. Not in a callback, not in an ISR.
+ * BROKER_ONLINE or GATEWAY_ONLINE), STATE (the library is built without `initiator`), LIMIT
+ * (max_sessions), REENTRY, INTERNAL. Not in a callback, not in an ISR.
  */
-int32_t rit_session_open(struct rit_node *node,
-                         const struct rit_target *target,
-                         rit_session *out);
+int32_t rit_session_open(struct rit_node *node, const struct rit_target *target, rit_session *out);
 
 /**
  * Ends a session and resets its streams. SESSION_DOWN follows with error RIT_OK; the peer gets its

@@ -250,8 +250,8 @@ unsafe impl Versioned for rit_cloak {
 /// no more. rit_owner_tell takes it to the device, where it works once.
 ///
 /// cloak: copied. out: room for cap bytes, RIT_CLOAK_MAX always do; len: gets the length.
-/// Errors: NULL, SIZE, ARG (number 0, for_s, reserved), BUFFER, CRYPTO, STATE (a library built without
-/// `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
+/// Errors: NULL, SIZE, ARG (number 0, for_s, reserved), BUFFER, CRYPTO, STATE (a library built
+/// without `trust`), NOMEM, REENTRY, INTERNAL. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_cloak_sign(
     node: *mut rit_node,

@@ -148,13 +148,14 @@ pub(crate) fn code(code: u64) -> Result<u64, Error> {
     if code <= CODE_MAX { Ok(code) } else { Err(Error::Argument("code")) }
 }
 
-/// Asks the broker, or the gateway while that is away, for a session with a device. SESSION_UP or SESSION_DOWN follows with the handle.
-/// Opening is not waiting for: other sessions go on meanwhile.
+/// Asks the broker, or the gateway while that is away, for a session with a device. SESSION_UP or
+/// SESSION_DOWN follows with the handle. Opening is not waiting for: other sessions go on
+/// meanwhile.
 ///
 /// target: copied with all it points to. out: gets the handle, good until SESSION_DOWN.
 /// Errors: NULL, ARG (this node's own key; chain_len), SIZE, OFFLINE (neither is online: wait for
-/// BROKER_ONLINE or GATEWAY_ONLINE), STATE (the library is built without `initiator`), LIMIT (max_sessions),
-/// REENTRY, INTERNAL. Not in a callback, not in an ISR.
+/// BROKER_ONLINE or GATEWAY_ONLINE), STATE (the library is built without `initiator`), LIMIT
+/// (max_sessions), REENTRY, INTERNAL. Not in a callback, not in an ISR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rit_session_open(
     node: *mut rit_node,

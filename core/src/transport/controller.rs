@@ -6,9 +6,9 @@ use super::delivery::Delivery;
 use crate::base::Time;
 use core::time::Duration;
 
-/// The queue that `Congestion::DelayBounded` aims at unless told otherwise: on recorded LTE links as
-/// much throughput as BBR's at a fraction of its delay. RFC 8298 §5.2 and LEDBAT++ have 60 ms, RFC
-/// 6817 100.
+/// The queue that `Congestion::DelayBounded` aims at unless told otherwise: on recorded LTE links
+/// as much throughput as BBR's at a fraction of its delay. RFC 8298 §5.2 and LEDBAT++ have 60 ms,
+/// RFC 6817 100.
 #[cfg(feature = "media")]
 pub const DEFAULT_TARGET: Duration = Duration::from_millis(80);
 

@@ -2,9 +2,9 @@
 //!
 //! Owns probing for its names, announcing them, answers and their pace, and the way out where
 //! others have the names. Does not own sockets (`lines`) nor records. Sans-I/O: time, chance and
-//! datagrams are handed in. Invariants: however many ask, one datagram a second goes to all, fifty to
-//! single askers and three to each of them; whoever disputes the names delays the first word by seconds and no more,
-//! for members know a gateway by its tag and not by its name.
+//! datagrams are handed in. Invariants: however many ask, one datagram a second goes to all, fifty
+//! to single askers and three to each of them; whoever disputes the names delays the first word by
+//! seconds and no more, for members know a gateway by its tag and not by its name.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
