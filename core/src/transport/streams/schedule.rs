@@ -28,6 +28,7 @@ pub(super) struct Ticket {
     pub(super) served: u64,
 }
 
+#[derive(Clone, Copy)]
 struct Place {
     id: StreamId,
     ticket: Ticket,
@@ -103,6 +104,16 @@ fn rank(priority: Priority) -> (usize, bool) {
     (priority.level(), priority.is_incremental())
 }
 
+fn weight_of(weights: &[u16], share: Option<u8>) -> u64 {
+    let weight = share.and_then(|share| weights.get(usize::from(share)));
+    u64::from(*weight.unwrap_or(&WEIGHT_DEFAULT))
+}
+
+/// What a stream has had of the turn that is on.
+fn had_of(turn: Option<(StreamId, u64)>, id: StreamId) -> u64 {
+    turn.filter(|(whose, _)| *whose == id).map_or(0, |(_, had)| had)
+}
+
 impl Schedule {
     pub(super) fn is_empty(&self) -> bool {
         self.control.is_empty() && self.front().is_none()
@@ -120,11 +131,6 @@ impl Schedule {
         }
         self.weights[share] = weight.max(1);
         Ok(())
-    }
-
-    fn weight(&self, share: Option<u8>) -> u64 {
-        let weight = share.and_then(|share| self.weights.get(usize::from(share)));
-        u64::from(*weight.unwrap_or(&WEIGHT_DEFAULT))
     }
 
     // ---- data
@@ -166,15 +172,15 @@ impl Schedule {
 
     /// The front has sent so many bytes.
     pub(super) fn on_sent(&mut self, bytes: u64) {
-        let Some(front) = self.queues.iter().find_map(|queue| queue.places.front()) else { return };
-        let (id, weight) = (front.id, self.weight(front.ticket.share));
-        let before = self.turn.filter(|turn| turn.0 == id).map_or(0, |turn| turn.1);
-        self.turn = Some((id, before + bytes));
-        let Some(queue) = self.first() else { return };
-        let Some(ticket) = queue.places.front().map(|front| front.ticket) else { return };
+        let Schedule { queues, weights, turn, .. } = self;
+        let Some(queue) = queues.iter_mut().find(|queue| !queue.places.is_empty()) else { return };
+        let Some(Place { id, ticket }) = queue.places.front().copied() else { return };
+        let before = had_of(*turn, id);
+        *turn = Some((id, before + bytes));
         if before == 0 {
             queue.now = queue.now.max(ticket.served);
         }
+        let weight = weight_of(weights, ticket.share);
         let spent = bytes * queue.together(&ticket) * u64::from(WEIGHT_DEFAULT) / weight;
         if let Some(front) = queue.places.front_mut() {
             front.ticket.served = ticket.served.saturating_add(spent);
@@ -188,8 +194,7 @@ impl Schedule {
             return;
         };
         let Some(front) = queue.places.front().map(|front| front.id) else { return };
-        let had = turn.filter(|turn| turn.0 == front).map_or(0, |turn| turn.1);
-        if had < (round / queue.places.len() as u64).min(MAX_TURN) {
+        if had_of(turn, front) < (round / queue.places.len() as u64).min(MAX_TURN) {
             return;
         }
         if let Some(place) = queue.places.pop_front() {
