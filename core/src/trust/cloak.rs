@@ -19,10 +19,10 @@ use alloc::vec::Vec;
 use super::cbor::{CborError, Reader, Writer};
 use super::cose::{Kind, Signed, StatementError, sign};
 use super::state::{TrustState, TrustStateError};
+use super::stored::{self, CHECKSUM_LEN};
 use super::wall_time::WallTime;
 use crate::base::PublicKey;
 use crate::crypto::{Provider, SignError, Signer};
-use crate::wire::codec;
 use thiserror::Error;
 
 /// The longest statement, in bytes, that a device looks at.
@@ -36,7 +36,6 @@ pub const CLOAK_STATE_LEN: usize = 4 + 1 + 4 + 8 + CHECKSUM_LEN;
 
 const MAGIC: [u8; 4] = *b"RITc";
 const VERSION: u8 = 1;
-const CHECKSUM_LEN: usize = 8;
 
 /// Why a device did not do it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -213,26 +212,12 @@ impl CloakState {
         out.push(VERSION);
         out.extend_from_slice(&self.epoch.to_be_bytes());
         out.extend_from_slice(&self.number.to_be_bytes());
-        let hash = p.sha256(&[&out]);
-        out.extend_from_slice(&hash[..CHECKSUM_LEN]);
-        out
+        stored::close(p, out)
     }
 
     /// Reads what [`CloakState::encode`] made.
     pub fn decode(p: &dyn Provider, stored: &[u8]) -> Result<Self, TrustStateError> {
-        let (body, checksum) =
-            stored.split_last_chunk::<CHECKSUM_LEN>().ok_or(TrustStateError::Length)?;
-        let mut r = codec::Reader::new(body);
-        if r.array()? != MAGIC {
-            return Err(TrustStateError::Magic);
-        }
-        match r.u8()? {
-            VERSION => {}
-            version => return Err(TrustStateError::Version(version)),
-        }
-        if p.sha256(&[body])[..CHECKSUM_LEN] != *checksum {
-            return Err(TrustStateError::Checksum);
-        }
+        let mut r = stored::open(p, stored, MAGIC, VERSION)?;
         let (epoch, number) = (r.u32()?, r.u64()?);
         if !r.is_empty() {
             return Err(TrustStateError::Length);

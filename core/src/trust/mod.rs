@@ -33,6 +33,8 @@ mod revocation;
 mod services;
 #[cfg(feature = "trust")]
 mod state;
+#[cfg(feature = "trust")]
+mod stored;
 #[cfg(all(test, feature = "trust", feature = "p256"))]
 mod test_keys;
 #[cfg(feature = "trust")]

@@ -19,6 +19,7 @@ use super::grant::GrantId;
 use super::revocation::{
     REVOKED_IDS_MAX, REVOKED_KEYS_MAX, RevocationError, RevocationList, Revocations,
 };
+use super::stored::{self, CHECKSUM_LEN};
 use super::transfer::{Transfer, TransferError};
 use crate::base::PublicKey;
 use crate::crypto::Provider;
@@ -27,7 +28,6 @@ use thiserror::Error;
 
 const MAGIC: [u8; 4] = *b"RITt";
 const VERSION: u8 = 1;
-const CHECKSUM_LEN: usize = 8;
 const NOBODY: [u8; 32] = [0; 32];
 const FIXED_LEN: usize = 4 + 1 + 1 + 32 + 4 + 8 + 8 + 8 + 1 + 1 + CHECKSUM_LEN;
 
@@ -198,26 +198,12 @@ impl TrustState {
         ids.iter().for_each(|id| out.extend_from_slice(&id.0));
         out.push(keys.len() as u8);
         keys.iter().for_each(|key| out.extend_from_slice(&key.0));
-        let hash = p.sha256(&[&out]);
-        out.extend_from_slice(&hash[..CHECKSUM_LEN]);
-        out
+        stored::close(p, out)
     }
 
     /// Reads what [`TrustState::encode`] made.
     pub fn decode(p: &dyn Provider, stored: &[u8]) -> Result<Self, TrustStateError> {
-        let (body, checksum) =
-            stored.split_last_chunk::<CHECKSUM_LEN>().ok_or(TrustStateError::Length)?;
-        let mut r = Reader::new(body);
-        if r.array()? != MAGIC {
-            return Err(TrustStateError::Magic);
-        }
-        match r.u8()? {
-            VERSION => {}
-            version => return Err(TrustStateError::Version(version)),
-        }
-        if p.sha256(&[body])[..CHECKSUM_LEN] != *checksum {
-            return Err(TrustStateError::Checksum);
-        }
+        let mut r = stored::open(p, stored, MAGIC, VERSION)?;
         let owner = match (r.u8()?, r.array()?) {
             (0, NOBODY) => None,
             (1, owner) => Some(PublicKey(owner)),
