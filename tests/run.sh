@@ -303,17 +303,19 @@ server() {
     step "packages" sh ports/package.sh --test
 }
 
+# What is needed of every machine in which namespaces have the real programs.
+need_lab() {
+    need_command curl curl && need_command ip iproute2 && need_command nft nftables &&
+        need_command python3 python3 && need_web_server
+}
+
 # NATs in the simulator, then the kernel's own with the real programs.
 nat() {
     PATH=$PATH:/usr/sbin:/sbin
     set_up need_c_compiler || return
     set_up need_libclang || return
     step "simulated NATs" cargo_tests nat
-    set_up need_command curl curl || return
-    set_up need_command ip iproute2 || return
-    set_up need_command nft nftables || return
-    set_up need_command python3 python3 || return
-    set_up need_web_server || return
+    set_up need_lab || return
     set_up need_port_mapper || return
     build_programs || return
     lab_runner || {
@@ -340,13 +342,9 @@ kernel_lab() {
 cloak() {
     PATH=$PATH:/usr/sbin:/sbin
     set_up need_c_compiler || return
-    set_up need_command curl curl || return
-    set_up need_command ip iproute2 || return
-    set_up need_command nft nftables || return
-    set_up need_command python3 python3 || return
+    set_up need_lab || return
     set_up need_command tcpdump tcpdump || return
     set_up need_packages nmap hping3 python3-scapy || return
-    set_up need_web_server || return
     build_programs || return
     lab_runner || {
         skip "scanners" "no network namespace with nftables can be made here"
@@ -365,11 +363,7 @@ gateway() {
     PATH=$PATH:/usr/sbin:/sbin
     set_up need_c_compiler || return
     set_up need_libclang || return
-    set_up need_command curl curl || return
-    set_up need_command ip iproute2 || return
-    set_up need_command nft nftables || return
-    set_up need_command python3 python3 || return
-    set_up need_web_server || return
+    set_up need_lab || return
     set_up need_command avahi-browse avahi-daemon avahi-utils dbus || return
     build_programs || return
     build_rit || return
