@@ -26,7 +26,6 @@
 #define WAIT_US 3000000u         /* how long an accepted connection waits for a session */
 #define RETRY_US 10000u          /* after a limit that passes by itself */
 #define DESCRIPTORS_US 100000u   /* after running out of descriptors */
-#define REFUSED_PAUSE_US 1000000u  /* another user who is refused without end is told once */
 
 /* ---- ends of a connection */
 
@@ -335,10 +334,9 @@ static void accept_all(struct rit_posix *port, struct ritp_want *want, uint64_t 
         }
         if (!ritp_is_own_user(port, fd)) {
             ritp_close_with_reset(fd);
-            if (now_us >= want->refused_again_us)
+            if (ritp_is_news(&want->refused_again_us, now_us))
                 ritp_tell(port, RIT_POSIX_CONNECTION, RIT_POSIX_ERR_USER, want->peer->device,
                           want->service);
-            want->refused_again_us = now_us + REFUSED_PAUSE_US;
             continue;
         }
         conn = ritp_prepare_fd(fd) == 0 ? ritp_conn_add(port, 0) : NULL;

@@ -50,7 +50,7 @@ void ritp_look_for_loopback(struct rit_posix *port, const struct ritp_where *whe
 static int call(struct rit_posix *port, const char *code) {
     struct rit_path paths[RITP_PATHS_MAX];
     struct rit_broker broker;
-    size_t count = port->broker.count < RITP_PATHS_MAX ? port->broker.count : RITP_PATHS_MAX;
+    size_t count = port->broker.count;
 
     memset(&broker, 0, sizeof broker);
     broker.struct_size = (uint32_t)sizeof broker;
@@ -89,8 +89,7 @@ int rit_posix_broker(rit_posix *port, const char *uri, const char *enrol_code) {
         ritp_look_for_loopback(port, &port->broker);
         return 0;
     }
-    failed = call(port, enrol_code);
-    return failed;
+    return call(port, enrol_code);
 }
 
 /* ---- what becomes of it */

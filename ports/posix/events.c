@@ -9,6 +9,8 @@
 
 #include "internal.h"
 
+#define REFUSED_PAUSE_US 1000000u /* between two refusals that are news */
+
 /* ---- events for the user */
 
 static struct rit_posix_event *push(struct rit_posix *port, enum rit_posix_event_type type) {
@@ -37,6 +39,13 @@ void ritp_tell(struct rit_posix *port, enum rit_posix_event_type type, int error
         memcpy(event->peer, peer, RIT_KEY_LEN);
     if (service != NULL)
         (void)snprintf(event->service, sizeof event->service, "%s", service);
+}
+
+int ritp_is_news(uint64_t *again_us, uint64_t now_us) {
+    int is_news = now_us >= *again_us;
+
+    *again_us = now_us + REFUSED_PAUSE_US;
+    return is_news;
 }
 
 void ritp_tell_offered(struct rit_posix *port, rit_session session, const char *service,

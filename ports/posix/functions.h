@@ -42,6 +42,8 @@ int ritp_resolve(struct rit_posix *port, const char *host, uint16_t number, int 
 int ritp_is_address(const char *host, uint16_t number, int type, struct ritp_found *out);
 /* Looks the host up in a thread. Where it answers, to be polled; -1: logged. */
 int ritp_ask_name(struct rit_posix *port, const char *host, uint16_t number, int type);
+/* Waits so long for the answer (negative: as long as it takes); whether it is there. */
+int ritp_wait_for_name(int fd, int patience_ms);
 /* Takes the answer and closes *fd, if it is there. Whether there is an address; else why not is
  * logged. */
 int ritp_take_name(struct rit_posix *port, const char *host, int *fd, struct ritp_found *out);
@@ -188,6 +190,9 @@ size_t ritp_portmap_release(struct ritp_portmap *map, uint8_t out[RITP_PORTMAP_L
 
 void ritp_tell(struct rit_posix *port, enum rit_posix_event_type type, int error,
                const uint8_t *peer, const char *service);
+/* Whether a refusal is to be told, of which the last was so lately: what comes without end is told
+ * once. */
+int ritp_is_news(uint64_t *again_us, uint64_t now_us);
 /* RIT_POSIX_CONNECTION of a peer's to a service that is offered here. */
 void ritp_tell_offered(struct rit_posix *port, rit_session session, const char *service,
                        int error);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -115,6 +116,19 @@ int ritp_ask_name(struct rit_posix *port, const char *host, uint16_t number, int
     ritp_log(port, RIT_LOG_WARN, "cannot look %s up now: %s", host, strerror(errno));
     free(question);
     return -1;
+}
+
+int ritp_wait_for_name(int fd, int patience_ms) {
+    struct pollfd answered;
+    int count;
+
+    memset(&answered, 0, sizeof answered);
+    answered.fd = fd;
+    answered.events = POLLIN;
+    do
+        count = poll(&answered, 1, patience_ms);
+    while (count < 0 && errno == EINTR);
+    return count > 0;
 }
 
 int ritp_take_name(struct rit_posix *port, const char *host, int *fd, struct ritp_found *out) {

@@ -168,6 +168,21 @@ static int is_delivered_here(const struct ritp_address *to, const uint8_t ip[16]
     return is_own;
 }
 
+/* An address in text, IPv4 as a mapped one. 0 or -1. */
+static int read_ip(const char *text, uint8_t ip[16]) {
+    if (inet_pton(AF_INET, text, ip + sizeof MAPPED) == 1) {
+        memcpy(ip, MAPPED, sizeof MAPPED);
+        return 0;
+    }
+    return inet_pton(AF_INET6, text, ip) == 1 ? 0 : -1;
+}
+
+int rit_posix_neighbour_is_never(const char *address) {
+    uint8_t ip[16];
+
+    return address == NULL || read_ip(address, ip) != 0 || is_never(ip);
+}
+
 int ritp_is_neighbour(const struct ritp_address *to) {
     struct rit_path path;
     uint8_t inner[16];
@@ -188,7 +203,7 @@ int ritp_is_neighbour(const struct ritp_address *to) {
 static int parse(const char *text, struct prefix *out) {
     char copy[TEXT_MAX], *slash, *end;
     unsigned long bits = 128;
-    unsigned first = 0, i;
+    unsigned first, i;
     struct prefix whole;
 
     if (strlen(text) >= sizeof copy)
@@ -198,12 +213,9 @@ static int parse(const char *text, struct prefix *out) {
     if (slash != NULL)
         *slash++ = '\0';
     memset(&whole, 0, sizeof whole);
-    if (inet_pton(AF_INET, copy, whole.ip + sizeof MAPPED) == 1) {
-        memcpy(whole.ip, MAPPED, sizeof MAPPED);
-        first = 96;
-    } else if (inet_pton(AF_INET6, copy, whole.ip) != 1 || is_v4(whole.ip)) {
+    if (read_ip(copy, whole.ip) != 0 || (is_v4(whole.ip) && strchr(copy, ':') != NULL))
         return RIT_ERR_ARG;
-    }
+    first = is_v4(whole.ip) ? 96 : 0;
     if (slash != NULL) {
         if (*slash < '0' || *slash > '9')
             return RIT_ERR_ARG;
@@ -284,18 +296,15 @@ int rit_posix_neighbour_disallow(rit_posix *port, const char *addresses, uint16_
 }
 
 int ritp_is_allowed(const struct rit_posix *port, const struct ritp_address *to) {
-    const struct ritp_rule *rule;
+    const struct ritp_rule *rule = port->rules;
     struct rit_path path;
 
-    if (!ritp_is_neighbour(to))
-        return 0;
     ritp_path_from_address(&path, &to->at);
-    for (rule = port->rules; rule != NULL; rule = rule->next) {
-        if (is_in(path.ip, &rule->prefix) && path.port >= rule->first && path.port <= rule->last &&
-            (rule->prefix.bits >= 96 || !is_v4(path.ip)))
-            return 1;
-    }
-    return 0;
+    while (rule != NULL &&
+           (!is_in(path.ip, &rule->prefix) || path.port < rule->first || path.port > rule->last ||
+            (rule->prefix.bits < 96 && is_v4(path.ip))))
+        rule = rule->next;
+    return rule != NULL && ritp_is_neighbour(to);
 }
 
 void ritp_rules_free(struct rit_posix *port) {

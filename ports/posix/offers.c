@@ -17,7 +17,6 @@
 
 #define LOOK_AGAIN_US 60000000u /* between two look-ups of one name */
 #define PATIENCE_MS 1000        /* for a name server, when a neighbour's name is offered */
-#define REFUSED_PAUSE_US 1000000u /* refusals by a limit without end are told once in this time */
 
 /* ---- offering */
 
@@ -61,7 +60,6 @@ static int take_allowed(struct rit_posix *port, struct ritp_offer *offer, const 
  * longer, and the service has no address until it speaks. */
 static int fill_by_name(struct rit_posix *port, struct ritp_offer *offer, const char *host) {
     struct ritp_found found;
-    struct pollfd poll_fd;
 
     offer->host = malloc(strlen(host) + 1);
     if (offer->host == NULL)
@@ -71,10 +69,7 @@ static int fill_by_name(struct rit_posix *port, struct ritp_offer *offer, const 
     offer->look_fd = ritp_ask_name(port, host, offer->port, type_of(offer));
     if (offer->look_fd < 0)
         return RIT_POSIX_ERR_SYSTEM;
-    memset(&poll_fd, 0, sizeof poll_fd);
-    poll_fd.fd = offer->look_fd;
-    poll_fd.events = POLLIN;
-    if (poll(&poll_fd, 1, PATIENCE_MS) <= 0)
+    if (!ritp_wait_for_name(offer->look_fd, PATIENCE_MS))
         return 0;
     if (!ritp_take_name(port, host, &offer->look_fd, &found))
         return RIT_POSIX_ERR_RESOLVE;
@@ -84,16 +79,15 @@ static int fill_by_name(struct rit_posix *port, struct ritp_offer *offer, const 
 
 static int fill(struct rit_posix *port, struct ritp_offer *offer, const char *host) {
     struct ritp_found found;
+    int failed;
 
-    if (offer->is_neighbour && !ritp_is_address(host, offer->port, type_of(offer), &found))
-        return fill_by_name(port, offer, host);
-    if (!offer->is_neighbour) {
-        int failed = ritp_resolve(port, host, offer->port, type_of(offer), &found);
-        if (failed == 0)
-            take_first(offer, &found);
-        return failed;
-    }
-    return take_allowed(port, offer, host, &found);
+    if (offer->is_neighbour)
+        return ritp_is_address(host, offer->port, type_of(offer), &found)
+                   ? take_allowed(port, offer, host, &found) : fill_by_name(port, offer, host);
+    failed = ritp_resolve(port, host, offer->port, type_of(offer), &found);
+    if (failed == 0)
+        take_first(offer, &found);
+    return failed;
 }
 
 static void free_offer(struct ritp_offer *offer) {
@@ -193,9 +187,8 @@ int rit_posix_withdraw(rit_posix *port, uint16_t kind, const char *name) {
 
 void ritp_tell_refused(struct rit_posix *port, rit_session session, struct ritp_offer *offer,
                        uint64_t now_us) {
-    if (now_us >= offer->refused_again_us)
+    if (ritp_is_news(&offer->refused_again_us, now_us))
         ritp_tell_offered(port, session, offer->name, RIT_ERR_LIMIT);
-    offer->refused_again_us = now_us + REFUSED_PAUSE_US;
 }
 
 void ritp_offers_free(struct rit_posix *port) {

@@ -171,6 +171,12 @@ int rit_posix_offer_udp(rit_posix *port, const char *name, const char *host,
 int rit_posix_neighbour_allow(rit_posix *port, const char *addresses, uint16_t first_port,
                               uint16_t last_port);
 
+/* Whether no rule can make an address in text a neighbour's, wherever this host is: loopback,
+ * groups, broadcasts, link-local IPv4 addresses, those at which clouds answer their machines, and
+ * all of these in IPv6's forms; as is what is no address. A host's own addresses are none either,
+ * but that is seen when they are offered. */
+int rit_posix_neighbour_is_never(const char *address);
+
 /* Takes a rule back, as it was added: what no other allows is not connected to any more, and
  * connections that are there go on. RIT_ERR_UNKNOWN: there is no such rule. */
 int rit_posix_neighbour_disallow(rit_posix *port, const char *addresses, uint16_t first_port,

@@ -157,6 +157,15 @@ void ritp_cloak_event(struct rit_posix *port, const struct rit_event *event) {
 
 /* ---- as loop.c sees them */
 
+/* All beside the node's two: those by which it is found, then those by number. */
+static size_t own_count(const struct rit_posix *port) {
+    return 2 + port->socket_count;
+}
+
+static struct ritp_socket *own_at(struct rit_posix *port, size_t i) {
+    return i < 2 ? &port->identify[i] : &port->sockets[i - 2];
+}
+
 int ritp_sockets_prepare(struct rit_posix *port, uint64_t now_us, uint64_t *wake_us) {
     size_t i;
 
@@ -167,15 +176,12 @@ int ritp_sockets_prepare(struct rit_posix *port, uint64_t now_us, uint64_t *wake
             return RIT_ERR_NOMEM;
         port->has_more |= port->udp_is_ready[i];
     }
-    for (i = 0; i < port->socket_count; i++) {
-        struct ritp_socket *own = &port->sockets[i];
-        own->poll = ritp_poll_add(port, own->fd, POLLIN);
-        port->has_more |= own->is_ready;
-    }
     for (i = 0; i < 2; i++) {
-        struct ritp_socket *own = &port->identify[i];
-        if (own->is_dead)
-            identify_close(own);
+        if (port->identify[i].is_dead)
+            identify_close(&port->identify[i]);
+    }
+    for (i = 0; i < own_count(port); i++) {
+        struct ritp_socket *own = own_at(port, i);
         own->poll = own->fd >= 0 ? ritp_poll_add(port, own->fd, POLLIN) : -1;
         port->has_more |= own->is_ready;
     }
@@ -190,16 +196,10 @@ void ritp_sockets_look(struct rit_posix *port) {
         if (port->udp_poll[i] >= 0 && port->polls[port->udp_poll[i]].revents != 0)
             port->udp_is_ready[i] = 1;
     }
-    for (i = 0; i < port->socket_count; i++) {
-        struct ritp_socket *own = &port->sockets[i];
+    for (i = 0; i < own_count(port); i++) {
+        struct ritp_socket *own = own_at(port, i);
         if (own->poll >= 0 && port->polls[own->poll].revents != 0)
             own->is_ready = own->was_heard = 1;
-        own->poll = -1;
-    }
-    for (i = 0; i < 2; i++) {
-        struct ritp_socket *own = &port->identify[i];
-        if (own->poll >= 0 && port->polls[own->poll].revents != 0)
-            own->is_ready = 1;
         own->poll = -1;
     }
     ritp_lan_polled(port);
@@ -212,12 +212,8 @@ int ritp_sockets_receive(struct rit_posix *port) {
     for (i = 0; i < 2 && !ritp_is_fatal(failed); i++)
         failed = ritp_udp_receive(port, port->udp[i], 0, &port->udp_is_ready[i]);
     /* What the node answers may open more, but closes none. */
-    for (i = 0; i < port->socket_count && !ritp_is_fatal(failed); i++) {
-        struct ritp_socket *own = &port->sockets[i];
-        failed = ritp_udp_receive(port, own->fd, own->number, &own->is_ready);
-    }
-    for (i = 0; i < 2 && !ritp_is_fatal(failed); i++) {
-        struct ritp_socket *own = &port->identify[i];
+    for (i = 0; i < own_count(port) && !ritp_is_fatal(failed); i++) {
+        struct ritp_socket *own = own_at(port, i);
         failed = ritp_udp_receive(port, own->fd, own->number, &own->is_ready);
     }
     return ritp_is_fatal(failed) ? failed : ritp_lan_receive(port);

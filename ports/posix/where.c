@@ -165,19 +165,13 @@ int ritp_where_open(struct ritp_where *where, const char *uri, const char *file)
 }
 
 int ritp_where_resolve(struct rit_posix *port, struct ritp_where *where, int patience_ms) {
-    struct pollfd poll_fd;
-
     if (where->is_literal)
         return 0;
     ask(port, where, ritp_now_us());
     if (where->fd < 0)
         return RIT_POSIX_ERR_SYSTEM;
-    memset(&poll_fd, 0, sizeof poll_fd);
-    poll_fd.fd = where->fd;
-    poll_fd.events = POLLIN;
-    while (poll(&poll_fd, 1, patience_ms) < 0 && errno == EINTR)
-        ;
-    (void)take_answer(port, where);
+    if (ritp_wait_for_name(where->fd, patience_ms))
+        (void)take_answer(port, where);
     return where->is_resolved ? 0 : RIT_POSIX_ERR_RESOLVE;
 }
 

@@ -243,9 +243,10 @@ static void never_whatever_the_rules(void) {
     allow("0.0.0.0/0", 1, 65535);
     allow("::/0", 1, 65535);
     for (i = 0; i < sizeof NEVER / sizeof *NEVER; i++)
-        CHECK(!offered(NEVER[i], 80));
+        CHECK(!offered(NEVER[i], 80) && rit_posix_neighbour_is_never(NEVER[i]));
     for (i = 0; i < sizeof BESIDE / sizeof *BESIDE; i++)
-        CHECK(offered(BESIDE[i], 80));
+        CHECK(offered(BESIDE[i], 80) && !rit_posix_neighbour_is_never(BESIDE[i]));
+    CHECK(rit_posix_neighbour_is_never(NULL));
     CHECK(getifaddrs(&found) == 0);
     for (each = found; each != NULL; each = each->ifa_next) {
         int family = each->ifa_addr != NULL ? each->ifa_addr->sa_family : AF_UNSPEC;

@@ -31,7 +31,7 @@ use self::rules::{Rule, Service};
 use self::store::{Entry, Published, Status, Watch};
 use crate::App;
 use crate::error::{Error, Exit, other};
-use crate::port::{Port, PortError};
+use crate::port::{Port, PortError, is_never};
 use crate::{connect, names, secret, text};
 
 /// The list of what is published is looked at so often.
@@ -271,7 +271,7 @@ fn tell(app: &App, line: &Line) -> Result<(), Error> {
 fn publish(app: &App, text: &str) -> Result<(), Error> {
     let service = rules::published(text).map_err(Error::usage)?;
     let address = service.host.parse();
-    if address.is_ok_and(|address| rules::is_never(&address)) {
+    if address.is_ok_and(|address| is_never(&address)) {
         return Err(not_allowed(&service.host));
     }
     let is_given = Given::of(app, &[], &[])?

@@ -100,6 +100,7 @@ unsafe extern "C" {
         first: u16,
         last: u16,
     ) -> c_int;
+    fn rit_posix_neighbour_is_never(address: *const c_char) -> c_int;
     fn rit_posix_neighbour_limits(port: *mut RawPort, connections: u32, per_second: u32) -> c_int;
     fn rit_posix_offer_neighbour(
         port: *mut RawPort,
@@ -112,6 +113,14 @@ unsafe extern "C" {
     fn rit_posix_step(port: *mut RawPort, timeout_ms: c_int) -> c_int;
     fn rit_posix_next(port: *mut RawPort, out: *mut RawEvent) -> c_int;
     fn rit_posix_strerror(error: c_int) -> *const c_char;
+}
+
+/// Whether an address is never a neighbour's, wherever this host is.
+pub(crate) fn is_never(address: &IpAddr) -> bool {
+    // A written address has no NUL in it.
+    let Ok(address) = CString::new(address.to_string()) else { return true };
+    // SAFETY: the text lives until the call returns.
+    unsafe { rit_posix_neighbour_is_never(address.as_ptr()) != 0 }
 }
 
 /// A number that the port or the library gave for what went wrong.
@@ -508,5 +517,41 @@ mod tests {
         assert_eq!(port.next(), None);
         drop(port);
         assert!(Port::open(&state, 0, false).is_ok());
+    }
+
+    #[test]
+    fn nobody_s_neighbours() {
+        for never in [
+            "0.0.0.0",
+            "127.0.0.1",
+            "169.254.169.254",
+            "224.0.0.251",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::10.0.0.1",
+            "ff02::fb",
+            "::ffff:127.0.0.1",
+            "100.100.100.200",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+            "fd00:42::42",
+            "64:ff9b::127.0.0.1",
+            "64:ff9b:1::169.254.169.254",
+            "::ffff:0:127.0.0.1",
+            "2002:7f00:1::",
+        ] {
+            assert!(is_never(&never.parse().unwrap()), "{never}");
+        }
+        for fine in [
+            "192.168.1.20",
+            "fd00::5",
+            "fe80::5",
+            "::ffff:10.0.0.1",
+            "1.0.0.0",
+            "64:ff9b::10.0.0.1",
+        ] {
+            assert!(!is_never(&fine.parse().unwrap()), "{fine}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use simple_dns::rdata::RData;
 use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, TYPE};
 
 use super::kinds;
+use crate::port::is_never;
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 const PORT: u16 = 5353;
@@ -98,7 +99,7 @@ impl Heard {
     }
 
     fn take_address(&mut self, owner: String, address: IpAddr) {
-        if super::rules::is_never(&address) {
+        if is_never(&address) {
             return;
         }
         let is_new = !self.hosts.contains_key(&owner);

@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::rules::Net;
+use crate::port::is_never;
 
 const HEADER_LEN: usize = 16;
 const MESSAGES_MAX: usize = 100_000;
@@ -49,8 +50,7 @@ fn neighbour(body: &[u8]) -> Option<Neighbour> {
     let link = attribute(body.get(12..)?, 2)?;
     let is_there = state & STATES != 0 && link.len() <= 8 && link.iter().any(|byte| *byte != 0);
     let link: Vec<String> = link.iter().map(|byte| format!("{byte:02x}")).collect();
-    (is_there && !super::rules::is_never(&address))
-        .then(|| Neighbour { address, link: link.join(":") })
+    (is_there && !is_never(&address)).then(|| Neighbour { address, link: link.join(":") })
 }
 
 fn own_address(body: &[u8]) -> Option<Net> {

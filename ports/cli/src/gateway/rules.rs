@@ -194,51 +194,6 @@ pub(crate) fn allowed(text: &str) -> Result<(Vec<Rule>, Option<Service>), String
     Ok((vec![rule], Some(service)))
 }
 
-/// Whether an address is never a neighbour's, wherever this host is.
-pub(crate) fn is_never(address: &IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            v4.octets()[0] == 0
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.octets()[0] >= 224
-                || matches!(v4.octets(), [100, 100, 100, 200] | [168, 63, 129, 16])
-                || v4.octets() == [192, 0, 0, 192]
-        }
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped().or_else(|| leads_to(v6)) {
-            Some(v4) => is_never(&IpAddr::V4(v4)),
-            None => {
-                v6.segments()[..6] == [0; 6]
-                    || v6.is_multicast()
-                    || v6.segments()[..2] == [0xfd00, 0xec2]
-                    || METADATA.contains(&v6.segments())
-            }
-        },
-    }
-}
-
-/// Where clouds answer their machines.
-const METADATA: [[u16; 8]; 4] = [
-    [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254],
-    [0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe],
-    [0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42],
-    [0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe],
-];
-
-/// The IPv4 address that an IPv6 one leads to through a translator or a tunnel (RFC 6052, 8215,
-/// 7915, 3056).
-fn leads_to(v6: &Ipv6Addr) -> Option<Ipv4Addr> {
-    let octets = v6.octets();
-    let v4 = |at: usize| Ipv4Addr::new(octets[at], octets[at + 1], octets[at + 2], octets[at + 3]);
-    match v6.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 1, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => {
-            Some(v4(12))
-        }
-        [0x2002, ..] => Some(v4(2)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,41 +293,5 @@ mod tests {
         assert_eq!(net.addresses()[3], IpAddr::from([10, 0, 0, 7]));
         assert_eq!(Net::parse("10.0.0.0/8").unwrap().size(), None);
         assert_eq!(Net::parse("::/0").unwrap().addresses().len(), 0);
-    }
-
-    #[test]
-    fn nobody_s_neighbours() {
-        for never in [
-            "0.0.0.0",
-            "127.0.0.1",
-            "169.254.169.254",
-            "224.0.0.251",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::10.0.0.1",
-            "ff02::fb",
-            "::ffff:127.0.0.1",
-            "100.100.100.200",
-            "fd00:ec2::23",
-            "fd20:ce::254",
-            "fd00:42::42",
-            "64:ff9b::127.0.0.1",
-            "64:ff9b:1::169.254.169.254",
-            "::ffff:0:127.0.0.1",
-            "2002:7f00:1::",
-        ] {
-            assert!(is_never(&never.parse().unwrap()), "{never}");
-        }
-        for fine in [
-            "192.168.1.20",
-            "fd00::5",
-            "fe80::5",
-            "::ffff:10.0.0.1",
-            "1.0.0.0",
-            "64:ff9b::10.0.0.1",
-        ] {
-            assert!(!is_never(&fine.parse().unwrap()), "{fine}");
-        }
     }
 }

@@ -15,10 +15,11 @@ use super::lines::kind;
 use super::mdns::{self, Advertised};
 use super::neighbours::{self, Neighbour};
 use super::probe::{self, Open};
-use super::rules::{self, Net, Rule};
+use super::rules::{Net, Rule};
 use super::{Given, store};
 use crate::App;
 use crate::error::{Error, other};
+use crate::port::is_never;
 use crate::text;
 
 /// A rule that names so many ports of its own means each of them.
@@ -108,7 +109,7 @@ fn networks(own: &[Net]) -> Vec<std::net::Ipv4Addr> {
 /// Whether it may be somebody else's, and can be said without an interface.
 fn is_somebody(address: &IpAddr, own: &[Net]) -> bool {
     let is_link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    !is_link_local && !rules::is_never(address) && own.iter().all(|net| net.address != *address)
+    !is_link_local && !is_never(address) && own.iter().all(|net| net.address != *address)
 }
 
 /// One connect for each address of the rules.
@@ -204,7 +205,7 @@ impl Inventory<'_> {
         }
         // One's own are no neighbours.
         hosts.retain(|address, _| {
-            !rules::is_never(address) && self.own.iter().all(|own| own.address != *address)
+            !is_never(address) && self.own.iter().all(|own| own.address != *address)
         });
         self.suggest(&mut hosts);
         hosts
@@ -284,10 +285,11 @@ fn words(hosts: &BTreeMap<IpAddr, Host>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rules::rules;
     use super::*;
 
     fn rules_of(texts: &[&str]) -> BTreeSet<Rule> {
-        texts.iter().flat_map(|text| rules::rules(text).unwrap()).collect()
+        texts.iter().flat_map(|text| rules(text).unwrap()).collect()
     }
 
     fn own() -> Vec<Net> {
