@@ -8,6 +8,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The alignment by which core's questions for room are told from all other requests.
 const QUESTION_ALIGN: usize = 64;
@@ -21,6 +22,10 @@ thread_local! {
     static DENIED: Cell<u64> = const { Cell::new(u64::MAX) };
     static IS_MEASURED: Cell<bool> = const { Cell::new(false) };
 }
+
+/// Without the standard library, nodes must not run on several threads at once: what is lent to
+/// rustls is the whole program's (core::crypto::lend). So one test runs at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The system's allocator outside, the arena inside.
 pub struct Switch;
@@ -126,19 +131,22 @@ struct Line {
     _bytes: [u8; 64],
 }
 
-/// A heap of this thread's, one at a time.
+/// A heap of this thread's. Threads that want one wait for each other.
 pub struct Arena {
     heap: Box<Heap>,
     _memory: Vec<Line>,
     held: Vec<(NonNull<u8>, Layout)>,
     /// What that takes.
     held_len: usize,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Arena {
     /// A heap with so many bytes, or none if they are too few for one.
     pub fn new(size: usize) -> Arena {
         assert!(HEAP.get().is_null(), "this thread has an arena");
+        // A test that failed did so alone.
+        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let mut memory = vec![Line { _bytes: [0x5a; 64] }; size.div_ceil(64) + 1];
         let heap = Box::new(Heap::new());
         let start = NonNull::from(memory.as_mut_slice()).cast::<u8>();
@@ -148,7 +156,7 @@ impl Arena {
         START.set(start.as_ptr() as usize);
         SIZE.set(size);
         deny(u64::MAX);
-        Arena { heap, _memory: memory, held: Vec::new(), held_len: 0 }
+        Arena { heap, _memory: memory, held: Vec::new(), held_len: 0, _alone: alone }
     }
 
     /// Its figures.
