@@ -25,12 +25,12 @@
 #define KEY_FRAME_EVERY 60
 #define KEY_FRAME_SIZE 3       /* times that of others */
 #define DEADLINE_US 200000u    /* a later frame would be seen as a freeze already */
-#define TARGET_US 20000u       /* what the library may let queue on the way */
-#define LOW_US 35000u          /* delays below it are small: there may be more room */
-#define HIGH_US 70000u         /* above it the pipe is full */
-#define SHARE 0.9              /* of what a full pipe drains that the video is to have */
+#define TARGET_US 8000u        /* what the library may let queue on the way */
+#define LOW_US 20000u          /* delays below it are small: there may be more room */
+#define HIGH_US 45000u         /* above it the pipe is full */
+#define SHARE 0.8              /* of what a full pipe drains that the video is to have */
 #define FALL 0.85              /* a frame's rate to that of the one before, at the least */
-#define RISE 1.04              /* and at the most: twice as much after 0.6 s */
+#define RISE 1.03              /* and at the most: twice as much after 0.8 s */
 #define FIRST_RISE 1.08        /* before it is known what the path carries */
 #define LEAST_RATE 12500.0     /* bytes a second: 100 kbit/s */
 #define MOST_FRAME (512u * 1024u)

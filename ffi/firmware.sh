@@ -35,16 +35,16 @@ device on Cortex-M4F, about; tcp and initiator share 36 of theirs, the client's 
   own-crypto  5 KB: crypto that the integrator computes; without it rit_node_new answers ARG where
               rit_io.crypto is set
   compact     less code where there is the choice; without it SHA-256 is faster and larger
-  trust       not unless told so, 21 KB: a device that obeys an owner, and what owners sign; without
+  trust       not unless told so, 32 KB: a device that obeys an owner, and what owners sign; without
               it rit_trust_start and its kin answer STATE
-  attest      not unless told so: stating and checking what code runs; without it rit_io.attest and
-              rit_io.check_attestation must be null
-  media       not unless told so: a congestion controller for interactive media, and how full the
+  attest      not unless told so, 8 KB: stating and checking what code runs; without it
+              rit_io.attest and rit_io.check_attestation must be null
+  media       not unless told so, 10 KB: a congestion controller for interactive media, how full the
               pipe is, and shares of it; without it rit_session_pipe, rit_session_watch,
               rit_session_set_congestion, rit_stream_set_share and rit_service_set_priority
               answer STATE
-  gateway     not unless told so: a gateway of the LAN as broker while the outer one is away; without
-              it rit_gateway_connect and rit_gateway_forget answer STATE
+  gateway     not unless told so, 4 KB: a gateway of the LAN as broker while the outer one is away;
+              without it rit_gateway_connect and rit_gateway_forget answer STATE
   malloc      not unless told so: memory from malloc and free, rather than that of rit_heap_init
 
 PROFILE is what to begin with, `full` unless told otherwise; options count from left to right:

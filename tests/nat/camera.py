@@ -14,7 +14,7 @@ sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 import runner  # noqa: E402 (the path above)
 from harness import Skipped, check  # noqa: E402
 from netns import Namespace  # noqa: E402
-from trace_link import Trace  # noqa: E402
+from trace_link import DELAY_S, Trace  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 NEAR, FAR = "10.9.0.1", "10.9.0.2"
@@ -44,7 +44,13 @@ class Watch:
         code = self.viewer.wait_exit(before + seconds + 30)
         check(code == 0, f"the viewer's status is {code}")
         self.result = json.loads(self.viewer.text().splitlines()[-1])
-        self.result["capacity_per_s"] = self.capacity()
+        start, end = ((self.result[name] - self.began_us) / 1e6 for name in ("from_us", "to_us"))
+        self.result["capacity_per_s"] = trace.capacity(start, end) / (end - start)
+        # What control would take in the same seconds without video.
+        waits = trace.waits(start, end)
+        for name, share in (("median", 0.5), ("p95", 0.95)):
+            own_s = 2 * DELAY_S + waits[int(len(waits) * share)]
+            self.result[f"control_own_{name}_ms"] = round(own_s * 1000, 1)
 
     def start_link(self):
         """Its devices are there from its first line on; they get their addresses then."""
@@ -55,11 +61,6 @@ class Watch:
         self.began_us = float(link.wait_line(r"^ready (\S+)").group(1)) * 1e6
         for namespace, own, other in ((self.near, NEAR, FAR), (self.far, FAR, NEAR)):
             namespace.ip(f"addr add {own} peer {other} dev cell", "link set cell up")
-
-    def capacity(self):
-        """The link's bytes a second while the video ran."""
-        start, end = ((self.result[name] - self.began_us) / 1e6 for name in ("from_us", "to_us"))
-        return self.trace.capacity(start, end) / (end - start)
 
     def print(self):
         for line in re.findall(r"^video .*", self.camera.text(), re.MULTILINE)[-3:]:

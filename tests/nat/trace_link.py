@@ -26,6 +26,7 @@ sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 from netns import CLONE_NEWNET, LIBC, call  # noqa: E402 (the path above)
 
 OPPORTUNITY = 1500  # bytes
+DELAY_S = 0.02  # of each way
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 PACKETS_AT_ONCE = 256
 PACKET_MAX = 65536
@@ -75,6 +76,11 @@ class Trace:
     def capacity(self, start, end):
         """Bytes that it can carry from one time to another."""
         return (self.first_from(end) - self.first_from(start)) * OPPORTUNITY
+
+    def waits(self, start, end, every=0.01):
+        """Seconds until a small packet is on its way that finds no other, at each of such times."""
+        times = [start + every * step for step in range(int((end - start) / every))]
+        return sorted(self.at(self.first_from(time)) - time for time in times)
 
 
 class Way:
@@ -150,7 +156,7 @@ def read_packets(tun, way, now):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--delay", type=float, default=20)
+    parser.add_argument("--delay", type=float, default=DELAY_S * 1000)
     parser.add_argument("--back")
     parser.add_argument("trace")
     parser.add_argument("ends", nargs=4)

@@ -93,6 +93,9 @@ pub(crate) fn scan(app: &App, args: &Scan) -> Result<(), Error> {
     if app.json {
         return app.print_json(&json(&hosts)?);
     }
+    if hosts.is_empty() && !args.sweep {
+        say("nobody was spoken to lately; --sweep tries each address that is allowed");
+    }
     print!("{}", words(&hosts));
     Ok(())
 }
