@@ -33,6 +33,8 @@ const MAX_WINDOW: u64 = 1 << 32;
 const LEAST_OVER: Duration = Duration::from_millis(40);
 /// Round trips and targets count as this at most.
 const MAX_TIME_US: u64 = 1 << 20;
+/// Of a shorter target, bursts would be a good part.
+const BURST_US: u64 = 10_000;
 /// The least round trip is that of so many of these.
 const EPOCH: Duration = Duration::from_secs(10);
 const EPOCHS: usize = 3;
@@ -289,9 +291,10 @@ impl Controller for DelayBounded {
         }
     }
 
-    /// The window is the bound; what it lets go is best gone before the link has time for it.
+    /// The window is the bound; what it lets go is best gone before the link has time for it, but
+    /// where a burst of it would be the queue that the target forbids.
     fn pacing_gain(&self) -> (u64, u64) {
-        (4, 1)
+        if self.target_us < BURST_US { (5, 2) } else { (4, 1) }
     }
 
     fn acks_per_window(&self) -> u64 {
