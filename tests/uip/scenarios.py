@@ -163,8 +163,7 @@ def test_several_at_once(world):
         lines = [socket.create_connection(stage.at, timeout=30) for _ in range(4)]
         for line in lines:
             line.sendall(b"GET /bytes/20000 HT")
-        with socket.create_connection(stage.at, timeout=30) as one_more:
-            check(is_over(one_more), "a fifth connection was taken")
+        check(is_refused(stage.at), "a fifth connection was taken")
         for line in lines:
             line.sendall(b"TP/1.0\r\n\r\n")
         for line in lines:
@@ -173,6 +172,15 @@ def test_several_at_once(world):
             line.close()
         stage.page()
         stage.finish()
+
+
+def is_refused(at):
+    """Connects to be turned away, which may be so before connect has returned."""
+    try:
+        with socket.create_connection(at, timeout=30) as line:
+            return is_over(line)
+    except ConnectionResetError:
+        return True
 
 
 def is_over(line):
