@@ -7,7 +7,6 @@
  */
 #define _DEFAULT_SOURCE
 
-#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>

@@ -77,9 +77,10 @@ class Trace:
         """Bytes that it can carry from one time to another."""
         return (self.first_from(end) - self.first_from(start)) * OPPORTUNITY
 
-    def waits(self, start, end, every=0.01):
-        """Seconds until a small packet is on its way that finds no other, at each of such times."""
-        times = [start + every * step for step in range(int((end - start) / every))]
+    def waits(self, start, end):
+        """What a lone small packet waits for the link, in seconds, the shortest first: of one each
+        10 ms from one time to another."""
+        times = [start + step / 100 for step in range(int((end - start) * 100))]
         return sorted(self.at(self.first_from(time)) - time for time in times)
 
 

@@ -235,3 +235,10 @@ fn nothing_overflows_at_the_edges() {
         }
     }
 }
+
+#[test]
+fn a_short_target_is_paced_more_evenly() {
+    let gain = |us| DelayBounded::new(1200, Duration::from_micros(us)).pacing_gain();
+    assert_eq!(gain(BURST_US - 1), (5, 2));
+    assert_eq!(gain(BURST_US), (4, 1));
+}
